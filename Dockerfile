@@ -1,0 +1,20 @@
+FROM node:24-slim
+
+# Inside a container the loopback interface reaches nobody.
+ENV NODE_ENV=production \
+    HTTP_HOST=0.0.0.0 \
+    HTTP_PORT=8080
+
+WORKDIR /app
+COPY package.json package-lock.json ./
+# No package of ours needs its install script at run time.
+RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
+COPY . .
+RUN ln -s /app/bin/tim-mirror.ts /usr/local/bin/tim-mirror
+
+USER node
+EXPOSE 8080
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.HTTP_PORT}/livez`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["tim-mirror"]
+CMD ["start"]

@@ -1,0 +1,177 @@
+import { createReadStream, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { PassThrough } from 'node:stream';
+import type { Database } from '../../db/client.ts';
+import { assertSchema } from '../../db/migrate.ts';
+import { countLine, ensureApp } from '../../db/queries/apps.ts';
+import { accountIdProblem } from '../../src/accounts/account-id.ts';
+import { type ImportReport, importAccounts } from '../../src/accounts/import-accounts.ts';
+import { type AccountFormat, detectFormat, readAccountIds } from '../../src/accounts/read-account-ids.ts';
+import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
+import type { AppConfig } from '../../src/config.ts';
+import { CommandError, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { createProgress, formatCount } from '../progress.ts';
+
+export interface ImportCommand {
+  readonly app?: number;
+  readonly format?: AccountFormat;
+}
+
+/** Problems shown one by one; a wrong file has as many as lines. */
+const problemsShown = 20;
+
+/** `accounts import <file or ->` */
+export async function importCommand(file: string, options: ImportCommand): Promise<void> {
+  const environment = readEnvironment(['app', 'database']);
+  const app = chooseApp(environment.config, options.app);
+  await withDatabase(environment, async (db) => {
+    await assertSchema(db);
+    await enrolList(db, app, file, options.format);
+  });
+}
+
+/** `accounts add <id…>` */
+export async function addCommand(ids: readonly string[], options: { app?: number }): Promise<void> {
+  const bad = ids.flatMap((id) => {
+    const problem = accountIdProblem(id);
+    return problem === undefined ? [] : [`account ${JSON.stringify(id)} ${problem}`];
+  });
+  if (bad.length > 0) throw new CommandError(`${bad.join('; ')}; nothing was enrolled.`, 2);
+  const environment = readEnvironment(['app', 'database']);
+  const app = chooseApp(environment.config, options.app);
+  await withDatabase(environment, async (db) => {
+    await assertSchema(db);
+    const report = await enrolIds(db, app, ids);
+    process.stdout.write(`${report.enrolled} accounts enrolled, ${report.known} were known\n`);
+  });
+}
+
+/** Enrols a list with progress on the terminal, bad lines told one by one, and a summary. */
+export async function enrolList(
+  db: Database,
+  app: AppConfig,
+  file: string,
+  format: AccountFormat | undefined,
+): Promise<void> {
+  const list = await openList(file, format);
+  await ensureApp(db, app);
+  const progress = createProgress('accounts', list.bytes);
+  const started = performance.now();
+  let problems = 0;
+  const report = await importAccounts(db, readAccountIds(list.input, list.format), {
+    appId: app.appId,
+    onProblem(line, problem) {
+      problems += 1;
+      if (problems <= problemsShown) process.stderr.write(`line ${line} ${problem}; it is left out\n`);
+      if (problems === problemsShown) process.stderr.write('further bad lines are only counted\n');
+    },
+    onProgress({ read }) {
+      const perSecond = Math.round((read / (performance.now() - started)) * 1000);
+      progress.update(list.bytesRead(), `${formatCount(read)} accounts, ${formatCount(perSecond)}/s`);
+    },
+  }).finally(() => progress.stop());
+  await countLine(db, app.appId);
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  process.stdout.write(
+    `${formatCount(report.enrolled)} accounts enrolled, ${formatCount(report.known)} were known, ` +
+      `${formatCount(report.bad)} bad lines left out (${seconds} s)\n`,
+  );
+  if (report.read === 0 && report.bad > 0) throw new CommandError('No line of the list holds an account.');
+}
+
+/** Enrols accounts whose ids are known to be good. */
+export async function enrolIds(db: Database, app: AppConfig, ids: readonly string[]): Promise<ImportReport> {
+  await ensureApp(db, app);
+  const lines = toAsync(ids.map((id, index) => ({ line: index + 1, id })));
+  const report = await importAccounts(db, lines, {
+    appId: app.appId,
+    onProblem: () => undefined,
+    onProgress: () => undefined,
+  });
+  await countLine(db, app.appId);
+  return report;
+}
+
+export interface RemoveCommand {
+  readonly app?: number;
+  readonly file?: string;
+  readonly purge?: boolean;
+}
+
+/** `accounts remove <id…> [--file <file or ->] [--purge]` */
+export async function removeCommand(ids: readonly string[], options: RemoveCommand): Promise<void> {
+  const all = [...ids];
+  if (options.file !== undefined) {
+    const list = await openList(options.file, undefined);
+    for await (const line of readAccountIds(list.input, list.format)) {
+      if ('problem' in line)
+        throw new CommandError(`line ${line.line} ${line.problem}; nothing was removed.`);
+      all.push(line.id);
+    }
+  }
+  if (all.length === 0)
+    throw new CommandError('Name the accounts to remove, or a list of them with --file.', 2);
+  const environment = readEnvironment(['app', 'database']);
+  const app = chooseApp(environment.config, options.app);
+  await withDatabase(environment, async (db) => {
+    await assertSchema(db);
+    const unique = [...new Set(all)];
+    const report = await removeAccounts(db, app.appId, unique, options.purge === true);
+    await countLine(db, app.appId);
+    const missing = unique.length - report.removed.length;
+    process.stdout.write(
+      `${formatCount(report.removed.length)} accounts removed` +
+        `${options.purge === true ? `, ${formatCount(report.purged)} purged with all their past` : ''}` +
+        `${missing > 0 ? `, ${formatCount(missing)} were not enrolled` : ''}\n`,
+    );
+  });
+}
+
+interface OpenList {
+  readonly input: Readable;
+  readonly format: AccountFormat;
+  /** 0 where the length is unknown. */
+  readonly bytes: number;
+  readonly bytesRead: () => number;
+}
+
+/** Opens a list and finds out how it is written from its first line. */
+async function openList(file: string, format: AccountFormat | undefined): Promise<OpenList> {
+  if (file === '-') {
+    let read = 0;
+    const input = new PassThrough();
+    const first = Promise.withResolvers<string>();
+    process.stdin.on('data', (chunk: Buffer) => {
+      if (read === 0) first.resolve(firstLineOf(chunk.toString('utf8')));
+      read += chunk.length;
+    });
+    process.stdin.once('end', () => first.resolve(''));
+    process.stdin.pipe(input);
+    return { input, format: format ?? detectFormat(await first.promise), bytes: 0, bytesRead: () => read };
+  }
+  try {
+    const handle = await open(file);
+    const head = Buffer.alloc(64 * 1024);
+    const { bytesRead } = await handle.read(head, 0, head.length, 0);
+    await handle.close();
+    const input = createReadStream(file);
+    return {
+      input,
+      format: format ?? detectFormat(firstLineOf(head.toString('utf8', 0, bytesRead))),
+      bytes: statSync(file).size,
+      bytesRead: () => input.bytesRead,
+    };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown reason';
+    throw new CommandError(`${file} can’t be read (${code}).`, 2);
+  }
+}
+
+function firstLineOf(text: string): string {
+  return text.split(/\r?\n/).find((line) => line.trim() !== '') ?? '';
+}
+
+async function* toAsync<T>(items: Iterable<T>): AsyncGenerator<T> {
+  yield* items;
+}

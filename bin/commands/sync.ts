@@ -1,0 +1,37 @@
+import { assertSchema } from '../../db/migrate.ts';
+import { type SyncOutcome, syncNow } from '../../src/accounts/sync-now.ts';
+import { CommandError, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+
+/** `sync <id…> [--timeout 60s]`: exit code 1 unless every account was read. */
+export async function syncCommand(
+  ids: readonly string[],
+  options: { readonly app?: number; readonly timeout: number },
+): Promise<void> {
+  const environment = readEnvironment(['app', 'database']);
+  const app = chooseApp(environment.config, options.app);
+  await withDatabase(environment, async (db) => {
+    await assertSchema(db);
+    const outcomes = await syncNow(db, app.appId, [...new Set(ids)], options.timeout);
+    for (const outcome of outcomes) process.stdout.write(`${tell(outcome)}\n`);
+    const bad = outcomes.filter(({ outcome }) => ['failed', 'waiting', 'unknown'].includes(outcome));
+    if (bad.length > 0) throw new CommandError(`${bad.length} of ${outcomes.length} accounts were not read.`);
+  });
+}
+
+function tell({ accountId, outcome, state }: SyncOutcome): string {
+  const holds = `${state?.groupCount ?? 0} groups, sequence ${state?.sequence ?? 'unknown'}`;
+  switch (outcome) {
+    case 'changed':
+      return `${accountId}: changed, now ${holds}`;
+    case 'unchanged':
+      return `${accountId}: ${state?.status === 'gone' ? 'gone, the vendor has no such account' : `as it was, ${holds}`}`;
+    case 'awaiting_confirmation':
+      return `${accountId}: the answer takes so much away that it is read again in a minute before it is believed`;
+    case 'failed':
+      return `${accountId}: failed, ${state?.errorCode ? `${state.errorCode} ` : ''}${state?.error ?? 'no reason known'}`;
+    case 'waiting':
+      return `${accountId}: not polled yet; is \`tim-mirror start\` running, and the app not halted (see \`tim-mirror status\`)?`;
+    case 'unknown':
+      return `${accountId}: not enrolled; enrol it with \`tim-mirror accounts add ${accountId}\``;
+  }
+}

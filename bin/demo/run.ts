@@ -1,0 +1,209 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
+import { connect, type Database } from '../../db/client.ts';
+import { migrate } from '../../db/migrate.ts';
+import { readMirrorRows, readMirrorTotals, readNewestChanges } from '../../db/queries/mirror.ts';
+import { type Config, secretsOf } from '../../src/config.ts';
+import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
+import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
+import { createLogger } from '../../src/log.ts';
+import { createScrubber } from '../../src/scrubber.ts';
+import { compareWithTruth } from '../../src/simulator/compare.ts';
+import { readStatus } from '../../src/status/read-status.ts';
+import { migratePostgresQueues } from '../../workers/queues.ts';
+import { startDaemon } from '../../workers/start.ts';
+import { enrolIds, enrolList } from '../commands/accounts.ts';
+import { CommandError, chooseApp, readEnvironment } from '../environment.ts';
+import { formatCount } from '../progress.ts';
+import { createScreen, showEveryMs } from './screen.ts';
+import { type DemoVendor, startDemoVendor } from './vendor.ts';
+
+export interface DemoOptions {
+  readonly for?: number;
+  readonly data?: string;
+  readonly accounts?: string;
+}
+
+const simulatedApp = { appId: 1_400_000_000, secretKey: 'the-key-of-a-simulated-app' };
+/** Of `--for`, the time in which nothing changes any more, so that the mirror can be seen to be right. */
+const calmMs = 8000;
+const longestCalmMs = 30_000;
+
+/** `npm run demo`: a PostgreSQL of its own, the simulator or the user's own app, and the daemon, until it is told to end. */
+export async function runDemo(options: DemoOptions): Promise<void> {
+  const own = Boolean(process.env['TIM_SDK_APP_ID'] ?? process.env['TIM_APPS_FILE']);
+  if (own && options.accounts === undefined) {
+    throw new CommandError('TIM_SDK_APP_ID is set: name a list of its accounts with --accounts <file>.', 2);
+  }
+  if (!own && options.accounts !== undefined) {
+    throw new CommandError('--accounts needs your own app: set TIM_SDK_APP_ID and TIM_SECRET_KEY.', 2);
+  }
+  const ended = endOfDemo(options.for);
+  await sweepAbandonedFolders();
+  process.stdout.write('Starting PostgreSQL …\n');
+  const postgres = await startPostgres({
+    durable: options.data !== undefined,
+    ...(options.data === undefined ? {} : { folder: options.data }),
+  });
+  const vendor = own ? undefined : await startDemoVendor(simulatedApp);
+  try {
+    await mirror({ options, postgres, vendor, ended });
+  } finally {
+    await vendor?.close();
+    await postgres.stop();
+  }
+}
+
+interface Stage {
+  readonly options: DemoOptions;
+  readonly postgres: LocalPostgres;
+  readonly vendor: DemoVendor | undefined;
+  readonly ended: AbortSignal;
+}
+
+async function mirror({ options, postgres, vendor, ended }: Stage): Promise<void> {
+  const { config } = readEnvironment(['app', 'credentials', 'database'], demoEnvironment(postgres, vendor));
+  const app = chooseApp(config, undefined);
+  const scrubber = createScrubber(secretsOf(config));
+  const logFile = join(postgres.folder, 'tim-mirror.log');
+  const log = createLogger({
+    level: config.logLevel,
+    scrubber,
+    destination: pino.destination({ dest: logFile, sync: true }),
+  });
+  const db = connect({
+    url: postgres.url(),
+    applicationName: 'tim-mirror demo',
+    maxConnections: 4,
+    onIdleError: () => undefined,
+  });
+  try {
+    await migrate(db);
+    await migratePostgresQueues(postgres.url());
+    if (vendor !== undefined) await enrolIds(db, app, vendor.ids);
+    else await enrolList(db, app, options.accounts ?? '-', undefined);
+    const daemon = await startDaemon({
+      config,
+      roles: ['all'],
+      log,
+      scrubber,
+      // People do not watch a demo for a minute to see a group go.
+      ...(vendor === undefined ? {} : { confirmRemovalAfterMs: 2000 }),
+    });
+    process.stdout.write(whereToLook(config, postgres, logFile, vendor));
+    try {
+      await watch(db, app.appId, ended, vendor);
+      if (vendor !== undefined) await summarise(db, app.appId, vendor, options.for !== undefined);
+    } finally {
+      await daemon.stop();
+    }
+    if (options.data !== undefined) process.stdout.write(`The database stays in ${postgres.folder}\n`);
+  } finally {
+    await db.destroy();
+  }
+}
+
+/** Aborts at Ctrl-C, at SIGTERM, and when the time given is nearly over. */
+function endOfDemo(forMs: number | undefined): AbortSignal {
+  const end = new AbortController();
+  process.once('SIGINT', () => end.abort());
+  process.once('SIGTERM', () => end.abort());
+  if (forMs !== undefined) setTimeout(() => end.abort(), Math.max(forMs - calmMs, forMs / 2)).unref();
+  return end.signal;
+}
+
+function demoEnvironment(postgres: LocalPostgres, vendor: DemoVendor | undefined): NodeJS.ProcessEnv {
+  const common = {
+    DATABASE_URL: postgres.url(),
+    DATABASE_URL_FILE: '',
+    REDIS_URL: '',
+    REDIS_URL_FILE: '',
+    HTTP_PORT: '0',
+  };
+  if (vendor === undefined) return common;
+  return {
+    ...common,
+    TIM_SDK_APP_ID: String(simulatedApp.appId),
+    TIM_SECRET_KEY: simulatedApp.secretKey,
+    TIM_SECRET_KEY_FILE: '',
+    TIM_ENDPOINT: vendor.simulator.origin,
+    // So that something is to be seen every second.
+    POLL_MIN_INTERVAL: '1s',
+    POLL_MAX_INTERVAL: '5s',
+  };
+}
+
+function whereToLook(
+  config: Config,
+  postgres: LocalPostgres,
+  logFile: string,
+  vendor: DemoVendor | undefined,
+): string {
+  const against =
+    vendor === undefined ? config.apps.map((app) => app.origin).join(', ') : 'a simulated vendor';
+  return `
+The daemon mirrors ${against} into PostgreSQL. Where to look:
+
+  tables   psql '${postgres.url()}' -c 'select * from tim.friend_group_members limit 20'
+           (tim.accounts, tim.friend_groups, tim.friend_group_members, tim.changes, tim.freshness)
+  status   DATABASE_URL='${postgres.url()}' npm run -s tim-mirror -- status
+  log      ${logFile}
+  end      Ctrl-C
+
+`;
+}
+
+async function watch(
+  db: Database,
+  appId: number,
+  ended: AbortSignal,
+  vendor: DemoVendor | undefined,
+): Promise<void> {
+  const screen = createScreen();
+  const started = performance.now();
+  let before = { calls: 0, at: started };
+  while (!ended.aborted) {
+    await sleep(showEveryMs, undefined, { signal: ended }).catch(() => undefined);
+    if (ended.aborted) return;
+    const [status, totals, newest] = await Promise.all([
+      readStatus(db),
+      readMirrorTotals(db, appId),
+      readNewestChanges(db, appId, 4),
+    ]);
+    const app = status.apps.find((candidate) => candidate.appId === appId);
+    if (app === undefined) continue;
+    const now = performance.now();
+    const calls = vendor?.simulator.stats().calls;
+    const callsPerSecond =
+      calls === undefined
+        ? Math.round(app.calls.perSecond)
+        : Math.round(((calls - before.calls) / (now - before.at)) * 1000);
+    before = { calls: calls ?? 0, at: now };
+    screen.show({ seconds: (now - started) / 1000, app, totals, callsPerSecond, newest });
+  }
+}
+
+/** Lets the simulated people rest, and says whether the mirror then holds what the vendor holds. */
+async function summarise(db: Database, appId: number, vendor: DemoVendor, patient: boolean): Promise<void> {
+  vendor.calmDown();
+  const deadline = performance.now() + (patient ? longestCalmMs : 0);
+  let different = await countDifferences(db, appId, vendor);
+  while (different > 0 && performance.now() < deadline) {
+    await sleep(200);
+    different = await countDifferences(db, appId, vendor);
+  }
+  const totals = await readMirrorTotals(db, appId);
+  const { calls, worstSecond } = vendor.simulator.stats();
+  process.stdout.write(`
+Summary
+  ${formatCount(totals.groups)} groups and ${formatCount(totals.members)} members mirrored, ${formatCount(totals.changes)} changes written to the feed
+  ${formatCount(calls)} calls, at most ${worstSecond} in any second of the 200 that the vendor allows
+  ${different === 0 ? 'The mirror holds exactly what the vendor holds, row for row.' : `${formatCount(different)} rows were still under way.`}
+`);
+}
+
+async function countDifferences(db: Database, appId: number, vendor: DemoVendor): Promise<number> {
+  const { missing, invented } = compareWithTruth(vendor.simulator.truth, await readMirrorRows(db, appId));
+  return missing.length + invented.length;
+}

@@ -1,0 +1,78 @@
+import type { ChangeLine, MirrorTotals } from '../../db/queries/mirror.ts';
+import { duration } from '../../src/status/format-status.ts';
+import type { AppStatus } from '../../src/status/read-status.ts';
+import { formatCount } from '../progress.ts';
+
+/** What the demo shows of itself at one moment. */
+export interface DemoMoment {
+  readonly seconds: number;
+  readonly app: AppStatus;
+  readonly totals: MirrorTotals;
+  /** Over the last second. */
+  readonly callsPerSecond: number;
+  readonly newest: readonly ChangeLine[];
+}
+
+/** Shows moments: redrawn in place on a terminal, a line each elsewhere. */
+export interface DemoScreen {
+  show(moment: DemoMoment): void;
+}
+
+/** A screen on standard output. */
+export function createScreen(): DemoScreen {
+  let drawn = 0;
+  return {
+    show(moment) {
+      const lines = process.stdout.isTTY ? block(moment) : [summaryLine(moment)];
+      const up = drawn > 0 && process.stdout.isTTY ? `\u001b[${drawn}F\u001b[J` : '';
+      process.stdout.write(`${up}${lines.join('\n')}\n`);
+      drawn = lines.length;
+    },
+  };
+}
+
+/** How often to show a moment: a terminal can be watched, a log grows. */
+export const showEveryMs = process.stdout.isTTY ? 500 : 2000;
+
+function block(moment: DemoMoment): string[] {
+  const { app, totals } = moment;
+  const read = app.accounts.total - app.accounts.pending;
+  const width = 30;
+  const done = app.accounts.total === 0 ? 0 : Math.round((read / app.accounts.total) * width);
+  return [
+    headline(app),
+    `  read      ${'█'.repeat(done)}${'░'.repeat(width - done)} ${formatCount(read)} of ${formatCount(app.accounts.total)} accounts`,
+    `  mirror    ${formatCount(totals.groups)} groups, ${formatCount(totals.members)} members`,
+    `  calls     ${String(moment.callsPerSecond).padStart(3)}/s of ${app.calls.limit}/s allowed`,
+    `  age       ${app.ageSeconds.p50 === null ? '-' : `half under ${duration(app.ageSeconds.p50)}, oldest ${duration(app.ageSeconds.oldest)}`}`,
+    `  changes   ${formatCount(totals.changes)} written to the feed; the newest:`,
+    ...moment.newest.map((change) => `            ${tell(change)}`),
+  ].map(fit);
+}
+
+function summaryLine(moment: DemoMoment): string {
+  const { app, totals } = moment;
+  const read = app.accounts.total - app.accounts.pending;
+  return (
+    `${String(Math.round(moment.seconds)).padStart(4)} s  ${read}/${app.accounts.total} accounts read, ` +
+    `${totals.groups} groups, ${totals.members} members, ${totals.changes} changes, ` +
+    `${moment.callsPerSecond} calls/s${app.halt === null ? '' : `; ${headline(app)}`}`
+  );
+}
+
+function headline(app: AppStatus): string {
+  return app.halt === null
+    ? `app ${app.appId}: mirroring`
+    : `app ${app.appId}: HALTED, the vendor refuses it (${app.halt.code} ${app.halt.message}). ${app.halt.remedy}`;
+}
+
+function tell({ accountId, kind, groupName, friendId }: ChangeLine): string {
+  const sign = kind.endsWith('_added') ? '+' : '−';
+  return `${sign} ${accountId}  ${groupName}${friendId === null ? '' : ` / ${friendId}`}`;
+}
+
+/** One line of the terminal each, or moving up would miss. */
+function fit(line: string): string {
+  const columns = process.stdout.columns ?? 80;
+  return line.length < columns ? line : `${line.slice(0, columns - 2)}…`;
+}

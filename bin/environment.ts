@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { connect, type Database } from '../db/client.ts';
+import {
+  type AppConfig,
+  type Config,
+  ConfigError,
+  type Need,
+  parseConfig,
+  secretsOf,
+} from '../src/config.ts';
+import { createLogger, type Logger } from '../src/log.ts';
+import { createScrubber, type Scrubber } from '../src/scrubber.ts';
+
+/** What a command works with: its configuration, and a log that keeps secrets. */
+export interface Environment {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly scrubber: Scrubber;
+}
+
+/** A command can't do what was asked. The message is one sentence; `exitCode` 2 means that it was asked wrongly. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  readonly exitCode: 1 | 2;
+
+  constructor(message: string, exitCode: 1 | 2 = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** Reads the process environment, once, for a command. Throws ConfigError. */
+export function readEnvironment(needs: readonly Need[], overrides: NodeJS.ProcessEnv = {}): Environment {
+  const config = parseConfig(
+    { env: { ...process.env, ...overrides }, readFile: (path) => readFileSync(path, 'utf8') },
+    needs,
+  );
+  const scrubber = createScrubber(secretsOf(config));
+  return { config, scrubber, log: createLogger({ level: config.logLevel, scrubber }) };
+}
+
+/** The app a command is about: the only one, or the one named by `--app`. */
+export function chooseApp(config: Config, appId: number | undefined): AppConfig {
+  if (appId === undefined) {
+    const [only, ...others] = config.apps;
+    if (only !== undefined && others.length === 0) return only;
+    const ids = config.apps.map((app) => app.appId).join(', ');
+    throw new CommandError(`Several apps are configured (${ids}); name one with --app.`, 2);
+  }
+  const app = config.apps.find((candidate) => candidate.appId === appId);
+  if (app === undefined) throw new CommandError(`App ${appId} is not configured.`, 2);
+  return app;
+}
+
+/** Runs `use` with a connection to the database and closes it, whatever happens. */
+export async function withDatabase<T>(
+  { config, log }: Environment,
+  use: (db: Database) => Promise<T>,
+): Promise<T> {
+  if (config.databaseUrl === undefined) throw new ConfigError(['DATABASE_URL is not set.']);
+  const db = connect({
+    url: config.databaseUrl,
+    applicationName: 'tim-mirror command',
+    maxConnections: 4,
+    onIdleError: (error) => log.debug({ err: error }, 'idle connection to postgres lost'),
+  });
+  try {
+    return await use(db);
+  } finally {
+    await db.destroy();
+  }
+}

@@ -1,0 +1,323 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { SchemaError } from '../db/migrate.ts';
+import { accountFormats } from '../src/accounts/read-account-ids.ts';
+import { ConfigError, parseDuration } from '../src/config.ts';
+import { LocalServerError } from '../src/local-servers/postgres.ts';
+import { type Fault, faultNames, parseFault } from '../src/simulator/faults.ts';
+import { readings } from '../src/simulator/group-api.ts';
+import { TencentError } from '../src/tencent/errors.ts';
+import { StartError } from '../workers/start-error.ts';
+import { addCommand, importCommand, removeCommand } from './commands/accounts.ts';
+import { fetchCommand } from './commands/fetch.ts';
+import { migrateCommand } from './commands/migrate.ts';
+import { simulatorCommand } from './commands/simulator.ts';
+import { startCommand } from './commands/start.ts';
+import { statusCommand } from './commands/status.ts';
+import { syncCommand } from './commands/sync.ts';
+import { CommandError } from './environment.ts';
+
+/** The command line, as `--help` describes it. */
+export function createProgram(): Command {
+  const program = new Command('tim-mirror')
+    .description('Keeps a Postgres mirror of the friend groups (分组) of Tencent Cloud IM accounts.')
+    .version(version(), '--version')
+    .showHelpAfterError('(--help tells more)')
+    .addHelpText('after', environmentHelp);
+
+  program
+    .command('migrate')
+    .description('bring the database’s schema up to date; safe to run from several places at once')
+    .addHelpText('after', examples('DATABASE_URL=postgres://tim@localhost/tim tim-mirror migrate'))
+    .action(migrateCommand);
+
+  const accounts = program.command('accounts').description('enrol accounts and take them out');
+  accounts
+    .command('import')
+    .description(
+      'enrol every account of a list: one id a line, CSV with a column account_id, or NDJSON {"account_id"}',
+    )
+    .argument('<file>', 'the list, or - for standard input')
+    .addOption(appOption())
+    .addOption(
+      new Option('--format <format>', 'how the list is written (default: told from its first line)').choices(
+        accountFormats,
+      ),
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'tim-mirror accounts import users.csv',
+        'psql -Atc "select id from users" | tim-mirror accounts import -',
+      ),
+    )
+    .action(importCommand);
+  accounts
+    .command('add')
+    .description('enrol accounts')
+    .argument('<id...>', 'UserIDs')
+    .addOption(appOption())
+    .addHelpText('after', examples('tim-mirror accounts add alice bob'))
+    .action(addCommand);
+  accounts
+    .command('remove')
+    .description('take accounts out: they are polled no more and their groups end now; their past stays')
+    .argument('[id...]', 'UserIDs')
+    .addOption(appOption())
+    .option('--file <file>', 'a list of accounts as for import, or - for standard input')
+    .option('--purge', 'delete their past and their changes too')
+    .addHelpText(
+      'after',
+      examples('tim-mirror accounts remove alice', 'tim-mirror accounts remove --file left.txt --purge'),
+    )
+    .action(removeCommand);
+
+  program
+    .command('start')
+    .description('run the daemon until SIGTERM')
+    .addOption(
+      new Option('--role <roles>', 'what this process does: all, dispatch, poll, or several with commas')
+        .default(['all'] as const, 'all')
+        .argParser(parseRoles),
+    )
+    .addHelpText('after', examples('tim-mirror start', 'tim-mirror start --role poll'))
+    .action(startCommand);
+
+  program
+    .command('status')
+    .description('accounts, backlog, age, calls a second against the limit, failures; halted or not and why')
+    .option('--json', 'one JSON object')
+    .option('--watch', 'again every two seconds')
+    .addHelpText('after', examples('tim-mirror status', 'tim-mirror status --json | jq .apps[0].ageSeconds'))
+    .action(statusCommand);
+
+  program
+    .command('sync')
+    .description('put accounts first in line and show what came of it')
+    .argument('<id...>', 'UserIDs')
+    .addOption(appOption())
+    .addOption(
+      new Option('--timeout <duration>', 'how long to wait').default(60_000, '60s').argParser(parseTime),
+    )
+    .addHelpText('after', examples('tim-mirror sync alice bob'))
+    .action(syncCommand);
+
+  program
+    .command('fetch')
+    .description('one call of group_get, its answer shown as it came; it counts against the limit')
+    .argument('<account>', 'UserID')
+    .addOption(appOption())
+    .option('--since <sequence>', 'LastSequence (default: 0, everything)', parseSequence)
+    .option(
+      '--group <name...>',
+      'GroupName: these groups only; LastSequence and NeedFriend do not count then',
+    )
+    .option('--no-members', 'leave NeedFriend out: groups without their members')
+    .addHelpText(
+      'after',
+      examples(
+        'tim-mirror fetch alice',
+        'tim-mirror fetch alice --since 12',
+        'tim-mirror fetch alice --group 家人 同事',
+      ),
+    )
+    .action(fetchCommand);
+
+  program
+    .command('simulator')
+    .description('the vendor’s API on a port, for trying things out')
+    .option('--port <port>', 'port (0: any free one)', parseWhole('a port', 0, 65_535), 8090)
+    .option('--host <host>', 'address to listen on', '127.0.0.1')
+    .option('--app <id>', 'SDKAppID it answers for', parseWhole('an SDKAppID', 1), 1_400_000_000)
+    .option('--secret-key <key>', 'key that signatures are checked with', 'simulator-secret-key')
+    .option('--admin <name>', 'administrator of the app', 'administrator')
+    .option(
+      '--accounts <n>',
+      'accounts it begins with',
+      parseWhole('a number of accounts', 0, 1_000_000),
+      500,
+    )
+    .option('--changes <n>', 'changes a second', parseNumber('a number of changes a second', 0, 1000), 1)
+    .addOption(
+      new Option('--reading <reading>', 'what a sequence means to it').choices(readings).default('full'),
+    )
+    .option('--calls-per-second <n>', 'its limit', parseWhole('a limit', 1, 1_000_000), 200)
+    .addOption(
+      new Option('--latency <ms>', 'milliseconds an answer takes: 20, or 10-50')
+        .default({ least: 10, most: 50 }, '10-50')
+        .argParser(parseLatency),
+    )
+    .addOption(
+      new Option(
+        '--fault <kind=share>',
+        `a fault and how likely it is: ${faultNames.join(', ')}, or an error code; repeatable`,
+      )
+        .default([], 'none')
+        .argParser(collectFault),
+    )
+    .option('--seed <n>', 'seed of its chance', parseWhole('a seed', 0), 1)
+    .addHelpText(
+      'after',
+      examples(
+        'tim-mirror simulator --accounts 2000',
+        'tim-mirror simulator --fault 30006=0.01 --fault reset=0.005',
+      ),
+    )
+    .action(simulatorCommand);
+
+  return program;
+}
+
+/** Runs a command line and returns the exit code: 2 when it was called wrongly, 1 when it failed. */
+export async function runProgram(program: Command, argv: readonly string[]): Promise<number> {
+  throwInsteadOfExit(program);
+  try {
+    await program.parseAsync([...argv]);
+    return 0;
+  } catch (error) {
+    return explain(error);
+  }
+}
+
+function throwInsteadOfExit(command: Command): void {
+  command.exitOverride();
+  for (const child of command.commands) throwInsteadOfExit(child);
+}
+
+/** Says in a sentence what went wrong; never a stack, which helps nobody at a terminal. */
+export function explain(error: unknown): number {
+  const say = (text: string) => process.stderr.write(`tim-mirror: ${text}\n`);
+  if (error instanceof CommanderError) {
+    // Commander has said it already.
+    return error.exitCode === 0 ? 0 : 2;
+  }
+  if (error instanceof ConfigError) {
+    for (const problem of error.problems) say(problem);
+    return 2;
+  }
+  if (error instanceof CommandError) {
+    say(error.message);
+    return error.exitCode;
+  }
+  if (error instanceof StartError || error instanceof SchemaError || error instanceof LocalServerError) {
+    say(error.message);
+    return 1;
+  }
+  if (error instanceof TencentError) {
+    say(`The call failed: ${error.message}${error.code === 0 ? '' : ` (${error.code})`}.`);
+    return 1;
+  }
+  say(sentenceFor(error));
+  return 1;
+}
+
+/** Errors of the layers below, by the code they carry: their messages may quote what was sent. */
+function sentenceFor(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  switch (code) {
+    case 'ECONNREFUSED':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+    case 'ETIMEDOUT':
+      return `Postgres does not answer (${code}); check DATABASE_URL and that it is running.`;
+    case '28P01':
+    case '28000':
+      return 'Postgres refuses the user or password in DATABASE_URL.';
+    case '3D000':
+      return 'The database named in DATABASE_URL does not exist; create it first.';
+    case '42501':
+      return 'The user in DATABASE_URL lacks a right it needs; let the owner of the database run this.';
+    case '42P01':
+      return 'A table is missing; run: tim-mirror migrate';
+    case 'EADDRINUSE':
+      return 'The port is in use; choose another (HTTP_PORT, or --port).';
+    default: {
+      const message = error instanceof Error ? error.message : String(error);
+      return `${message}${code === undefined ? '' : ` (${code})`}`;
+    }
+  }
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const parsed: unknown = JSON.parse(text);
+  return parsed !== null && typeof parsed === 'object' && 'version' in parsed
+    ? String(parsed.version)
+    : 'unknown';
+}
+
+function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}\n`;
+}
+
+function appOption(): Option {
+  return new Option('--app <id>', 'SDKAppID, where several apps are configured').argParser(
+    parseWhole('an SDKAppID', 1),
+  );
+}
+
+function parseWhole(what: string, min: number, max = Number.MAX_SAFE_INTEGER) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) {
+      throw new InvalidArgumentError(
+        `It must be ${what}, a whole number from ${min}${max < 2 ** 53 - 1 ? ` to ${max}` : ''}.`,
+      );
+    }
+    return value;
+  };
+}
+
+function parseNumber(what: string, min: number, max: number) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !(value >= min && value <= max)) {
+      throw new InvalidArgumentError(`It must be ${what} from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+const parseSequence = parseWhole('a sequence', 0);
+
+function parseTime(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new InvalidArgumentError('Write it as 90s, 15m or 1h.');
+  return ms;
+}
+
+function parseRoles(text: string): ('all' | 'dispatch' | 'poll')[] {
+  return text.split(',').map((role) => {
+    if (role === 'all' || role === 'dispatch' || role === 'poll') return role;
+    throw new InvalidArgumentError('Roles are all, dispatch and poll.');
+  });
+}
+
+function parseLatency(text: string): { least: number; most: number } {
+  const [, least, most = least] = /^(\d+)(?:-(\d+))?$/.exec(text) ?? [];
+  if (least === undefined || Number(most) < Number(least)) {
+    throw new InvalidArgumentError('Write it as 20, or 10-50.');
+  }
+  return { least: Number(least), most: Number(most) };
+}
+
+function collectFault(text: string, faults: readonly Fault[]): readonly Fault[] {
+  const fault = parseFault(text);
+  if (fault === undefined) throw new InvalidArgumentError('Write it as reset=0.01 or 30006=0.01.');
+  return [...faults, fault];
+}
+
+const environmentHelp = `
+Environment (each secret also as NAME_FILE, the path of a file that holds it):
+  TIM_SDK_APP_ID, TIM_SECRET_KEY   the app and its key, from the vendor’s console
+  TIM_ADMIN                        administrator of the app (administrator)
+  TIM_REGION or TIM_ENDPOINT       cn, sg, kr, jp, de, us, id, in; or a URL (cn)
+  TIM_CALLS_PER_SECOND             1 to 199; the vendor’s limit of 200 is shared by all the app does (190)
+  TIM_APPS_FILE                    several apps, instead of the above
+  DATABASE_URL                     postgres://user@host:5432/database
+  REDIS_URL                        redis://host:6379; without it one process only
+  HTTP_HOST, HTTP_PORT             where probes are answered (127.0.0.1, 8080)
+  POLL_MIN_INTERVAL, POLL_MAX_INTERVAL, FULL_READ_INTERVAL   (30s, 24h, 7d)
+  HISTORY_RETENTION                how long the past is kept (none: for ever)
+  LOG_LEVEL                        trace, debug, info, warn, error, fatal, silent (info)
+`;

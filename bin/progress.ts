@@ -1,0 +1,34 @@
+import { SingleBar } from 'cli-progress';
+
+/** Shows how far a long piece of work has got. */
+export interface Progress {
+  /** `done` of the total; `note` is shown beside it. */
+  update(done: number, note: string): void;
+  stop(): void;
+}
+
+const plainEveryMs = 10_000;
+
+/** A bar with rate and time left on a terminal; elsewhere a plain line every ten seconds. Writes to standard error. */
+export function createProgress(label: string, total: number): Progress {
+  const bar = new SingleBar({
+    format: total > 0 ? `${label} {bar} {percentage}% | {note} | {eta_formatted} left` : `${label} | {note}`,
+    stream: process.stderr,
+    hideCursor: true,
+    clearOnComplete: true,
+    noTTYOutput: true,
+    notTTYSchedule: plainEveryMs,
+    etaBuffer: 100,
+    barsize: 30,
+  });
+  bar.start(Math.max(total, 1), 0, { note: '' });
+  return {
+    update: (done, note) => bar.update(Math.min(done, Math.max(total, 1)), { note }),
+    stop: () => bar.stop(),
+  };
+}
+
+/** 1234567 as `1,234,567`. */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US');
+}

@@ -1,0 +1,177 @@
+-- The tables the daemon writes. Analysts never see this schema; they see the views of schema tim.
+-- The runner has made schema mirror, for its own record of migrations.
+
+comment on schema mirror is 'What tim-mirror keeps: polling state and the mirrored groups. Read schema tim instead.';
+
+create type mirror.account_status as enum ('pending', 'active', 'gone', 'quarantined');
+create type mirror.change_kind as enum ('group_added', 'group_removed', 'member_added', 'member_removed');
+
+-- One row an app: its virtual clock, the size of its line, and whether it is halted.
+create table mirror.app (
+  app_id bigint primary key,
+  calls_per_second integer not null default 190,
+  -- the polling policy's virtual clock, in units (src/schedule/virtual-clock.ts)
+  virtual_clock double precision not null default 0,
+  claim_ceiling double precision not null default 0,
+  clock_moved_at timestamptz not null default now(),
+  dispatched_at timestamptz,
+  -- the size of the line, counted once a minute
+  account_count bigint not null default 0,
+  weight_sum double precision not null default 0,
+  counted_at timestamptz,
+  -- set while the vendor refuses the app as a whole
+  halted_at timestamptz,
+  halt_kind text,
+  halt_code integer,
+  halt_message text,
+  probe_at timestamptz,
+  probe_count integer not null default 0
+) with (fillfactor = 50);
+
+create table mirror.account (
+  account_key bigint generated always as identity primary key,
+  app_id bigint not null references mirror.app,
+  account_id text collate "C" not null,
+  enrolled_at timestamptz not null default now(),
+  -- set when an operator took the account out: it is polled no more and its past stays
+  unenrolled_at timestamptz,
+  unique (app_id, account_id)
+);
+
+-- The one row a poll touches, so it is narrow and nothing else carries a stamp. Postgres keeps the truth of
+-- the schedule; a row exists exactly as long as the account is enrolled.
+create table mirror.poll_state (
+  account_key bigint primary key references mirror.account on delete cascade,
+  app_id bigint not null,
+  -- virtual due time; '-infinity' is the head of the line (a hint, or an operator's sync)
+  due_v double precision not null,
+  weight double precision not null default 1,
+  change_mass double precision not null default 0,
+  sequence bigint,
+  first_polled_at timestamptz,
+  verified_at timestamptz,
+  full_read_at timestamptz,
+  changed_at timestamptz,
+  pending_at timestamptz,
+  -- set while a claim keeps others away; real time, for the virtual clock may leap, and not indexed, so that
+  -- claiming rewrites no index
+  leased_until timestamptz,
+  -- the fencing token: a claim raises it, and an answer to an older claim is dropped
+  claim_no integer not null default 0,
+  status mirror.account_status not null default 'pending',
+  group_count integer not null default 0,
+  fail_count integer not null default 0,
+  -- of the groups as last written, and of a removal that waits for a second read that agrees
+  content_hash bytea,
+  pending_hash bytea
+) with (
+  -- a poll rewrites its row twice; room on the page and an early vacuum keep table and index small
+  fillfactor = 85,
+  autovacuum_vacuum_scale_factor = 0.02,
+  autovacuum_vacuum_cost_delay = 0
+);
+
+-- Each row stands in exactly one of the two lines, so the split costs no writes.
+create index poll_state_known_due on mirror.poll_state (app_id, due_v) where first_polled_at is not null;
+create index poll_state_unseen_due on mirror.poll_state (app_id, due_v) where first_polled_at is null;
+
+-- Why an account's last poll failed. Apart from poll_state, because words are long and failures few.
+create table mirror.poll_failure (
+  account_key bigint primary key references mirror.account on delete cascade,
+  failed_at timestamptz not null,
+  kind text not null,
+  code integer not null,
+  message text not null
+);
+
+create table mirror.friend_group (
+  group_key bigint generated always as identity primary key,
+  account_key bigint not null references mirror.account on delete cascade,
+  group_name text collate "C" not null,
+  friend_number integer not null,
+  added_at timestamptz not null,
+  removed_at timestamptz,
+  check (removed_at >= added_at)
+);
+
+create unique index friend_group_current on mirror.friend_group (account_key, group_name) where removed_at is null;
+create index friend_group_past on mirror.friend_group (account_key) where removed_at is not null;
+-- retention
+create index friend_group_removed on mirror.friend_group (removed_at) where removed_at is not null;
+
+-- Hundreds of millions of rows: no column that is not needed. Unique among what is current.
+create table mirror.friend_group_member (
+  group_key bigint not null references mirror.friend_group on delete cascade,
+  friend_id text collate "C" not null,
+  added_at timestamptz not null,
+  removed_at timestamptz,
+  check (removed_at >= added_at)
+);
+
+create unique index friend_group_member_current on mirror.friend_group_member (group_key, friend_id)
+  where removed_at is null;
+create index friend_group_member_past on mirror.friend_group_member (group_key) where removed_at is not null;
+create index friend_group_member_removed on mirror.friend_group_member (removed_at) where removed_at is not null;
+
+-- No cache: within an account, whose row the writer has locked, numbers grow.
+create sequence mirror.change_id_seq;
+
+-- Everything that was ever written to the mirror, in the transaction that wrote it.
+create table mirror.change (
+  change_id bigint not null default nextval('mirror.change_id_seq'),
+  app_id bigint not null,
+  account_key bigint not null,
+  kind mirror.change_kind not null,
+  group_name text collate "C" not null,
+  friend_id text collate "C",
+  observed_at timestamptz not null,
+  sequence bigint,
+  tx_id xid8 not null default pg_current_xact_id()
+) partition by range (observed_at);
+
+alter sequence mirror.change_id_seq owned by mirror.change.change_id;
+
+-- How a consumer reads on: everything after (tx_id, change_id) whose transaction is finished.
+create index change_feed on mirror.change (tx_id, change_id);
+create index change_account on mirror.change (account_key, change_id);
+
+-- What every process has done, in buckets of ten seconds: calls sent, and polls by outcome.
+create table mirror.activity (
+  app_id bigint not null references mirror.app,
+  bucket timestamptz not null,
+  event text not null,
+  count integer not null,
+  primary key (app_id, bucket, event)
+);
+
+-- Makes the monthly partitions of mirror.change that are missing, from this month on.
+create function mirror.ensure_change_partitions(months_ahead integer) returns integer
+language plpgsql as $$
+declare
+  month date;
+  partition text;
+  made integer := 0;
+begin
+  -- Two processes at once: the second waits, and then finds them made.
+  perform pg_advisory_xact_lock(hashtext('tim-mirror change partitions'));
+  for month in
+    select generate_series(
+      date_trunc('month', now() at time zone 'utc'),
+      date_trunc('month', now() at time zone 'utc') + make_interval(months => months_ahead),
+      interval '1 month'
+    )::date
+  loop
+    partition := format('change_%s', to_char(month, 'YYYY_MM'));
+    if to_regclass(format('mirror.%I', partition)) is null then
+      execute format(
+        'create table mirror.%I partition of mirror.change for values from (%L) to (%L)',
+        partition, month::timestamp at time zone 'utc', (month + interval '1 month')::timestamp at time zone 'utc'
+      );
+      made := made + 1;
+    end if;
+  end loop;
+  return made;
+end
+$$;
+
+select mirror.ensure_change_partitions(3);

@@ -1,0 +1,168 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import type { DB } from '../schema.ts';
+
+/**
+ * Enrols accounts at the head of the line; those taken out before come back. Accounts already enrolled stay as
+ * they are. Returns how many were new. Ids must be free of doubles and, so that two imports at once can't
+ * lock each other out, sorted.
+ */
+export async function enrolAccounts(db: Kysely<DB>, appId: number, ids: readonly string[]): Promise<number> {
+  const { rows } = await sql<{ enrolled: number }>`
+    with enrolled as (
+      insert into mirror.account (app_id, account_id)
+      select ${appId}, id from unnest(${ids}::text[]) as new_account (id)
+      on conflict (app_id, account_id) do update set unenrolled_at = null, enrolled_at = now()
+        where mirror.account.unenrolled_at is not null
+      returning account_key
+    ), lined_up as (
+      insert into mirror.poll_state (account_key, app_id, due_v)
+      select account_key, ${appId}, virtual_clock
+      from enrolled, mirror.app where app_id = ${appId}
+      returning 1
+    )
+    select count(*) as enrolled from lined_up
+  `.execute(db);
+  return rows[0]?.enrolled ?? 0;
+}
+
+/** Which of the ids are enrolled with the app. */
+export async function findEnrolled(
+  db: Kysely<DB>,
+  appId: number,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const { rows } = await sql<{ id: string }>`
+    select account_id as id from mirror.account
+    where app_id = ${appId} and account_id = any(${ids}::text[]) and unenrolled_at is null
+  `.execute(db);
+  return new Set(rows.map((row) => row.id));
+}
+
+/**
+ * Takes accounts out: they are polled no more, and what the mirror held of them ends now, as the change feed
+ * tells. Their past stays. Returns the ids that were enrolled.
+ */
+export async function unenrolAccounts(
+  trx: Transaction<DB>,
+  appId: number,
+  ids: readonly string[],
+): Promise<readonly string[]> {
+  // Deleting the state first locks out every writer of these accounts.
+  const { rows } = await sql<{ key: number; id: string }>`
+    with taken as (
+      update mirror.account set unenrolled_at = now()
+      where app_id = ${appId} and account_id = any(${ids}::text[]) and unenrolled_at is null
+      returning account_key, account_id
+    ), stopped as (
+      delete from mirror.poll_state using taken where poll_state.account_key = taken.account_key
+    ), forgotten as (
+      delete from mirror.poll_failure using taken where poll_failure.account_key = taken.account_key
+    )
+    select account_key as key, account_id as id from taken
+  `.execute(trx);
+  const keys = rows.map((row) => row.key);
+  if (keys.length === 0) return [];
+
+  await sql`
+    insert into mirror.change (app_id, account_key, kind, group_name, friend_id, observed_at)
+    select ${appId}, account_key, kind, group_name, friend_id, now() from (
+      select account_key, 'member_removed'::mirror.change_kind as kind, group_name, friend_id
+      from mirror.friend_group
+      join mirror.friend_group_member member using (group_key)
+      where account_key = any(${keys}::bigint[])
+        and friend_group.removed_at is null and member.removed_at is null
+      union all
+      select account_key, 'group_removed', group_name, null
+      from mirror.friend_group
+      where account_key = any(${keys}::bigint[]) and removed_at is null
+    ) ended
+    -- Members before their group.
+    order by account_key, friend_id is null, group_name, friend_id
+  `.execute(trx);
+  await sql`
+    update mirror.friend_group_member member set removed_at = greatest(member.added_at, now())
+    from mirror.friend_group
+    where friend_group.group_key = member.group_key
+      and friend_group.account_key = any(${keys}::bigint[]) and member.removed_at is null
+  `.execute(trx);
+  await sql`
+    update mirror.friend_group set removed_at = greatest(added_at, now())
+    where account_key = any(${keys}::bigint[]) and removed_at is null
+  `.execute(trx);
+  return rows.map((row) => row.id);
+}
+
+/** Deletes all trace of accounts that are not enrolled, their past and their changes too. Returns how many. */
+export async function purgeAccounts(
+  trx: Transaction<DB>,
+  appId: number,
+  ids: readonly string[],
+): Promise<number> {
+  const { rows } = await sql<{ key: number }>`
+    select account_key as key from mirror.account
+    where app_id = ${appId} and account_id = any(${ids}::text[]) and unenrolled_at is not null
+    for update
+  `.execute(trx);
+  const keys = rows.map((row) => row.key);
+  if (keys.length === 0) return 0;
+  await sql`delete from mirror.change where account_key = any(${keys}::bigint[])`.execute(trx);
+  await sql`
+    delete from mirror.friend_group_member using mirror.friend_group
+    where friend_group.group_key = friend_group_member.group_key
+      and friend_group.account_key = any(${keys}::bigint[]) and friend_group_member.removed_at is not null
+  `.execute(trx);
+  await sql`delete from mirror.friend_group where account_key = any(${keys}::bigint[])`.execute(trx);
+  await sql`delete from mirror.account where account_key = any(${keys}::bigint[])`.execute(trx);
+  return keys.length;
+}
+
+/** Puts accounts first in line. An answer that is under way does not count as their poll. */
+export async function putFirstInLine(db: Kysely<DB>, appId: number, ids: readonly string[]): Promise<void> {
+  await sql`
+    update mirror.poll_state set due_v = '-infinity'
+    from mirror.account
+    where account.account_key = poll_state.account_key
+      and account.app_id = ${appId} and account.account_id = any(${ids}::text[])
+  `.execute(db);
+}
+
+/** What the last poll of an account left behind. */
+export interface AccountOutcome {
+  readonly accountId: string;
+  readonly status: string;
+  readonly sequence: number | null;
+  readonly groupCount: number;
+  readonly verifiedAt: Date | null;
+  readonly changedAt: Date | null;
+  readonly pendingAt: Date | null;
+  readonly failedAt: Date | null;
+  readonly errorCode: number | null;
+  readonly error: string | null;
+}
+
+/** The last outcomes of enrolled accounts, and Postgres' time. */
+export async function readOutcomes(
+  db: Kysely<DB>,
+  appId: number,
+  ids: readonly string[],
+): Promise<readonly AccountOutcome[]> {
+  const { rows } = await sql<AccountOutcome>`
+    select
+      account.account_id as "accountId",
+      state.status::text as status,
+      state.sequence,
+      state.group_count as "groupCount",
+      state.verified_at as "verifiedAt",
+      state.changed_at as "changedAt",
+      state.pending_at as "pendingAt",
+      failure.failed_at as "failedAt",
+      failure.code as "errorCode",
+      failure.message as error
+    from mirror.account
+    join mirror.poll_state state using (account_key)
+    left join mirror.poll_failure failure using (account_key)
+    where account.app_id = ${appId} and account.account_id = any(${ids}::text[])
+    order by account.account_id
+  `.execute(db);
+  return rows;
+}

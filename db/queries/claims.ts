@@ -1,0 +1,97 @@
+import { sql, type Transaction } from 'kysely';
+import type { DB, MirrorAccountStatus } from '../schema.ts';
+
+export type AccountStatus = MirrorAccountStatus;
+
+/**
+ * An account handed to a poll worker, with its state at the claim. As long as nobody else has claimed it
+ * (`claimNo`), the state still holds. Times in milliseconds of Postgres' clock, hashes in hex.
+ */
+export interface ClaimedAccount {
+  readonly accountKey: number;
+  readonly accountId: string;
+  readonly claimNo: number;
+  readonly status: AccountStatus;
+  readonly sequence: number | null;
+  readonly weight: number;
+  readonly changeMass: number;
+  readonly groupCount: number;
+  readonly failCount: number;
+  readonly firstPolledAt: number | null;
+  readonly verifiedAt: number | null;
+  readonly fullReadAt: number | null;
+  readonly changedAt: number | null;
+  readonly pendingAt: number | null;
+  readonly contentHash: string | null;
+  readonly pendingHash: string | null;
+}
+
+export interface ClaimRequest {
+  readonly appId: number;
+  /** Accounts that were never polled, or those that were. */
+  readonly unseen: boolean;
+  readonly places: number;
+  readonly virtualClock: number;
+  readonly ceiling: number;
+  readonly leaseSeconds: number;
+}
+
+export interface Claim {
+  readonly accounts: readonly ClaimedAccount[];
+  /** Of the due times claimed; undefined when nothing was. */
+  readonly largestDue: number | undefined;
+}
+
+const none: Claim = { accounts: [], largestDue: undefined };
+
+/**
+ * Claims the head of one line. A claim takes a lease and raises the fencing token; the account keeps its place,
+ * so that it is the next again when the lease ends. Rows that somebody else has locked at the moment are passed over.
+ */
+export async function claimDue(trx: Transaction<DB>, request: ClaimRequest): Promise<Claim> {
+  if (request.places <= 0) return none;
+  const line = request.unseen ? sql`first_polled_at is null` : sql`first_polled_at is not null`;
+  const { rows } = await sql<ClaimedAccount & { due: number }>`
+    with picked as materialized (
+      select account_key, due_v
+      from mirror.poll_state
+      where app_id = ${request.appId} and ${line} and due_v <= ${request.ceiling}
+        and (leased_until is null or leased_until < clock_timestamp())
+      order by due_v
+      limit ${request.places}
+      for update skip locked
+    )
+    update mirror.poll_state state
+    set
+      -- The wish for which it stood first is being granted; one that comes from now on is a new one.
+      due_v = case when state.due_v = '-infinity' then ${request.virtualClock}::float8 else state.due_v end,
+      leased_until = clock_timestamp() + ${request.leaseSeconds} * interval '1 second',
+      claim_no = state.claim_no + 1
+    from picked
+    join mirror.account using (account_key)
+    where state.account_key = picked.account_key
+    returning
+      state.account_key as "accountKey",
+      account.account_id as "accountId",
+      state.claim_no as "claimNo",
+      state.status::text as status,
+      state.sequence,
+      state.weight,
+      state.change_mass as "changeMass",
+      state.group_count as "groupCount",
+      state.fail_count as "failCount",
+      extract(epoch from state.first_polled_at)::float8 * 1000 as "firstPolledAt",
+      extract(epoch from state.verified_at)::float8 * 1000 as "verifiedAt",
+      extract(epoch from state.full_read_at)::float8 * 1000 as "fullReadAt",
+      extract(epoch from state.changed_at)::float8 * 1000 as "changedAt",
+      extract(epoch from state.pending_at)::float8 * 1000 as "pendingAt",
+      encode(state.content_hash, 'hex') as "contentHash",
+      encode(state.pending_hash, 'hex') as "pendingHash",
+      picked.due_v as due
+  `.execute(trx);
+  const inOrder = rows.toSorted((a, b) => a.due - b.due);
+  return {
+    accounts: inOrder.map(({ due: _, ...account }) => account),
+    largestDue: inOrder.at(-1)?.due,
+  };
+}

@@ -1,0 +1,177 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import type { DB, MirrorChangeKind } from '../schema.ts';
+
+export type ChangeKind = MirrorChangeKind;
+
+/** Milliseconds of Postgres' clock as a timestamp; a JavaScript Date would cut off the microseconds. */
+function instant(ms: number) {
+  return sql`to_timestamp(${ms}::float8 / 1000)`;
+}
+
+/** One group as the mirror holds it now. */
+export interface MirroredGroup {
+  readonly groupKey: number;
+  readonly name: string;
+  readonly friendNumber: number;
+  readonly members: readonly string[];
+}
+
+/** Names of the groups the mirror holds for an account. */
+export async function loadGroupNames(db: Kysely<DB>, accountKey: number): Promise<readonly string[]> {
+  const rows = await db
+    .selectFrom('mirror.friend_group')
+    .select('group_name')
+    .where('account_key', '=', accountKey)
+    .where('removed_at', 'is', null)
+    .execute();
+  return rows.map((row) => row.group_name);
+}
+
+/** An account's groups and members as the mirror holds them. */
+export async function loadGroups(db: Kysely<DB>, accountKey: number): Promise<readonly MirroredGroup[]> {
+  const { rows } = await sql<MirroredGroup>`
+    select
+      friend_group.group_key as "groupKey",
+      friend_group.group_name as name,
+      friend_group.friend_number as "friendNumber",
+      array(
+        select member.friend_id from mirror.friend_group_member member
+        where member.group_key = friend_group.group_key and member.removed_at is null
+      ) as members
+    from mirror.friend_group
+    where account_key = ${accountKey} and removed_at is null
+  `.execute(db);
+  return rows;
+}
+
+/**
+ * Locks an account's state for writing its groups. Returns when its state was last proved (0 for never) and what
+ * time it is, in milliseconds; undefined when the claim is not the newest any more, or the account was taken out.
+ */
+export async function lockAccount(
+  trx: Transaction<DB>,
+  claim: { readonly accountKey: number; readonly claimNo: number },
+): Promise<{ readonly verifiedAt: number; readonly now: number } | undefined> {
+  const { rows } = await sql<{ verifiedAt: number; now: number }>`
+    select
+      coalesce(extract(epoch from verified_at)::float8 * 1000, 0) as "verifiedAt",
+      extract(epoch from clock_timestamp())::float8 * 1000 as now
+    from mirror.poll_state
+    where account_key = ${claim.accountKey} and claim_no = ${claim.claimNo}
+    for update
+  `.execute(trx);
+  return rows[0];
+}
+
+/** Begins groups; returns their keys by name. */
+export async function insertGroups(
+  trx: Transaction<DB>,
+  accountKey: number,
+  at: number,
+  groups: readonly { readonly name: string; readonly friendNumber: number }[],
+): Promise<ReadonlyMap<string, number>> {
+  if (groups.length === 0) return new Map();
+  const { rows } = await sql<{ groupKey: number; name: string }>`
+    insert into mirror.friend_group (account_key, group_name, friend_number, added_at)
+    select ${accountKey}, name, friend_number, ${instant(at)}
+    from unnest(${groups.map((group) => group.name)}::text[], ${groups.map((group) => group.friendNumber)}::integer[])
+      as new_group (name, friend_number)
+    returning group_key as "groupKey", group_name as name
+  `.execute(trx);
+  return new Map(rows.map((row) => [row.name, row.groupKey]));
+}
+
+/** A friend in a group. */
+export interface Membership {
+  readonly groupKey: number;
+  readonly friendId: string;
+}
+
+/** Begins memberships. */
+export async function insertMembers(
+  trx: Transaction<DB>,
+  at: number,
+  members: readonly Membership[],
+): Promise<void> {
+  if (members.length === 0) return;
+  await sql`
+    insert into mirror.friend_group_member (group_key, friend_id, added_at)
+    select group_key, friend_id, ${instant(at)}
+    from unnest(${members.map((member) => member.groupKey)}::bigint[], ${members.map((member) => member.friendId)}::text[])
+      as new_member (group_key, friend_id)
+  `.execute(trx);
+}
+
+/** Ends memberships that are there now. */
+export async function endMembers(
+  trx: Transaction<DB>,
+  at: number,
+  members: readonly Membership[],
+): Promise<void> {
+  if (members.length === 0) return;
+  await sql`
+    update mirror.friend_group_member member set removed_at = greatest(member.added_at, ${instant(at)})
+    from unnest(${members.map((member) => member.groupKey)}::bigint[], ${members.map((member) => member.friendId)}::text[])
+      as gone (group_key, friend_id)
+    where member.group_key = gone.group_key and member.friend_id = gone.friend_id collate "C"
+      and member.removed_at is null
+  `.execute(trx);
+}
+
+/** Ends groups that are there now; their members have been ended before. */
+export async function endGroups(
+  trx: Transaction<DB>,
+  at: number,
+  groupKeys: readonly number[],
+): Promise<void> {
+  if (groupKeys.length === 0) return;
+  await sql`
+    update mirror.friend_group set removed_at = greatest(added_at, ${instant(at)})
+    where group_key = any(${groupKeys}::bigint[]) and removed_at is null
+  `.execute(trx);
+}
+
+/** Stores the vendor's own counts. */
+export async function setFriendNumbers(
+  trx: Transaction<DB>,
+  groups: readonly { readonly groupKey: number; readonly friendNumber: number }[],
+): Promise<void> {
+  if (groups.length === 0) return;
+  await sql`
+    update mirror.friend_group set friend_number = counted.friend_number
+    from unnest(${groups.map((group) => group.groupKey)}::bigint[], ${groups.map((group) => group.friendNumber)}::integer[])
+      as counted (group_key, friend_number)
+    where mirror.friend_group.group_key = counted.group_key
+  `.execute(trx);
+}
+
+/** One line of the change feed. */
+export interface Change {
+  readonly kind: ChangeKind;
+  readonly groupName: string;
+  readonly friendId: string | null;
+}
+
+/** Appends to the change feed, numbered in the order given. */
+export async function insertChanges(
+  trx: Transaction<DB>,
+  of: {
+    readonly appId: number;
+    readonly accountKey: number;
+    readonly sequence: number | null;
+    readonly at: number;
+  },
+  changes: readonly Change[],
+): Promise<void> {
+  if (changes.length === 0) return;
+  await sql`
+    insert into mirror.change (app_id, account_key, kind, group_name, friend_id, observed_at, sequence)
+    select ${of.appId}, ${of.accountKey}, kind, group_name, friend_id, ${instant(of.at)}, ${of.sequence}
+    from unnest(
+      ${changes.map((change) => change.kind)}::mirror.change_kind[],
+      ${changes.map((change) => change.groupName)}::text[],
+      ${changes.map((change) => change.friendId)}::text[]
+    ) with ordinality as new_change (kind, group_name, friend_id, place)
+    order by place
+  `.execute(trx);
+}

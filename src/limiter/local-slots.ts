@@ -1,0 +1,39 @@
+import { maxHoldMs, type SlotSource, silenceMs } from './slots.ts';
+
+export interface LocalSlotsOptions {
+  readonly callsPerSecond: number;
+  /** False while this process can't be sure to be the only one. Default: always sure. */
+  readonly isSole?: () => boolean;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
+}
+
+/** Slots counted in this process: right as long as it is the only caller. */
+export function createLocalSlots(options: LocalSlotsOptions): SlotSource {
+  const { isSole = () => true, now = () => performance.now() } = options;
+  const intervalMs = 1000 / options.callsPerSecond;
+  const lostListeners: (() => void)[] = [];
+  let wasSole = true;
+  let next = now() + silenceMs;
+
+  return {
+    async reserve(count) {
+      if (!isSole()) {
+        if (wasSole) for (const listener of lostListeners) listener();
+        wasSole = false;
+        throw new Error('another process may be calling');
+      }
+      if (!wasSole) next = Math.max(next, now() + silenceMs);
+      wasSole = true;
+      const first = Math.max(next, now());
+      next = first + count * intervalMs;
+      return { firstInMs: first - now(), intervalMs };
+    },
+    async hold(ms) {
+      next = Math.max(next, now() + Math.min(ms, maxHoldMs));
+    },
+    onLost(listener) {
+      lostListeners.push(listener);
+    },
+  };
+}

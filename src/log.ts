@@ -1,0 +1,60 @@
+import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
+import pretty from 'pino-pretty';
+import type { LogLevel } from './config.ts';
+import { createScrubber, type Scrubber } from './scrubber.ts';
+
+export type Logger = PinoLogger;
+
+export interface LoggerOptions {
+  readonly level: LogLevel;
+  /** Every finished line passes through it, so a secret inside an error's cause is caught too. */
+  readonly scrubber: Scrubber;
+  /** Default: standard output, one JSON object a line; coloured text when that is a terminal. */
+  readonly destination?: DestinationStream;
+}
+
+/** A logger that writes no secret known to the scrubber and no row value of Postgres. */
+export function createLogger(options: LoggerOptions): Logger {
+  const destination =
+    options.destination ??
+    (process.stdout.isTTY
+      ? pretty({ sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' })
+      : pino.destination({ sync: true }));
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: describeError },
+      hooks: { streamWrite: (line) => options.scrubber.scrub(line) },
+    },
+    destination,
+  );
+}
+
+/** A logger that says nothing. */
+export const silentLogger = (): Logger => createLogger({ level: 'silent', scrubber: createScrubber() });
+
+interface ErrorDescription {
+  readonly type: string;
+  readonly message: string;
+  readonly code?: string | number;
+  readonly stack?: string;
+  readonly cause?: ErrorDescription;
+}
+
+/**
+ * What of an error may be logged. A Postgres error's `detail`, `where` and `query` stay out: they hold row values.
+ */
+export function describeError(error: unknown): ErrorDescription {
+  if (!(error instanceof Error)) return { type: typeof error, message: String(error) };
+  const code = 'code' in error && (typeof error.code === 'string' || typeof error.code === 'number');
+  return {
+    type: error.name,
+    message: error.message,
+    ...(code ? { code: error.code as string | number } : {}),
+    ...(error.stack === undefined ? {} : { stack: error.stack }),
+    ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
+  };
+}

@@ -1,0 +1,98 @@
+import { type Line, unitsOf, weightBounds } from './line.ts';
+
+/** How the rate of change of one account is estimated: times in milliseconds, rates per day. */
+export interface Estimate {
+  /** The number of changes seen, forgotten exponentially. */
+  readonly changeMass: number;
+  /** Tickets: polls per unit of virtual time. */
+  readonly weight: number;
+  readonly firstPolledAt: number | undefined;
+  readonly lastPolledAt: number | undefined;
+}
+
+/** What a good poll showed. */
+export interface Observation {
+  readonly at: number;
+  readonly changed: boolean;
+  readonly sequenceBefore: number | undefined;
+  readonly sequenceNow: number;
+}
+
+/** The estimate after a poll, and how far ahead in virtual time the next one lies. */
+export interface Decision {
+  readonly changeMass: number;
+  readonly weight: number;
+  readonly stride: number;
+}
+
+const dayMs = 86_400_000;
+/** Days after which what was seen counts for a third (`tau`). */
+const memoryDays = 2;
+/** The prior: as if 0.05 changes had been seen in 0.05 days, one a day. */
+const priorChanges = 0.05;
+const priorDays = 0.05;
+
+const firstBackOffSeconds = 30;
+const longestBackOffSeconds = 3600;
+
+/**
+ * Square-root stride polling: every account gets polls in proportion to the square root of how often it changes.
+ * Gamma-Poisson rate with two days' memory; `random` gives numbers in [0, 1).
+ */
+export function decideNextPoll(
+  line: Line,
+  estimate: Estimate,
+  seen: Observation,
+  random: () => number,
+): Decision {
+  const changeMass = nextChangeMass(estimate, seen);
+  const first = estimate.firstPolledAt ?? seen.at;
+  const rate = ratePerDay(changeMass, days(seen.at - first));
+  const { least, greatest } = weightBounds(line);
+  const weight = Math.min(Math.max(Math.sqrt(rate), least), greatest);
+  // Without a random phase, accounts that look alike stay in step and block everybody behind them.
+  const phase = estimate.firstPolledAt === undefined ? random() : 0.9 + 0.2 * random();
+  return { changeMass, weight, stride: phase / weight };
+}
+
+/** Changes a day, estimated from the mass left after `age` days of watching. */
+export function ratePerDay(changeMass: number, age: number): number {
+  const exposure = memoryDays * (1 - Math.exp(-Math.max(age, 0) / memoryDays));
+  return (changeMass + priorChanges) / (exposure + priorDays);
+}
+
+/**
+ * How long, in virtual time, a failed account waits: full jitter over 30 s, doubled with each failure in a row,
+ * at most an hour. Mass and weight stay as they are: a failure says nothing of changes.
+ */
+export function backOff(line: Line, failuresInARow: number, random: () => number): number {
+  const ceiling = Math.min(firstBackOffSeconds * 2 ** (failuresInARow - 1), longestBackOffSeconds);
+  return unitsOf(line, ceiling * random());
+}
+
+function nextChangeMass(estimate: Estimate, seen: Observation): number {
+  // What an account held before we first looked says nothing of how often it changes.
+  if (estimate.firstPolledAt === undefined || estimate.lastPolledAt === undefined) return 0;
+  const interval = days(seen.at - estimate.lastPolledAt);
+  // Two reads at one instant (a clock set back) tell nothing.
+  if (interval <= 0) return estimate.changeMass;
+  const decay = Math.exp(-interval / memoryDays);
+  const watched = days(estimate.lastPolledAt - estimate.firstPolledAt);
+  const changes = plausibleChanges(seen, ratePerDay(estimate.changeMass, watched) * interval);
+  return estimate.changeMass * decay + (changes * memoryDays * (1 - decay)) / interval;
+}
+
+/**
+ * How many changes a moved sequence stands for: its increment, clipped to what a Poisson process with
+ * `expected` changes makes plausible, because nobody promises that a change moves it by one.
+ */
+function plausibleChanges(seen: Observation, expected: number): number {
+  if (!seen.changed) return 0;
+  const counted = Math.max(1, seen.sequenceNow - (seen.sequenceBefore ?? seen.sequenceNow));
+  const mean = expected < 1e-6 ? 1 : expected / (1 - Math.exp(-expected));
+  return Math.min(counted, mean + 2 * Math.sqrt(mean));
+}
+
+function days(ms: number): number {
+  return ms / dayMs;
+}

@@ -1,0 +1,37 @@
+import { plentifulUnitSeconds } from './line.ts';
+
+/** An app's virtual clock, in units. Accounts are due when their due time is not beyond `ceiling`. */
+export interface VirtualClock {
+  readonly now: number;
+  /** How far a claim may look ahead: real time allows it even when the line is short. */
+  readonly ceiling: number;
+}
+
+// What of unused time is kept: as much as a lease, so that a pause is not followed by a rush.
+const longestPauseSeconds = 60;
+
+/** The clock before a claim, `elapsedSeconds` after the last one. Never goes back, whatever real time does. */
+export function openClock(clock: VirtualClock, elapsedSeconds: number): VirtualClock {
+  const allowed = clock.ceiling + Math.max(0, elapsedSeconds) / plentifulUnitSeconds;
+  const farthest = clock.now + longestPauseSeconds / plentifulUnitSeconds;
+  return { now: clock.now, ceiling: Math.max(clock.now, Math.min(allowed, farthest)) };
+}
+
+/**
+ * The clock after a claim. A full one means that the budget is what holds us back: the clock stands where the
+ * line has got to. A short one means that the line is empty: the clock runs with real time, so that a
+ * plentiful budget is not burnt on accounts that were read a moment ago.
+ */
+export function moveClock(
+  clock: VirtualClock,
+  claim: { readonly full: boolean; readonly largestDue: number | undefined },
+): VirtualClock {
+  const now = claim.full ? Math.max(clock.now, claim.largestDue ?? clock.now) : clock.ceiling;
+  return { now, ceiling: clock.ceiling };
+}
+
+/** How a claim of `places` is split, so that a crowd of new accounts does not starve those already known. */
+export function splitClaim(places: number): { readonly known: number; readonly unseen: number } {
+  const known = Math.ceil(places / 5);
+  return { known, unseen: places - known };
+}

@@ -1,0 +1,40 @@
+import type { Truth } from './truth.ts';
+
+/** Rows of a mirror, in any order. */
+export interface RowsToCompare {
+  readonly groups: readonly (readonly (string | number)[])[];
+  readonly members: readonly (readonly (string | number)[])[];
+}
+
+/** Rows that only one side has, as JSON. */
+export interface Differences {
+  /** The vendor has it, the mirror does not. */
+  readonly missing: readonly string[];
+  /** The mirror has it, the vendor does not. */
+  readonly invented: readonly string[];
+}
+
+/** Compares a mirror with the truth, row for row and byte for byte; also tells rows that the mirror has twice. */
+export function compareWithTruth(truth: Truth, mirror: RowsToCompare): Differences {
+  const told = truth.rows();
+  const groups = compareRows('group', told.groups, mirror.groups);
+  const members = compareRows('member', told.members, mirror.members);
+  return {
+    missing: [...groups.missing, ...members.missing],
+    invented: [...groups.invented, ...members.invented],
+  };
+}
+
+function compareRows(
+  what: string,
+  truth: readonly (readonly (string | number)[])[],
+  mirror: readonly (readonly (string | number)[])[],
+): Differences {
+  const wanted = new Set(truth.map((row) => JSON.stringify([what, ...row])));
+  const invented: string[] = [];
+  for (const row of mirror) {
+    const key = JSON.stringify([what, ...row]);
+    if (!wanted.delete(key)) invented.push(key);
+  }
+  return { missing: [...wanted], invented };
+}

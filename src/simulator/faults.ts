@@ -1,0 +1,42 @@
+import type { Random } from './random.ts';
+
+/** Ways in which an answer can go wrong, beside the vendor's own error codes. */
+export const faultNames = [
+  'http_502',
+  'reset',
+  'hang',
+  'truncated',
+  'html',
+  'wrong_type',
+  'null_fields',
+  'empty',
+] as const;
+
+/** A named fault, or one of the vendor's error codes. */
+export type FaultKind = (typeof faultNames)[number] | number;
+
+/** A fault and how likely it is, from 0 to 1. */
+export interface Fault {
+  readonly kind: FaultKind;
+  readonly probability: number;
+}
+
+/** Reads `30006=0.01` or `reset=0.5`; undefined when it is neither. */
+export function parseFault(text: string): Fault | undefined {
+  const match = /^([a-z_0-9]+)=(\d*\.?\d+)$/.exec(text);
+  const [, name, share] = match ?? [];
+  const probability = Number(share);
+  if (name === undefined || !(probability >= 0 && probability <= 1)) return undefined;
+  const kind = /^\d+$/.test(name) ? Number(name) : faultNames.find((known) => known === name);
+  return kind === undefined ? undefined : { kind, probability };
+}
+
+/** Draws what goes wrong with one answer; undefined for nothing. */
+export function drawFault(faults: readonly Fault[], random: Random): FaultKind | undefined {
+  let chance = random.next();
+  for (const fault of faults) {
+    if (chance < fault.probability) return fault.kind;
+    chance -= fault.probability;
+  }
+  return undefined;
+}

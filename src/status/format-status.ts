@@ -1,0 +1,78 @@
+import type { AppStatus, Status } from './read-status.ts';
+
+/** The status as a person reads it on a terminal. */
+export function formatStatus(status: Status): string {
+  if (status.apps.length === 0)
+    return 'No app yet: enrol accounts with `tim-mirror accounts import <file>`.\n';
+  return `${status.apps.map(formatApp).join('\n\n')}\n`;
+}
+
+function formatApp(app: AppStatus): string {
+  const { accounts, ageSeconds: age, calls, backlog } = app;
+  const parts = [
+    `${count(accounts.active)} active`,
+    `${count(accounts.pending)} never read`,
+    ...some(accounts.gone, 'gone'),
+    ...some(accounts.quarantined, 'quarantined'),
+    ...some(accounts.failing, 'failing'),
+    ...some(accounts.awaitingConfirmation, 'awaiting a second read'),
+  ];
+  const rows: [string, string][] = [
+    ['accounts', `${count(accounts.total)} (${parts.join(', ')})`],
+    ['calls', `${calls.perSecond.toFixed(1)}/s of ${calls.limit}/s allowed (last minute)`],
+    [
+      'age',
+      age.p50 === null
+        ? 'nothing read yet'
+        : `half under ${duration(age.p50)}, 95 % under ${duration(age.p95)}, oldest ${duration(age.oldest)}`,
+    ],
+    ['backlog', `${count(backlog.neverRead)} to read for the first time, ${count(backlog.overdue)} overdue`],
+    ['last 15 min', outcomes(app)],
+    ...app.failures.map((failure): [string, string] => [
+      'failing',
+      `${count(failure.accounts)} accounts: ${failure.kind} ${failure.code === 0 ? '' : `${failure.code} `}“${failure.message}”`,
+    ]),
+  ];
+  return [
+    `app ${app.appId}: ${headline(app)}`,
+    ...rows.map(([label, text]) => `  ${label.padEnd(12)}${text}`),
+  ].join('\n');
+}
+
+function headline(app: AppStatus): string {
+  if (app.halt !== null) {
+    const { kind, code, message, since, remedy } = app.halt;
+    return (
+      `HALTED since ${since}: the vendor refuses the app (${kind} ${code}: ${message || 'no words'}).\n` +
+      `  ${remedy}\n  It goes on by itself once that is mended.`
+    );
+  }
+  return app.state === 'idle'
+    ? 'IDLE, nobody has claimed accounts for ten seconds; is `tim-mirror start` running?'
+    : 'polling';
+}
+
+function outcomes(app: AppStatus): string {
+  const told = Object.entries(app.outcomes).map(
+    ([event, times]) => `${count(times)} ${event.replaceAll('_', ' ')}`,
+  );
+  return told.length === 0 ? 'no polls' : told.join(', ');
+}
+
+function some(times: number, what: string): string[] {
+  return times === 0 ? [] : [`${count(times)} ${what}`];
+}
+
+function count(number: number): string {
+  return number.toLocaleString('en-US');
+}
+
+/** 0.4 s, 12 s, 3 min, 5.1 h, 2.3 d. */
+export function duration(seconds: number | null): string {
+  if (seconds === null) return 'unknown';
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${(seconds / 86_400).toFixed(1)} d`;
+}

@@ -1,0 +1,56 @@
+import type { Database } from '../../db/client.ts';
+import { lockClock, storeClock, takeProbe } from '../../db/queries/apps.ts';
+import { type Claim, type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
+import { moveClock, openClock, splitClaim, type VirtualClock } from '../schedule/virtual-clock.ts';
+
+/** A claim keeps others away from an account for this long. */
+export const leaseSeconds = 60;
+
+export interface ClaimedBatch {
+  readonly accounts: readonly ClaimedAccount[];
+  /** The one call that finds out whether a halted app is well again. */
+  readonly probe: boolean;
+}
+
+/**
+ * Claims up to `places` accounts from the head of the app's line and moves its virtual clock, in one transaction.
+ * Claims of one app follow each other, from however many processes. A halted app yields one account now and then.
+ */
+export async function claimBatches(db: Database, appId: number, places: number): Promise<ClaimedBatch> {
+  return db.transaction().execute(async (trx) => {
+    const stored = await lockClock(trx, appId);
+    if (stored === undefined) return { accounts: [], probe: false };
+    const clock = openClock({ now: stored.virtualClock, ceiling: stored.ceiling }, stored.elapsed);
+    const claim = (unseen: boolean, wanted: number) =>
+      claimDue(trx, {
+        appId,
+        unseen,
+        places: wanted,
+        virtualClock: clock.now,
+        ceiling: clock.ceiling,
+        leaseSeconds,
+      });
+
+    if (stored.halted) {
+      if (!(await takeProbe(trx, appId))) return { accounts: [], probe: false };
+      const known = await claim(false, 1);
+      const probe = known.accounts.length > 0 ? known : await claim(true, 1);
+      return { accounts: probe.accounts, probe: true };
+    }
+    if (places === 0) return { accounts: [], probe: false };
+
+    // New accounts may be a crowd: those already known keep a fifth, and each side takes what the other leaves.
+    const shares = splitClaim(places);
+    const known = await claim(false, shares.known);
+    const unseen = await claim(true, places - known.accounts.length);
+    const rest = await claim(false, places - known.accounts.length - unseen.accounts.length);
+    const accounts = [...known.accounts, ...rest.accounts, ...unseen.accounts];
+    await storeClock(trx, appId, clockAfter(clock, [known, rest], accounts.length === places));
+    return { accounts, probe: false };
+  });
+}
+
+function clockAfter(clock: VirtualClock, known: readonly Claim[], full: boolean): VirtualClock {
+  const dues = known.flatMap((claim) => claim.largestDue ?? []);
+  return moveClock(clock, { full, largestDue: dues.length === 0 ? undefined : Math.max(...dues) });
+}

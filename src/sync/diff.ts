@@ -1,0 +1,73 @@
+import type { Change, Membership, MirroredGroup } from '../../db/queries/groups.ts';
+import type { FriendGroup } from '../tencent/wire.ts';
+
+/** What has to be written to turn the groups the mirror holds into those the vendor has told. */
+export interface GroupDiff {
+  readonly addedGroups: readonly FriendGroup[];
+  readonly removedGroups: readonly MirroredGroup[];
+  /** Groups that stay, where the vendor's count differs. */
+  readonly recounted: readonly { readonly groupKey: number; readonly friendNumber: number }[];
+  /** In groups that stay. */
+  readonly addedMembers: readonly NamedMembership[];
+  readonly removedMembers: readonly NamedMembership[];
+}
+
+/** A membership with the name of its group, which the change feed tells. */
+export interface NamedMembership extends Membership {
+  readonly groupName: string;
+}
+
+/** Compares a complete answer with the mirror. Names and ids are equal only when every byte is. */
+export function diffGroups(mirror: readonly MirroredGroup[], truth: readonly FriendGroup[]): GroupDiff {
+  const held = new Map(mirror.map((group) => [group.name, group]));
+  const told = new Map(truth.map((group) => [group.name, group]));
+  const recounted: { groupKey: number; friendNumber: number }[] = [];
+  const addedMembers: NamedMembership[] = [];
+  const removedMembers: NamedMembership[] = [];
+
+  for (const [name, group] of told) {
+    const old = held.get(name);
+    if (old === undefined) continue;
+    const { groupKey } = old;
+    if (old.friendNumber !== group.friendNumber)
+      recounted.push({ groupKey, friendNumber: group.friendNumber });
+    const before = new Set(old.members);
+    const after = new Set(group.members);
+    for (const friendId of after.difference(before))
+      addedMembers.push({ groupKey, groupName: name, friendId });
+    for (const friendId of before.difference(after))
+      removedMembers.push({ groupKey, groupName: name, friendId });
+  }
+  return {
+    addedGroups: truth.filter((group) => !held.has(group.name)),
+    removedGroups: mirror.filter((group) => !told.has(group.name)),
+    recounted,
+    addedMembers,
+    removedMembers,
+  };
+}
+
+/** Whether the mirror holds already what the vendor has told. */
+export function isEmpty(diff: GroupDiff): boolean {
+  return Object.values(diff).every((part) => part.length === 0);
+}
+
+/** The lines of the change feed for a difference: what goes first, then what comes; members inside their group's life. */
+export function changesOf(diff: GroupDiff): readonly Change[] {
+  return [
+    ...diff.removedMembers.map(({ groupName, friendId }) => member('member_removed', groupName, friendId)),
+    ...diff.removedGroups.flatMap((group) => [
+      ...group.members.map((friendId) => member('member_removed', group.name, friendId)),
+      { kind: 'group_removed' as const, groupName: group.name, friendId: null },
+    ]),
+    ...diff.addedGroups.flatMap((group) => [
+      { kind: 'group_added' as const, groupName: group.name, friendId: null },
+      ...group.members.map((friendId) => member('member_added', group.name, friendId)),
+    ]),
+    ...diff.addedMembers.map(({ groupName, friendId }) => member('member_added', groupName, friendId)),
+  ];
+}
+
+function member(kind: 'member_added' | 'member_removed', groupName: string, friendId: string): Change {
+  return { kind, groupName, friendId };
+}

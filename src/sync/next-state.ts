@@ -1,0 +1,112 @@
+import type { ClaimedAccount } from '../../db/queries/claims.ts';
+import type { PollRecord } from '../../db/queries/poll-records.ts';
+import { type Line, unitsOf } from '../schedule/line.ts';
+import { backOff, decideNextPoll } from '../schedule/policy.ts';
+
+/** A good read of an account: what it showed, and when its request was sent (milliseconds, Postgres' time). */
+export interface GoodRead {
+  readonly at: number;
+  readonly sequence: number;
+  readonly changed: boolean;
+  /** Whether everything was asked for. */
+  readonly full: boolean;
+}
+
+/** Accounts that are gone or quarantined are looked at once a day: they may come back. */
+const rareSeconds = 86_400;
+const mostFailures = 1000;
+
+/** The account as it was claimed, in its old place in the line. */
+export function unpolled(account: ClaimedAccount): PollRecord {
+  const { accountId: _, ...state } = account;
+  return { ...state, stride: null };
+}
+
+/** The state after a good read that showed nothing new to write. */
+export function afterRead(
+  account: ClaimedAccount,
+  read: GoodRead,
+  line: Line,
+  random: () => number,
+): PollRecord {
+  const decision = decideNextPoll(
+    line,
+    {
+      changeMass: account.changeMass,
+      weight: account.weight,
+      firstPolledAt: account.firstPolledAt ?? undefined,
+      lastPolledAt: account.verifiedAt ?? undefined,
+    },
+    {
+      at: read.at,
+      changed: read.changed,
+      sequenceBefore: account.sequence ?? undefined,
+      sequenceNow: read.sequence,
+    },
+    random,
+  );
+  return {
+    ...unpolled(account),
+    ...decision,
+    status: 'active',
+    sequence: read.sequence,
+    failCount: 0,
+    firstPolledAt: account.firstPolledAt ?? read.at,
+    verifiedAt: read.at,
+    fullReadAt: read.full ? read.at : account.fullReadAt,
+    pendingAt: null,
+    pendingHash: null,
+  };
+}
+
+/** The state while a removal waits for a second complete read that agrees with `hash`. */
+export function awaitingConfirmation(
+  account: ClaimedAccount,
+  hash: string,
+  now: number,
+  confirmAfterMs: number,
+  line: Line,
+): PollRecord {
+  return {
+    ...unpolled(account),
+    stride: unitsOf(line, confirmAfterMs / 1000),
+    // Asks for everything at the next poll.
+    fullReadAt: null,
+    pendingAt: now,
+    pendingHash: hash,
+  };
+}
+
+/** The state of an account that the vendor says does not exist, once nothing of it is left in the mirror. */
+export function afterGone(account: ClaimedAccount, at: number, hash: string, line: Line): PollRecord {
+  return {
+    ...unpolled(account),
+    stride: unitsOf(line, rareSeconds),
+    status: 'gone',
+    // A re-import may begin with any sequence.
+    sequence: null,
+    contentHash: hash,
+    groupCount: 0,
+    failCount: 0,
+    verifiedAt: at,
+    fullReadAt: null,
+    pendingAt: null,
+    pendingHash: null,
+  };
+}
+
+/** The state after a failed poll: later again, and what is known of its changes stays. */
+export function afterFailure(account: ClaimedAccount, line: Line, random: () => number): PollRecord {
+  const failCount = Math.min(account.failCount + 1, mostFailures);
+  return { ...unpolled(account), failCount, stride: backOff(line, failCount, random) };
+}
+
+/** The state of an account that is set aside, because asking again soon would not help. */
+export function afterQuarantine(account: ClaimedAccount, line: Line): PollRecord {
+  return {
+    ...unpolled(account),
+    status: 'quarantined',
+    failCount: Math.min(account.failCount + 1, mostFailures),
+    stride: unitsOf(line, rareSeconds),
+  };
+}

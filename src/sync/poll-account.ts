@@ -1,0 +1,134 @@
+import type { ClaimedAccount } from '../../db/queries/claims.ts';
+import type { PollFailure, PollRecord } from '../../db/queries/poll-records.ts';
+import type { Logger } from '../log.ts';
+import type { StopSignals } from '../tencent/client.ts';
+import { TencentError } from '../tencent/errors.ts';
+import { afterFailure, afterQuarantine, unpolled } from './next-state.ts';
+import { type SyncDeps, type SyncResult, syncAccount, syncGoneAccount } from './sync-account.ts';
+
+export interface PollDeps extends SyncDeps {
+  /** The vendor says that the app is over its limit. */
+  readonly onRateLimited: (error: TencentError) => void;
+  /** The vendor refuses the app as a whole. */
+  readonly onRefused: (error: TencentError) => void;
+  readonly log: Logger;
+}
+
+/** What came of a poll, for the counters; failures by what kind they were. */
+export type PollOutcome =
+  | SyncResult['outcome']
+  | 'rate_limited'
+  | 'transient'
+  | 'refused'
+  | 'quarantined'
+  | 'storage_failed'
+  | 'returned';
+
+export interface PollResult {
+  readonly outcome: PollOutcome;
+  /** Still to be written; absent when everything is written. */
+  readonly record?: PollRecord;
+  readonly failure?: PollFailure;
+}
+
+/** After this many failures in a row that time does not seem to mend, an account is set aside. */
+const failuresBeforeQuarantine = 5;
+
+/** Polls one account. Never throws: whatever goes wrong becomes the account's next state. */
+export async function pollAccount(
+  deps: PollDeps,
+  account: ClaimedAccount,
+  stop: StopSignals,
+): Promise<PollResult> {
+  try {
+    return await syncAccount(deps, account, stop);
+  } catch (error) {
+    if (stop.soft.aborted && error === stop.soft.reason)
+      return { outcome: 'returned', record: unpolled(account) };
+    if (stop.hard.aborted && error === stop.hard.reason)
+      return { outcome: 'returned', record: unpolled(account) };
+    if (error instanceof TencentError) return actOn(deps, account, error);
+    return storageFailed(deps, account, error);
+  }
+}
+
+/** The one place that turns kinds of errors into what is done about them. */
+async function actOn(deps: PollDeps, account: ClaimedAccount, error: TencentError): Promise<PollResult> {
+  const { kind } = error;
+  switch (kind) {
+    case 'rate_limited':
+      deps.onRateLimited(error);
+      return { outcome: 'rate_limited', record: unpolled(account) };
+    case 'credentials':
+    case 'configuration':
+    case 'sign_again':
+      deps.onRefused(error);
+      return { outcome: 'refused', record: unpolled(account) };
+    case 'transient':
+      return failed(deps, account, error);
+    case 'account_gone':
+      return gone(deps, account, error);
+    case 'bad_request':
+    case 'unstorable':
+      return quarantined(deps, account, error);
+    case 'unclear_answer':
+    case 'unknown':
+      return account.failCount + 1 >= failuresBeforeQuarantine
+        ? quarantined(deps, account, error)
+        : failed(deps, account, error);
+    default:
+      return kind satisfies never;
+  }
+}
+
+function failed(deps: PollDeps, account: ClaimedAccount, error: TencentError): PollResult {
+  return {
+    outcome: 'transient',
+    record: afterFailure(account, deps.line(), deps.random),
+    failure: describe(account, error),
+  };
+}
+
+function quarantined(deps: PollDeps, account: ClaimedAccount, error: TencentError): PollResult {
+  return {
+    outcome: 'quarantined',
+    record: afterQuarantine(account, deps.line()),
+    failure: describe(account, error),
+  };
+}
+
+async function gone(deps: PollDeps, account: ClaimedAccount, error: TencentError): Promise<PollResult> {
+  try {
+    const result = await syncGoneAccount(deps, account, error.sentAt ?? deps.now());
+    return { ...result, failure: describe(account, error) };
+  } catch (storageError) {
+    return storageFailed(deps, account, storageError);
+  }
+}
+
+/** The vendor answered, and the database could not take it. */
+function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown): PollResult {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
+  deps.log.warn({ err: error, account: account.accountId }, 'answer not written');
+  return {
+    outcome: 'storage_failed',
+    record: afterFailure(account, deps.line(), deps.random),
+    failure: {
+      accountKey: account.accountKey,
+      claimNo: account.claimNo,
+      kind: 'storage',
+      code: 0,
+      message: `the database could not take the answer (${code})`,
+    },
+  };
+}
+
+function describe(account: ClaimedAccount, error: TencentError): PollFailure {
+  return {
+    accountKey: account.accountKey,
+    claimNo: account.claimNo,
+    kind: error.kind,
+    code: error.code,
+    message: error.message,
+  };
+}

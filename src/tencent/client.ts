@@ -1,0 +1,181 @@
+import { Pool } from 'undici';
+import type { CallingAppConfig } from '../config.ts';
+import type { Scrubber } from '../scrubber.ts';
+import { kindOfCode, kindOfStatus, TencentError } from './errors.ts';
+import { createUserSigSource } from './user-sig.ts';
+import { type GroupGetAnswer, groupGetRequest, parseGroupGet, parseVerdict } from './wire.ts';
+
+/** How a stop reaches a call: `soft` ends waiting for a token, `hard` ends a call that is under way. */
+export interface StopSignals {
+  readonly soft: AbortSignal;
+  readonly hard: AbortSignal;
+}
+
+export interface TencentClientOptions {
+  readonly app: CallingAppConfig;
+  /** Resolves when one call may be sent; every HTTP attempt takes one. */
+  readonly takeToken: (signal: AbortSignal) => Promise<void>;
+  /** The database's time in milliseconds. */
+  readonly now: () => number;
+  readonly scrubber: Scrubber;
+  /** Told of every HTTP attempt the moment it is sent. */
+  readonly onCall?: () => void;
+  readonly timeouts?: Timeouts;
+}
+
+export interface Timeouts {
+  readonly connectMs: number;
+  readonly answerMs: number;
+}
+
+/** One account as the vendor tells it; `sentAt` is the database's time at which the request left. */
+export interface GroupRead extends GroupGetAnswer {
+  readonly sentAt: number;
+}
+
+export interface TencentClient {
+  /** One account's groups with members; `lastSequence` 0 asks for everything. Throws TencentError. */
+  groupGet(accountId: string, lastSequence: number, stop: StopSignals): Promise<GroupRead>;
+  /** The answer to any `group_get` body, just as it came. Throws TencentError for a failed call only. */
+  callGroupGet(body: string, stop: StopSignals): Promise<{ readonly sentAt: number; readonly body: unknown }>;
+  close(): Promise<void>;
+}
+
+// The vendor's backend gives up after 3 s, so its own time-out answer (30007) must still reach us.
+const defaultTimeouts: Timeouts = { connectMs: 5000, answerMs: 8000 };
+// 32 groups x 3000 members x 32 bytes is 3 MB; anything far beyond is not an answer to our question.
+const maxAnswerBytes = 32 * 1024 * 1024;
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Calls the vendor for one app over a keep-alive pool. */
+export function createTencentClient(options: TencentClientOptions): TencentClient {
+  const { app, scrubber, timeouts = defaultTimeouts } = options;
+  const userSig = createUserSigSource({
+    appId: app.appId,
+    secretKey: app.secretKey,
+    admin: app.admin,
+    scrubber,
+  });
+  // No bound on connections: the poll workers bound the calls in flight, and a call that has
+  // its token must not wait in a queue, or the calls would leave in bursts.
+  const pool = new Pool(app.origin, {
+    connections: null,
+    connect: { timeout: timeouts.connectMs },
+    headersTimeout: timeouts.answerMs,
+    bodyTimeout: timeouts.answerMs,
+  });
+
+  async function attempt(body: string, stop: StopSignals): Promise<{ sentAt: number; body: unknown }> {
+    await options.takeToken(stop.soft);
+    const sentAt = options.now();
+    options.onCall?.();
+    return { sentAt, body: parseJson(await post(body, stop.hard)) };
+  }
+
+  async function post(body: string, hardStop: AbortSignal): Promise<Uint8Array> {
+    const deadline = new AbortController();
+    const giveUp = () => deadline.abort();
+    const timer = setTimeout(giveUp, timeouts.connectMs + timeouts.answerMs);
+    hardStop.addEventListener('abort', giveUp, { once: true });
+    if (hardStop.aborted) giveUp();
+    try {
+      const response = await pool.request({
+        method: 'POST',
+        path: path(),
+        headers: { 'content-type': 'application/json' },
+        body,
+        signal: deadline.signal,
+      });
+      if (response.statusCode !== 200) {
+        await response.body.dump();
+        throw new TencentError(`the vendor answered with HTTP status ${response.statusCode}`, {
+          kind: kindOfStatus(response.statusCode),
+          code: response.statusCode,
+        });
+      }
+      return await readAll(response.body);
+    } catch (error) {
+      if (error instanceof TencentError) throw error;
+      hardStop.throwIfAborted();
+      throw networkError(error);
+    } finally {
+      clearTimeout(timer);
+      hardStop.removeEventListener('abort', giveUp);
+    }
+  }
+
+  /** The path with the signature in it: a secret, which must not leave this module. */
+  function path(): string {
+    const query = new URLSearchParams({
+      sdkappid: String(app.appId),
+      identifier: app.admin,
+      usersig: userSig.current(),
+      random: String(Math.floor(Math.random() * 2 ** 32)),
+      contenttype: 'json',
+    });
+    return `/v4/sns/group_get?${query}`;
+  }
+
+  async function callGroupGet(body: string, stop: StopSignals) {
+    const answer = await attempt(body, stop);
+    const verdict = parseVerdict(answer.body);
+    if (verdict === undefined || kindOfCode(verdict.code) !== 'sign_again') return answer;
+    userSig.renew();
+    return attempt(body, stop);
+  }
+
+  return {
+    callGroupGet,
+
+    async groupGet(accountId, lastSequence, stop) {
+      const answer = await callGroupGet(groupGetRequest({ accountId, lastSequence }), stop);
+      const verdict = parseVerdict(answer.body);
+      if (verdict !== undefined) {
+        const kind = kindOfCode(verdict.code);
+        throw new TencentError(scrubber.scrub(verdict.info).slice(0, 500) || 'no words from the vendor', {
+          // Refused again with a signature made this second: it is not its age.
+          kind: kind === 'sign_again' ? 'credentials' : kind,
+          code: verdict.code,
+          sentAt: answer.sentAt,
+        });
+      }
+      return { sentAt: answer.sentAt, ...parseGroupGet(answer.body) };
+    },
+
+    async close() {
+      await pool.close();
+    },
+  };
+}
+
+async function readAll(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > maxAnswerBytes) {
+      throw new TencentError(`the answer is longer than ${maxAnswerBytes} bytes`, {
+        kind: 'unclear_answer',
+        code: 0,
+      });
+    }
+    chunks.push(chunk);
+  }
+  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    // Fatal decoding: a replaced byte would come out as a name that nobody has.
+    return JSON.parse(utf8.decode(bytes));
+  } catch {
+    // The parser's message quotes the text, which may echo the request; so no cause.
+    throw new TencentError('the answer is not JSON', { kind: 'transient', code: 0 });
+  }
+}
+
+/** Network errors by their code alone: messages of lower layers may quote what was sent or received. */
+function networkError(error: unknown): TencentError {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
+  return new TencentError(`no answer from the vendor (${code})`, { kind: 'transient', code: 0 });
+}

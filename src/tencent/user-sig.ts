@@ -1,0 +1,48 @@
+import tls from 'tls-sig-api-v2';
+import type { Scrubber } from '../scrubber.ts';
+
+export interface UserSigOptions {
+  readonly appId: number;
+  readonly secretKey: string;
+  readonly admin: string;
+  /** Told of every signature made, so that none reaches a log. */
+  readonly scrubber: Scrubber;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
+}
+
+/** The signature that every call carries in its URL. */
+export interface UserSigSource {
+  /** A signature with at least an hour left. */
+  current(): string;
+  /** Forgets the present one: the vendor says it has expired. */
+  renew(): void;
+}
+
+const lifetimeSeconds = 86_400;
+const renewBeforeMs = 3_600_000;
+
+/** Makes UserSigs (TLSSigAPIv2, the vendor's package) and keeps one until an hour before it expires. */
+export function createUserSigSource(options: UserSigOptions): UserSigSource {
+  const { now = () => performance.now() } = options;
+  let held: { readonly sig: string; readonly until: number } | undefined;
+
+  return {
+    current() {
+      if (held === undefined || now() >= held.until) {
+        const sig = signUser(options);
+        options.scrubber.add(sig);
+        held = { sig, until: now() + lifetimeSeconds * 1000 - renewBeforeMs };
+      }
+      return held.sig;
+    },
+    renew() {
+      held = undefined;
+    },
+  };
+}
+
+/** One UserSig for the app's administrator, valid for a day from now. */
+export function signUser(app: Pick<UserSigOptions, 'appId' | 'secretKey' | 'admin'>): string {
+  return new tls.Api(app.appId, app.secretKey).genUserSig(app.admin, lifetimeSeconds);
+}

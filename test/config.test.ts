@@ -1,0 +1,181 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigError, type Need, parseConfig, parseDuration, secretsOf } from '../src/config.ts';
+
+const everything: Need[] = ['app', 'credentials', 'database'];
+const good = {
+  TIM_SDK_APP_ID: '1400000000',
+  TIM_SECRET_KEY: 'a-secret-key',
+  DATABASE_URL: 'postgres://tim:pass-word@localhost/tim',
+};
+
+function parse(env: Record<string, string>, needs: Need[] = everything, files: Record<string, string> = {}) {
+  return parseConfig(
+    {
+      env,
+      readFile(path) {
+        const text = files[path];
+        if (text === undefined) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
+        return text;
+      },
+    },
+    needs,
+  );
+}
+
+function problemsOf(
+  env: Record<string, string>,
+  needs: Need[] = everything,
+  files: Record<string, string> = {},
+) {
+  try {
+    parse(env, needs, files);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  throw new Error('the configuration was accepted');
+}
+
+describe('configuration', () => {
+  test('three variables are enough, and the rest has the defaults of the design', () => {
+    const config = parse(good);
+    expect(config.apps).toEqual([
+      {
+        appId: 1_400_000_000,
+        secretKey: 'a-secret-key',
+        admin: 'administrator',
+        origin: 'https://console.tim.qq.com',
+        callsPerSecond: 190,
+      },
+    ]);
+    expect(config.redisUrl).toBeUndefined();
+    expect(config.http.port).toBe(8080);
+    expect(config.poll).toEqual({
+      minIntervalMs: 30_000,
+      maxIntervalMs: 86_400_000,
+      fullReadIntervalMs: 604_800_000,
+    });
+    expect(config.historyRetentionMs).toBeUndefined();
+  });
+
+  test.each([
+    ['cn', 'https://console.tim.qq.com'],
+    ['sg', 'https://adminapisgp.im.qcloud.com'],
+    ['de', 'https://adminapiger.im.qcloud.com'],
+  ])('region %s is called at %s', (region, origin) => {
+    expect(parse({ ...good, TIM_REGION: region }).apps[0]?.origin).toBe(origin);
+  });
+
+  test('an endpoint goes before the region', () => {
+    const config = parse({ ...good, TIM_REGION: 'sg', TIM_ENDPOINT: 'http://127.0.0.1:9/x?y' });
+    expect(config.apps[0]?.origin).toBe('http://127.0.0.1:9');
+  });
+
+  test('every bad variable is named at once, each with what to do, and none shows its value', () => {
+    const problems = problemsOf({
+      TIM_SDK_APP_ID: 'abc-secret',
+      TIM_CALLS_PER_SECOND: '200',
+      TIM_REGION: 'moon',
+      DATABASE_URL: 'mysql://user:hunter22@host/db',
+      HTTP_PORT: 'abc',
+      POLL_MIN_INTERVAL: '30',
+      LOG_LEVEL: 'loud',
+    });
+    for (const name of [
+      'TIM_SDK_APP_ID',
+      'TIM_CALLS_PER_SECOND',
+      'TIM_REGION',
+      'DATABASE_URL',
+      'HTTP_PORT',
+      'POLL_MIN_INTERVAL',
+      'LOG_LEVEL',
+    ]) {
+      expect(problems.filter((problem) => problem.startsWith(`${name} `))).toHaveLength(1);
+    }
+    expect(problems.join('\n')).not.toMatch(/abc-secret|hunter22/);
+  });
+
+  test('what a command does not need may be missing, and what it needs is asked for', () => {
+    expect(parse({ DATABASE_URL: good.DATABASE_URL }, ['database']).apps).toEqual([]);
+    expect(problemsOf({}, everything).join('\n')).toMatch(
+      /DATABASE_URL[\s\S]*TIM_SDK_APP_ID[\s\S]*TIM_SECRET_KEY/,
+    );
+  });
+
+  test('an empty variable counts as unset', () => {
+    expect(parse({ ...good, REDIS_URL: '', TIM_REGION: '' }).redisUrl).toBeUndefined();
+  });
+
+  test('secrets can come from files, without their last line break', () => {
+    const { TIM_SECRET_KEY: _, ...rest } = good;
+    const config = parse({ ...rest, TIM_SECRET_KEY_FILE: '/run/key' }, everything, {
+      '/run/key': 'from-file\n',
+    });
+    expect(config.apps[0]?.secretKey).toBe('from-file');
+  });
+
+  test('a secret given twice, and a file that is missing, are told', () => {
+    expect(problemsOf({ ...good, TIM_SECRET_KEY_FILE: '/run/key' }, everything, { '/run/key': 'x' })).toEqual(
+      ['TIM_SECRET_KEY and TIM_SECRET_KEY_FILE are both set; keep one of them.'],
+    );
+    expect(problemsOf({ ...good, ADMIN_TOKEN_FILE: '/nowhere' })).toEqual([
+      'ADMIN_TOKEN_FILE can’t be read (ENOENT).',
+    ]);
+  });
+
+  test('the least interval may not be greater than the greatest', () => {
+    const problems = problemsOf({ ...good, POLL_MIN_INTERVAL: '2h', POLL_MAX_INTERVAL: '1h' });
+    expect(problems).toEqual([expect.stringContaining('POLL_MIN_INTERVAL is greater')]);
+  });
+
+  test('several apps come from a file, each with its own key and region', () => {
+    const file = JSON.stringify([
+      { sdkAppId: 1, secretKey: 'one-key' },
+      { sdkAppId: 2, secretKeyFile: '/run/two', region: 'sg', callsPerSecond: 50 },
+    ]);
+    const config = parse({ DATABASE_URL: good.DATABASE_URL, TIM_APPS_FILE: '/apps' }, everything, {
+      '/apps': file,
+      '/run/two': 'two-key',
+    });
+    expect(config.apps.map((app) => [app.appId, app.secretKey, app.callsPerSecond])).toEqual([
+      [1, 'one-key', 190],
+      [2, 'two-key', 50],
+    ]);
+  });
+
+  test.each([
+    ['not JSON', 'key: hunter22', /is not JSON/],
+    ['no app', '[]', /holds no app/],
+    ['a misspelt field', '[{"sdkAppId":1,"secretKey":"abcd","regoin":"sg"}]', /entry 0/],
+    ['an app twice', '[{"sdkAppId":1,"secretKey":"abcd"},{"sdkAppId":1,"secretKey":"abcd"}]', /app 1 twice/],
+    ['no key', '[{"sdkAppId":1}]', /secretKey or secretKeyFile/],
+  ])('a file of apps with %s is refused without showing it', (_, text, sentence) => {
+    const problems = problemsOf({ DATABASE_URL: good.DATABASE_URL, TIM_APPS_FILE: '/apps' }, everything, {
+      '/apps': text,
+    });
+    expect(problems.join('\n')).toMatch(sentence);
+    expect(problems.join('\n')).not.toContain('hunter22');
+  });
+
+  test('the secrets to keep are the keys, the tokens and the passwords in URLs', () => {
+    const config = parse({ ...good, ADMIN_TOKEN: 'sixteen-characters', REDIS_URL: 'redis://:p%40ss@h' });
+    expect(secretsOf(config)).toEqual(
+      expect.arrayContaining(['a-secret-key', 'sixteen-characters', 'pass-word', 'p%40ss', 'p@ss']),
+    );
+  });
+});
+
+test.each([
+  ['90s', 90_000],
+  ['15m', 900_000],
+  ['24h', 86_400_000],
+  ['7d', 604_800_000],
+  ['500ms', 500],
+  ['1.5h', 5_400_000],
+  ['', undefined],
+  ['10', undefined],
+  ['-1s', undefined],
+  ['1 week', undefined],
+])('the duration %j is %s milliseconds', (text, ms) => {
+  expect(parseDuration(text)).toBe(ms);
+});

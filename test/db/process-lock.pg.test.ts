@@ -1,0 +1,65 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { acquireProcessLock, type ProcessLock } from '../../db/process-lock.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+
+afterAll(async () => {
+  await database?.[Symbol.asyncDispose]();
+});
+
+const acquire = (mode: 'exclusive' | 'shared', onTaken: () => void = () => undefined) =>
+  acquireProcessLock({ url: database.url, mode, onTaken });
+
+const breakConnections = () =>
+  sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tim-mirror lock' and datname = current_database()`.execute(
+    database.db,
+  );
+
+async function releaseAll(...locks: (ProcessLock | undefined)[]): Promise<void> {
+  for (const lock of locks) await lock?.release();
+}
+
+test('a daemon without Redis is alone, and the next may come when it is gone', async () => {
+  const first = await acquire('exclusive');
+  expect(first?.isHeld()).toBe(true);
+  expect(await acquire('exclusive')).toBeUndefined();
+  expect(await acquire('shared')).toBeUndefined();
+  await releaseAll(first);
+  const second = await acquire('exclusive');
+  expect(second?.isHeld()).toBe(true);
+  await releaseAll(second);
+});
+
+test('daemons with Redis share, and keep out one without', async () => {
+  const locks = [await acquire('shared'), await acquire('shared')];
+  expect(locks.every((lock) => lock?.isHeld())).toBe(true);
+  expect(await acquire('exclusive')).toBeUndefined();
+  await releaseAll(...locks);
+});
+
+test('a broken connection is not held, and taken again', async () => {
+  const lock = await acquire('exclusive');
+  await breakConnections();
+  await waitFor('the loss to be noticed', () => lock?.isHeld() === false);
+  await waitFor('the lock again', () => lock?.isHeld() === true);
+  await releaseAll(lock);
+});
+
+test('when another daemon was quicker, that is told', async () => {
+  let taken = 0;
+  const lock = await acquire('exclusive', () => {
+    taken += 1;
+  });
+  await breakConnections();
+  const other = await waitFor('the other daemon', () => acquire('exclusive'));
+  await waitFor('being told', () => taken === 1);
+  expect(lock?.isHeld()).toBe(false);
+  await releaseAll(lock, other);
+});

@@ -1,0 +1,136 @@
+import { fork } from 'node:child_process';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bucketKey, createRedisSlots } from '../../src/limiter/redis-slots.ts';
+import { createTokenBucket } from '../../src/limiter/token-bucket.ts';
+import { silentLogger } from '../../src/log.ts';
+import type { BucketReport } from '../support/bucket-caller.ts';
+import { createSignal, measureRate, testTokenBucket } from '../support/bucket-suite.ts';
+import { createTestRedis, type TestRedis } from '../support/redis.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+let server: TestRedis;
+let redis: Redis;
+let nextApp = 1;
+
+beforeAll(async () => {
+  server = await createTestRedis();
+  redis = new Redis(server.url, { maxRetriesPerRequest: 0, enableOfflineQueue: false, lazyConnect: true });
+  await redis.connect();
+});
+
+afterAll(async () => {
+  redis?.disconnect();
+  await server?.[Symbol.asyncDispose]();
+});
+
+const slotsOf = (appId: number, callsPerSecond: number) => createRedisSlots({ redis, appId, callsPerSecond });
+
+describe('a token bucket shared through Redis', () => {
+  testTokenBucket((callsPerSecond) => {
+    nextApp += 1;
+    return slotsOf(nextApp, callsPerSecond);
+  });
+
+  test('three processes share one limit, also when the key is deleted under them', {
+    timeout: 60_000,
+  }, async () => {
+    nextApp += 1;
+    const rate = 190;
+    const moments: number[] = [];
+    const given: { at: number; slots: number }[] = [];
+    const children = [0, 1, 2].map(() => {
+      const child = fork(new URL('../support/bucket-caller.ts', import.meta.url), {
+        env: {
+          ...process.env,
+          REDIS_URL: server.url,
+          APP: String(nextApp),
+          RATE: String(rate),
+          CALLERS: '100',
+        },
+        // Plain Node, without what the test runner added.
+        execArgv: [],
+      });
+      child.on('message', (report: BucketReport) => {
+        moments.push(...report.moments);
+        given.push({ at: report.at, slots: report.forfeited });
+      });
+      return child;
+    });
+    const calls = (least: number) => waitFor(`${least} calls`, () => moments.length >= least, 40_000);
+    await calls(rate * 3);
+    await redis.del(bucketKey(nextApp));
+    const deletedAt = moments.length;
+    await calls(deletedAt + rate * 3);
+    await Promise.all(
+      children.map((child) => {
+        const ended = new Promise((resolve) => child.once('exit', resolve));
+        child.send('stop');
+        return ended;
+      }),
+    );
+
+    expect(measureRate(moments).worstSecond).toBeLessThanOrEqual(rate + 3);
+    // The second of silence after the deletion apart, nothing is wasted: the parts before and after it.
+    const sorted = moments.toSorted((a, b) => a - b);
+    const gap = sorted.findIndex((moment, index) => moment - (sorted[index - 1] ?? moment) > 700);
+    expect(gap).toBeGreaterThan(0);
+    // The last calls of each part are thinned out by processes that stop at different moments.
+    for (const part of [sorted.slice(0, gap - 10), sorted.slice(gap, -rate / 2)]) {
+      const [from = 0, to = 0] = [part[0], part.at(-1)];
+      // Slots that this machine was too busy to use were reserved all the same.
+      const forfeited = given
+        .filter(({ at }) => at > from && at <= to)
+        .reduce((sum, { slots }) => sum + slots, 0);
+      const reserved = ((part.length - 1 + forfeited) / (to - from)) * 1000;
+      expect(reserved / rate).toBeGreaterThan(0.99);
+      expect(reserved / rate).toBeLessThan(1.01);
+      expect(measureRate(part).average / rate).toBeLessThan(1.01);
+    }
+  });
+
+  test('a pause asked for by one process holds back the others', async () => {
+    nextApp += 1;
+    const [one, other] = [0, 1].map(() =>
+      createTokenBucket({ slots: slotsOf(nextApp, 190), callsPerSecond: 190, log: silentLogger() }),
+    );
+    const signal = createSignal().signal;
+    await one?.take(signal);
+    await one?.hold(800);
+    const held = performance.now();
+    await other?.take(signal);
+    expect(performance.now() - held).toBeGreaterThanOrEqual(790);
+  });
+
+  test('a record far in the future, left by a clock that was set back, counts as none', async () => {
+    nextApp += 1;
+    await redis.set(bucketKey(nextApp), String((Date.now() + 3_600_000) * 1000));
+    const { firstInMs } = await slotsOf(nextApp, 190).reserve(1);
+    expect(firstInMs).toBeGreaterThan(900);
+    expect(firstInMs).toBeLessThanOrEqual(1000);
+  });
+
+  test('the key stays while an app is idle', async () => {
+    nextApp += 1;
+    await slotsOf(nextApp, 190).reserve(1);
+    expect(await redis.ttl(bucketKey(nextApp))).toBe(-1);
+  });
+
+  test('never opens when Redis is away', async () => {
+    const away = new Redis('redis://127.0.0.1:1', {
+      lazyConnect: true,
+      maxRetriesPerRequest: 0,
+      enableOfflineQueue: false,
+      retryStrategy: () => null,
+    });
+    away.on('error', () => undefined);
+    const slots = createRedisSlots({ redis: away, appId: 1, callsPerSecond: 190 });
+    const bucket = createTokenBucket({ slots, callsPerSecond: 190, log: silentLogger() });
+    const stop = createSignal();
+    const taking = bucket.take(stop.signal);
+    await expect(waitFor('a token', () => bucket.stats().taken > 0, 1500)).rejects.toThrow(/in vain/);
+    stop.abort();
+    await expect(taking).rejects.toThrow(/abort/i);
+    away.disconnect();
+  });
+});

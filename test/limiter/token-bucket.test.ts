@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'vitest';
+import { createLocalSlots } from '../../src/limiter/local-slots.ts';
+import type { SlotSource } from '../../src/limiter/slots.ts';
+import { createTokenBucket } from '../../src/limiter/token-bucket.ts';
+import { silentLogger } from '../../src/log.ts';
+import { createSignal, measureRate, takeFor, testTokenBucket } from '../support/bucket-suite.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+describe('a token bucket that counts in process', () => {
+  testTokenBucket((callsPerSecond) => createLocalSlots({ callsPerSecond }));
+
+  test('never opens while this process may not be alone, and is silent for a second afterwards', async () => {
+    let sole = false;
+    const slots = createLocalSlots({ callsPerSecond: 100, isSole: () => sole });
+    const bucket = createTokenBucket({ slots, callsPerSecond: 100, log: silentLogger() });
+    let taken = 0;
+    const took = bucket.take(createSignal().signal).then(() => {
+      taken += 1;
+    });
+    await expect(waitFor('a token', () => taken > 0, 1500)).rejects.toThrow(/in vain/);
+    sole = true;
+    const regained = performance.now();
+    await took;
+    expect(performance.now() - regained).toBeGreaterThanOrEqual(990);
+  });
+});
+
+describe('a token bucket', () => {
+  test('gives slots up that come too late, instead of letting calls bunch', async () => {
+    const bucket = createTokenBucket({
+      slots: createLocalSlots({ callsPerSecond: 190 }),
+      callsPerSecond: 190,
+      log: silentLogger(),
+    });
+    // The event loop stands still for a tenth of a second, again and again.
+    const blocker = setInterval(() => {
+      for (const start = performance.now(); performance.now() - start < 100; );
+    }, 400);
+    const { worstSecond } = measureRate(await takeFor(bucket, 50, 3500));
+    clearInterval(blocker);
+    expect(worstSecond).toBeLessThanOrEqual(193);
+    expect(bucket.stats().forfeited).toBeGreaterThan(10);
+  });
+
+  test('slots that were lost are not used', async () => {
+    const lost: (() => void)[] = [];
+    const slots: SlotSource = {
+      reserve: async () => ({ firstInMs: 50, intervalMs: 5 }),
+      hold: async () => undefined,
+      onLost: (listener) => lost.push(listener),
+    };
+    const bucket = createTokenBucket({ slots, callsPerSecond: 190, log: silentLogger() });
+    const taking = Promise.all(Array.from({ length: 5 }, () => bucket.take(createSignal().signal)));
+    await waitFor('a reservation', () => bucket.stats().waiting === 5);
+    for (const listener of lost) listener();
+    expect(bucket.stats().forfeited).toBe(5);
+    await taking;
+    expect(bucket.stats().taken).toBe(5);
+  });
+
+  test('waits while nothing can be reserved, and goes on by itself', async () => {
+    let failing = true;
+    const slots: SlotSource = {
+      async reserve() {
+        if (failing) throw new Error('away');
+        return { firstInMs: 0, intervalMs: 5 };
+      },
+      hold: async () => undefined,
+      onLost: () => undefined,
+    };
+    const bucket = createTokenBucket({ slots, callsPerSecond: 190, log: silentLogger() });
+    const taking = bucket.take(createSignal().signal);
+    await expect(waitFor('a token', () => bucket.stats().taken > 0, 600)).rejects.toThrow(/in vain/);
+    failing = false;
+    await taking;
+  });
+});

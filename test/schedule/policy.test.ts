@@ -1,0 +1,161 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Line, weightBounds } from '../../src/schedule/line.ts';
+import {
+  backOff,
+  decideNextPoll,
+  type Estimate,
+  type Observation,
+  ratePerDay,
+} from '../../src/schedule/policy.ts';
+
+const dayMs = 86_400_000;
+const line: Line = {
+  accounts: 1_000_000,
+  weightSum: 600_000,
+  callsPerSecond: 190,
+  minIntervalSeconds: 30,
+  maxIntervalSeconds: 86_400,
+};
+const never: Estimate = { changeMass: 0, weight: 1, firstPolledAt: undefined, lastPolledAt: undefined };
+const half = () => 0.5;
+
+function seen(over: Partial<Observation>): Observation {
+  return { at: 0, changed: false, sequenceBefore: 1, sequenceNow: 1, ...over };
+}
+
+describe('the polling policy', () => {
+  test('the first poll knows only the prior, one change a day, and draws any phase', () => {
+    const first = decideNextPoll(line, never, seen({ changed: true, sequenceNow: 999 }), () => 0.25);
+    expect(first.changeMass).toBe(0);
+    expect(first.weight).toBeCloseTo(1);
+    expect(first.stride).toBeCloseTo(0.25);
+  });
+
+  test('later polls are jittered by a tenth', () => {
+    const known: Estimate = { changeMass: 0, weight: 1, firstPolledAt: 0, lastPolledAt: 0 };
+    const strides = [0, 0.999_999].map((chance) =>
+      decideNextPoll(line, known, seen({ at: 1000 }), () => chance),
+    );
+    expect(strides.map(({ stride, weight }) => stride * weight)).toEqual([
+      expect.closeTo(0.9, 5),
+      expect.closeTo(1.1, 5),
+    ]);
+  });
+
+  test.each([1, 10, 100])('an account that changes %s times a day comes to be known as such', (perDay) => {
+    // Polled ten times as often as it changes, for ten days, in even steps.
+    let estimate: Estimate = { ...never, firstPolledAt: 0, lastPolledAt: 0 };
+    const step = dayMs / perDay / 10;
+    const polls = Math.ceil((10 * dayMs) / step);
+    for (let poll = 1; poll <= polls; poll += 1) {
+      const changed = poll % 10 === 0;
+      const at = poll * step;
+      const decision = decideNextPoll(
+        line,
+        estimate,
+        seen({ at, changed, sequenceNow: changed ? 2 : 1 }),
+        half,
+      );
+      estimate = { ...estimate, ...decision, lastPolledAt: at };
+    }
+    const rate = ratePerDay(estimate.changeMass, 10);
+    expect(rate / perDay).toBeGreaterThan(0.7);
+    expect(rate / perDay).toBeLessThan(1.5);
+  });
+
+  test('a hundred times the changes bring ten times the polls', () => {
+    const weightFor = (perDay: number) => {
+      const plenty = {
+        ...line,
+        accounts: 1,
+        weightSum: 0.001,
+        minIntervalSeconds: 0.01,
+        maxIntervalSeconds: 1e9,
+      };
+      const mass = perDay * (2 * (1 - Math.exp(-5)) + 0.05) - 0.05;
+      const known = { changeMass: mass, weight: 1, firstPolledAt: 0, lastPolledAt: 10 * dayMs };
+      return decideNextPoll(plenty, known, seen({ at: 10 * dayMs + 1 }), half).weight;
+    };
+    expect(weightFor(100) / weightFor(1)).toBeCloseTo(10, 0);
+  });
+
+  test('a bulk import that moves the sequence by 500 counts for a few changes', () => {
+    const known: Estimate = { changeMass: 2, weight: 1, firstPolledAt: 0, lastPolledAt: 10 * dayMs };
+    const at = 10 * dayMs + 3_600_000;
+    const one = decideNextPoll(line, known, seen({ at, changed: true, sequenceNow: 2 }), half);
+    const bulk = decideNextPoll(line, known, seen({ at, changed: true, sequenceNow: 501 }), half);
+    expect(bulk.changeMass - one.changeMass).toBeGreaterThan(0);
+    expect(bulk.changeMass - one.changeMass).toBeLessThan(3);
+  });
+
+  test('a sequence that went back, or content that moved without it, counts as one change', () => {
+    const known: Estimate = { changeMass: 0, weight: 1, firstPolledAt: 0, lastPolledAt: dayMs };
+    const mass = (sequenceNow: number) =>
+      decideNextPoll(
+        line,
+        known,
+        seen({ at: 2 * dayMs, changed: true, sequenceBefore: 9, sequenceNow }),
+        half,
+      ).changeMass;
+    expect(mass(3)).toBeCloseTo(mass(10));
+    expect(mass(9)).toBeCloseTo(mass(10));
+  });
+
+  test('clocks that stand still or go back leave the estimate as it was', () => {
+    const known: Estimate = { changeMass: 1.5, weight: 1, firstPolledAt: 0, lastPolledAt: dayMs };
+    for (const at of [dayMs, dayMs - 5000]) {
+      expect(decideNextPoll(line, known, seen({ at, changed: true, sequenceNow: 5 }), half).changeMass).toBe(
+        1.5,
+      );
+    }
+  });
+
+  test('whatever is seen, weight stays within bounds and the next poll lies ahead', () => {
+    fc.assert(
+      fc.property(
+        fc.record({
+          accounts: fc.integer({ min: 1, max: 10_000_000 }),
+          mean: fc.double({ min: 0.05, max: 50, noNaN: true }),
+          callsPerSecond: fc.integer({ min: 1, max: 199 }),
+          minIntervalSeconds: fc.constantFrom(0.1, 1, 30, 3600),
+          maxIntervalSeconds: fc.constantFrom(3600, 86_400, 2_592_000),
+        }),
+        fc.double({ min: 0, max: 1e6, noNaN: true }),
+        fc.integer({ min: 0, max: 1000 * dayMs }),
+        fc.integer({ min: -dayMs, max: 100 * dayMs }),
+        fc.boolean(),
+        fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+        fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+        (shape, changeMass, lastPolledAt, interval, changed, sequenceNow, chance) => {
+          const any: Line = { ...shape, weightSum: shape.mean * shape.accounts };
+          const estimate = { changeMass, weight: 1, firstPolledAt: 0, lastPolledAt };
+          const at = lastPolledAt + interval;
+          const decision = decideNextPoll(any, estimate, seen({ at, changed, sequenceNow }), () => chance);
+          const { least, greatest } = weightBounds(any);
+          expect(decision.changeMass).toBeGreaterThanOrEqual(0);
+          expect(decision.weight).toBeGreaterThanOrEqual(least);
+          expect(decision.weight).toBeLessThanOrEqual(greatest);
+          expect(decision.stride).toBeGreaterThan(0);
+          expect(Number.isFinite(decision.stride)).toBe(true);
+        },
+      ),
+    );
+  });
+});
+
+describe('backing off', () => {
+  const unit = line.weightSum / line.callsPerSecond;
+
+  test.each([
+    [1, 30],
+    [2, 60],
+    [3, 120],
+    [7, 1920],
+    [8, 3600],
+    [1000, 3600],
+  ])('after %i failures in a row an account waits up to %i seconds', (failures, seconds) => {
+    expect(backOff(line, failures, () => 1) * unit).toBeCloseTo(seconds);
+    expect(backOff(line, failures, () => 0)).toBe(0);
+  });
+});

@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest';
+import { moveClock, openClock, splitClaim } from '../../src/schedule/virtual-clock.ts';
+
+describe('the virtual clock', () => {
+  test('a line that is empty lets it run with real time', () => {
+    const open = openClock({ now: 10, ceiling: 10 }, 6);
+    expect(open).toEqual({ now: 10, ceiling: 10.1 });
+    expect(moveClock(open, { full: false, largestDue: 10.02 })).toEqual({ now: 10.1, ceiling: 10.1 });
+  });
+
+  test('a full claim sets it to where the line has got to', () => {
+    const open = openClock({ now: 10, ceiling: 10 }, 6);
+    expect(moveClock(open, { full: true, largestDue: 10.02 }).now).toBe(10.02);
+  });
+
+  test('it never goes back, for late accounts, hints at the head, or time set back', () => {
+    const open = openClock({ now: 10, ceiling: 10.5 }, -3600);
+    expect(open).toEqual({ now: 10, ceiling: 10.5 });
+    for (const largestDue of [3, Number.NEGATIVE_INFINITY, undefined]) {
+      expect(moveClock(open, { full: true, largestDue }).now).toBe(10);
+    }
+  });
+
+  test('a pause of hours is not followed by a rush: at most a minute is made up', () => {
+    expect(openClock({ now: 10, ceiling: 10 }, 36_000).ceiling).toBe(11);
+  });
+
+  test('time that a full claim did not use is kept, up to a minute', () => {
+    let clock = { now: 0, ceiling: 0 };
+    for (let second = 0; second < 30; second += 1) {
+      clock = moveClock(openClock(clock, 1), { full: true, largestDue: 0 });
+    }
+    expect(clock.now).toBe(0);
+    expect(clock.ceiling).toBeCloseTo(0.5);
+  });
+});
+
+test.each([
+  [0, 0, 0],
+  [1, 1, 0],
+  [5, 1, 4],
+  [240, 48, 192],
+])('of %i places a fifth, %i, is kept for known accounts, and new ones get %i', (places, known, unseen) => {
+  expect(splitClaim(places)).toEqual({ known, unseen });
+});

@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import type { TestProject } from 'vitest/node';
+import { connect } from '../../db/client.ts';
+import { migrate } from '../../db/migrate.ts';
+import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
+import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { ensureRedisProgram } from '../../src/local-servers/redis.ts';
+import { migratePostgresQueues } from '../../workers/queues.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** URL of a server on which tests make databases of their own. */
+    readonly postgresUrl: string;
+    /** Name of a migrated database to copy. */
+    readonly templateDatabase: string;
+  }
+}
+
+/** One Postgres for the whole run, with a migrated database that each test file gets a copy of. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  await sweepAbandonedFolders();
+  ensureRedisProgram((sentence) => process.stderr.write(`${sentence}\n`));
+  const given = process.env['TEST_DATABASE_URL'];
+  const postgres = given === undefined ? await startPostgres({ durable: false }) : undefined;
+  const serverUrl = given ?? postgres?.url() ?? '';
+  const template = `tim_template_${randomBytes(6).toString('hex')}`;
+  await command(serverUrl, `create database ${template}`);
+  const url = databaseUrl(serverUrl, template);
+  const db = connect({ url, applicationName: 'tim-mirror tests', onIdleError: () => undefined });
+  await migrate(db);
+  await db.destroy();
+  await migratePostgresQueues(url);
+  project.provide('postgresUrl', serverUrl);
+  project.provide('templateDatabase', template);
+  return async () => {
+    await command(serverUrl, `drop database ${template}`);
+    await postgres?.stop();
+  };
+}
+
+function databaseUrl(serverUrl: string, database: string): string {
+  const url = new URL(serverUrl);
+  url.pathname = `/${database}`;
+  return url.href;
+}
+
+async function command(url: string, text: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(text);
+  } finally {
+    await client.end();
+  }
+}

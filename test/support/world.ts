@@ -1,0 +1,160 @@
+import { randomInt } from 'node:crypto';
+import { sql } from 'kysely';
+import type { Database } from '../../db/client.ts';
+import { createDatabaseClock } from '../../db/clock.ts';
+import { enrolAccounts } from '../../db/queries/accounts.ts';
+import { ensureApp } from '../../db/queries/apps.ts';
+import { type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
+import { readMirrorRows } from '../../db/queries/mirror.ts';
+import { recordFailures, recordPolls } from '../../db/queries/poll-records.ts';
+import { createStop, type Stop } from '../../src/lifecycle.ts';
+import { silentLogger } from '../../src/log.ts';
+import type { Line } from '../../src/schedule/line.ts';
+import { createScrubber } from '../../src/scrubber.ts';
+import { compareWithTruth, type Differences } from '../../src/simulator/compare.ts';
+import { createRandom, type Random } from '../../src/simulator/random.ts';
+import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
+import { type PollDeps, type PollResult, pollAccount } from '../../src/sync/poll-account.ts';
+import { createTencentClient, type TencentClient } from '../../src/tencent/client.ts';
+import { createTestDatabase, type TestDatabase } from './database.ts';
+
+export const testApp = {
+  appId: 1_400_000_000,
+  secretKey: 'the-secret-key-of-the-tests',
+  admin: 'administrator',
+  callsPerSecond: 190,
+};
+
+/** A database and a vendor, with all that is needed to poll an account by hand. */
+export interface World extends AsyncDisposable {
+  readonly database: TestDatabase;
+  readonly db: Database;
+  readonly vendor: Simulator;
+  readonly client: TencentClient;
+  readonly deps: PollDeps;
+  readonly random: Random;
+  readonly seed: number;
+  readonly stop: Stop;
+  /** Makes accounts at the vendor and enrols them. */
+  addAccounts(...ids: readonly string[]): Promise<void>;
+  /** Claims an account, whether it is due or not. */
+  claim(id: string): Promise<ClaimedAccount>;
+  /** Claims, polls and records an account. */
+  poll(id: string, deps?: Partial<PollDeps>): Promise<PollResult>;
+  /** Records what came of a poll. */
+  record(result: PollResult): Promise<void>;
+  differences(): Promise<Differences>;
+}
+
+/** The seed of a test's chance: a new one each time, or that of TEST_SEED, to repeat a failure. */
+export function testSeed(): number {
+  const given = process.env['TEST_SEED'];
+  const seed = given === undefined ? randomInt(2 ** 31) : Number(given);
+  process.stderr.write(`seed ${seed} (TEST_SEED=${seed} repeats it)\n`);
+  return seed;
+}
+
+/** A new world. Without a number of calls a second the vendor knows no limit, for polls made by hand. */
+export async function createWorld(options: { callsPerSecond?: number } = {}): Promise<World> {
+  const seed = testSeed();
+  const random = createRandom(seed);
+  const database = await createTestDatabase();
+  const { db } = database;
+  const vendor = await startSimulator({
+    ...testApp,
+    random,
+    callsPerSecond: options.callsPerSecond ?? 1_000_000,
+  });
+  const clock = await createDatabaseClock(db);
+  const scrubber = createScrubber();
+  const stop = createStop();
+  const line: Line = {
+    accounts: 1000,
+    weightSum: 1000,
+    callsPerSecond: 190,
+    minIntervalSeconds: 30,
+    maxIntervalSeconds: 86_400,
+  };
+  const client = createTencentClient({
+    app: { ...testApp, origin: vendor.origin },
+    takeToken: async () => undefined,
+    now: () => clock.now(),
+    scrubber,
+  });
+  const deps: PollDeps = {
+    db,
+    appId: testApp.appId,
+    client,
+    line: () => line,
+    random: random.next,
+    now: () => clock.now(),
+    fullReadIntervalMs: 7 * 86_400_000,
+    confirmRemovalAfterMs: 60_000,
+    onRateLimited: () => undefined,
+    onRefused: () => undefined,
+    log: silentLogger(),
+  };
+  await ensureApp(db, testApp);
+
+  async function record(result: PollResult): Promise<void> {
+    await recordPolls(db, testApp.appId, result.record === undefined ? [] : [result.record]);
+    await recordFailures(db, result.failure === undefined ? [] : [result.failure]);
+  }
+
+  async function claim(id: string): Promise<ClaimedAccount> {
+    const account = await db
+      .selectFrom('mirror.account')
+      .select('account_key')
+      .where('account_id', '=', id)
+      .executeTakeFirstOrThrow();
+    return db.transaction().execute(async (trx) => {
+      // It alone is due, also before accounts that an earlier poll has given back.
+      await sql`
+        update mirror.poll_state set
+          due_v = case when account_key = ${account.account_key} then -1e300 else greatest(due_v, 0) end,
+          leased_until = null
+        where account_key = ${account.account_key} or due_v = -1e300
+      `.execute(trx);
+      for (const unseen of [true, false]) {
+        const { accounts } = await claimDue(trx, {
+          appId: testApp.appId,
+          unseen,
+          places: 1,
+          virtualClock: 0,
+          ceiling: -1e299,
+          leaseSeconds: 60,
+        });
+        if (accounts[0] !== undefined) return accounts[0];
+      }
+      throw new Error(`${id} could not be claimed`);
+    });
+  }
+
+  return {
+    database,
+    db,
+    vendor,
+    client,
+    deps,
+    random,
+    seed,
+    stop,
+    async addAccounts(...ids) {
+      for (const id of ids) vendor.truth.addAccount(id);
+      await enrolAccounts(db, testApp.appId, ids.toSorted());
+    },
+    claim,
+    record,
+    async poll(id, over = {}) {
+      const result = await pollAccount({ ...deps, ...over }, await claim(id), stop);
+      await record(result);
+      return result;
+    },
+    differences: async () => compareWithTruth(vendor.truth, await readMirrorRows(db, testApp.appId)),
+    async [Symbol.asyncDispose]() {
+      await client.close();
+      await vendor.close();
+      await database[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,570 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { MirrorPollState } from '../../db/schema.ts';
+import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
+import { createStop } from '../../src/lifecycle.ts';
+import { type Reading, readings } from '../../src/simulator/group-api.ts';
+import { populate, randomChange } from '../../src/simulator/population.ts';
+import { pollAccount } from '../../src/sync/poll-account.ts';
+import { currentRows, replayFeed, rowsAt } from '../support/replay.ts';
+import { createWorld, testApp, type World } from '../support/world.ts';
+
+let world: World;
+let next = 0;
+let id: string;
+
+beforeAll(async () => {
+  world = await createWorld();
+});
+
+afterAll(async () => {
+  await world?.[Symbol.asyncDispose]();
+});
+
+// Each test has an account of its own.
+beforeEach(async () => {
+  next += 1;
+  id = `account-${next}`;
+  world.vendor.setReading('full');
+  world.vendor.setFaults([]);
+  await world.addAccounts(id);
+});
+
+const addGroup = (group: string, members: string[] = []) =>
+  world.vendor.truth.change(id, { kind: 'add_group', group, members });
+const friends = (count: number) => Array.from({ length: count }, (_, index) => `friend-${index}`);
+
+async function stateOf(account: string) {
+  const { rows } = await sql<MirrorPollState & { verified_at: Date }>`
+    select state.* from mirror.poll_state state join mirror.account using (account_key) where account_id = ${account}
+  `.execute(world.db);
+  if (rows[0] === undefined) throw new Error('no state');
+  return rows[0];
+}
+
+async function groupsOf(account: string): Promise<Record<string, string[]>> {
+  const { rows } = await sql<{ name: string; members: string[] }>`
+    select group_name as name, array(
+      select friend_id from tim.friend_group_members member
+      where member.account_id = friend_groups.account_id and member.group_name = friend_groups.group_name
+      order by friend_id collate "C"
+    ) as members
+    from tim.friend_groups where account_id = ${account}
+  `.execute(world.db);
+  return Object.fromEntries(rows.map(({ name, members }) => [name, members]));
+}
+
+async function feedOf(account: string): Promise<string[]> {
+  const { rows } = await sql<{ line: string }>`
+    select concat_ws(' ', kind, group_name, friend_id) as line from tim.changes
+    where account_id = ${account} order by tx_id, change_id
+  `.execute(world.db);
+  return rows.map(({ line }) => line);
+}
+
+const callsDuring = async (act: () => Promise<unknown>): Promise<number> => {
+  const before = world.vendor.stats().calls;
+  await act();
+  return world.vendor.stats().calls - before;
+};
+
+describe.each(readings)('whatever the sequence means (%s)', (reading: Reading) => {
+  beforeEach(() => world.vendor.setReading(reading));
+
+  test('the first read brings everything, the second finds nothing new', async () => {
+    addGroup('家人', ['bob', 'carol']);
+    addGroup('empty');
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ 家人: ['bob', 'carol'], empty: [] });
+    expect(await callsDuring(async () => expect((await world.poll(id)).outcome).toBe('unchanged'))).toBe(1);
+    expect(await feedOf(id)).toHaveLength(4);
+  });
+
+  test('every kind of change arrives', async () => {
+    addGroup('a', ['x', 'y']);
+    addGroup('b', ['z']);
+    await world.poll(id);
+    const { truth } = world.vendor;
+    for (const change of [
+      { kind: 'add_members', group: 'a', members: ['w'] },
+      { kind: 'remove_members', group: 'a', members: ['x'] },
+      { kind: 'rename_group', group: 'a', to: 'ä' },
+      { kind: 'move_member', group: 'ä', to: 'b', member: 'w' },
+      { kind: 'add_group', group: 'c', members: ['q'] },
+      { kind: 'remove_group', group: 'c' },
+    ] as const) {
+      truth.change(id, change);
+      expect((await world.poll(id)).outcome).toBe('changed');
+      const told = Object.fromEntries(
+        [...(truth.account(id)?.groups ?? [])].map(([name, group]) => [name, [...group.members].sort()]),
+      );
+      expect(await groupsOf(id)).toEqual(told);
+    }
+  });
+
+  test('a deleted group goes, though nothing in the answer speaks of it', async () => {
+    addGroup('stays', ['x']);
+    addGroup('goes', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'remove_group', group: 'goes' });
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ stays: ['x'] });
+  });
+
+  test('a sequence that went back brings the truth', async () => {
+    addGroup('a', ['x']);
+    addGroup('b', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['y'] });
+    world.vendor.truth.setSequence(id, 1);
+    await world.poll(id);
+    expect(await groupsOf(id)).toEqual({ a: ['x', 'y'], b: ['x'] });
+    expect((await stateOf(id)).sequence).toBe(1);
+  });
+
+  test('any history of changes ends in the truth, and feed and history lead there', async () => {
+    const { truth } = world.vendor;
+    const ids = populate(truth, 12, world.random).map((name) => `${name}`);
+    await world.addAccounts(...ids);
+    const moments: { at: string; rows: readonly string[] }[] = [];
+    for (let round = 0; round < 25; round += 1) {
+      for (const account of ids) {
+        if (world.random.next() < 0.5) truth.change(account, randomChange(truth, account, ids, world.random));
+        // Twice, so that removals that had to be confirmed are.
+        await world.poll(account);
+        await world.poll(account);
+      }
+      const { rows } = await sql<{ now: string }>`select clock_timestamp()::text as now`.execute(world.db);
+      moments.push({ at: rows[0]?.now ?? '', rows: await currentRows(world.db) });
+    }
+    const { missing, invented } = await world.differences();
+    const mine = (row: string) => ids.some((account) => row.includes(`"${account}"`));
+    expect({ missing: missing.filter(mine), invented: invented.filter(mine) }).toEqual({
+      missing: [],
+      invented: [],
+    });
+    expect(await replayFeed(world.db)).toEqual(await currentRows(world.db));
+    for (const moment of moments) expect(await rowsAt(world.db, moment.at)).toEqual(moment.rows);
+    for (const account of ids) truth.removeAccount(account);
+    await sql`delete from mirror.change where account_key in (select account_key from mirror.account where account_id = any(${ids}::text[]))`.execute(
+      world.db,
+    );
+    await sql`delete from mirror.account where account_id = any(${ids}::text[])`.execute(world.db);
+  });
+});
+
+describe('completeness', () => {
+  test('an answer that holds only what changed removes nothing: everything is asked for', async () => {
+    world.vendor.setReading('changed');
+    addGroup('a', ['x']);
+    addGroup('b', ['y']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['z'] });
+    expect(await callsDuring(() => world.poll(id))).toBe(2);
+    expect(await groupsOf(id)).toEqual({ a: ['x', 'z'], b: ['y'] });
+  });
+
+  test('an answer that names every group we hold needs no second call', async () => {
+    world.vendor.setReading('changed');
+    addGroup('only', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'only', members: ['z'] });
+    expect(await callsDuring(() => world.poll(id))).toBe(1);
+    expect(await groupsOf(id)).toEqual({ only: ['x', 'z'] });
+  });
+
+  test('when the second call fails, nothing is written and the sequence stays', async () => {
+    world.vendor.setReading('changed');
+    addGroup('a', ['x']);
+    addGroup('b', ['y']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'remove_group', group: 'b' });
+    let calls = 0;
+    const client = {
+      ...world.client,
+      groupGet: (...call: Parameters<typeof world.client.groupGet>) => {
+        calls += 1;
+        if (calls === 2) world.vendor.setFaults([{ kind: 30006, probability: 1 }]);
+        return world.client.groupGet(...call);
+      },
+    };
+    expect((await world.poll(id, { client })).outcome).toBe('transient');
+    expect(await groupsOf(id)).toEqual({ a: ['x'], b: ['y'] });
+    expect((await stateOf(id)).sequence).toBe(2);
+  });
+
+  test('content that changed under the same sequence is found by the next full read', async () => {
+    addGroup('a', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['y'] });
+    world.vendor.truth.setSequence(id, 1);
+    expect((await world.poll(id)).outcome).toBe('unchanged');
+    const later = () => world.deps.now() + 8 * 86_400_000;
+    expect((await world.poll(id, { now: later })).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ a: ['x', 'y'] });
+  });
+
+  test('content that changed under the same sequence is found at once where the vendor always tells everything', async () => {
+    world.vendor.setReading('ignored');
+    addGroup('a', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['y'] });
+    world.vendor.truth.setSequence(id, 1);
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ a: ['x', 'y'] });
+  });
+});
+
+describe('a removal that takes too much', () => {
+  test('is read again before it is believed, and then written', async () => {
+    addGroup('a', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'clear' });
+    expect((await world.poll(id)).outcome).toBe('removal_pending');
+    expect(await groupsOf(id)).toEqual({ a: ['x'] });
+    expect((await stateOf(id)).sequence).toBe(1);
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({});
+    expect(await feedOf(id)).toEqual([
+      'group_added a',
+      'member_added a x',
+      'member_removed a x',
+      'group_removed a',
+    ]);
+  });
+
+  test('that was wrong is forgotten', async () => {
+    addGroup('a', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['y'] });
+    world.vendor.setFaults([{ kind: 'empty', probability: 1 }]);
+    expect((await world.poll(id)).outcome).toBe('removal_pending');
+    world.vendor.setFaults([]);
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ a: ['x', 'y'] });
+    expect((await stateOf(id)).pending_hash).toBeNull();
+    // A later wrong answer begins from the start.
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['z'] });
+    world.vendor.setFaults([{ kind: 'empty', probability: 1 }]);
+    expect((await world.poll(id)).outcome).toBe('removal_pending');
+  });
+
+  test('comes again after a minute, and asks for everything', async () => {
+    addGroup('large', friends(40));
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'remove_members', group: 'large', members: friends(25) });
+    const { record } = await world.poll(id);
+    expect(record?.stride).toBeCloseTo(1);
+    expect((await stateOf(id)).full_read_at).toBeNull();
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect((await groupsOf(id))['large']).toHaveLength(15);
+  });
+
+  test('that differs from the one before waits again', async () => {
+    addGroup('large', friends(40));
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'remove_members', group: 'large', members: friends(25) });
+    expect((await world.poll(id)).outcome).toBe('removal_pending');
+    world.vendor.truth.change(id, { kind: 'remove_members', group: 'large', members: friends(26) });
+    expect((await world.poll(id)).outcome).toBe('removal_pending');
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect((await groupsOf(id))['large']).toHaveLength(14);
+  });
+});
+
+describe('an account that the vendor does not know', () => {
+  test('keeps its rows until that is said twice, and comes back with any sequence', async () => {
+    addGroup('a', ['x']);
+    addGroup('b', ['y']);
+    await world.poll(id);
+    world.vendor.truth.removeAccount(id);
+    expect((await world.poll(id)).outcome).toBe('removal_pending');
+    expect(await groupsOf(id)).toEqual({ a: ['x'], b: ['y'] });
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({});
+    expect(await stateOf(id)).toMatchObject({ status: 'gone', sequence: null, group_count: 0 });
+    const { rows } =
+      await sql`select status, last_error_code from tim.accounts where account_id = ${id}`.execute(world.db);
+    expect(rows).toEqual([{ status: 'gone', last_error_code: 30003 }]);
+
+    expect((await world.poll(id)).outcome).toBe('gone');
+    world.vendor.truth.addAccount(id);
+    addGroup('c', ['z']);
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ c: ['z'] });
+    expect(await stateOf(id)).toMatchObject({ status: 'active', sequence: 1 });
+  });
+
+  test('and that never had rows is gone at once', async () => {
+    world.vendor.truth.removeAccount(id);
+    expect((await world.poll(id)).outcome).toBe('gone');
+    expect((await stateOf(id)).status).toBe('gone');
+  });
+
+  test('is believed to be there when the second answer says so', async () => {
+    addGroup('a', ['x']);
+    await world.poll(id);
+    world.vendor.setFaults([{ kind: 30003, probability: 1 }]);
+    expect((await world.poll(id)).outcome).toBe('removal_pending');
+    world.vendor.setFaults([]);
+    expect((await world.poll(id)).outcome).toBe('unchanged');
+    expect(await stateOf(id)).toMatchObject({ status: 'active', pending_hash: null });
+  });
+});
+
+describe('the fencing token', () => {
+  test('an answer that comes after somebody else has claimed the account is dropped', async () => {
+    addGroup('a', ['x']);
+    const late = await world.claim(id);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['y'] });
+    const result = await pollAccount(world.deps, late, world.stop);
+    expect(result.outcome).toBe('dropped');
+    expect(await groupsOf(id)).toEqual({ a: ['x'] });
+  });
+
+  test('a late record of an unchanged poll, and a late failure, change nothing', async () => {
+    await world.poll(id);
+    const late = await world.claim(id);
+    await world.poll(id);
+    const before = await stateOf(id);
+    await world.record(await pollAccount(world.deps, late, world.stop));
+    world.vendor.setFaults([{ kind: 30006, probability: 1 }]);
+    await world.record(await pollAccount(world.deps, late, world.stop));
+    expect(await stateOf(id)).toEqual(before);
+    const { rows } = await sql`select last_error from tim.accounts where account_id = ${id}`.execute(
+      world.db,
+    );
+    expect(rows).toEqual([{ last_error: null }]);
+  });
+
+  test('an account taken out while it was polled is not written', async () => {
+    addGroup('a', ['x']);
+    const claimed = await world.claim(id);
+    await removeAccounts(world.db, testApp.appId, [id], false);
+    expect((await pollAccount(world.deps, claimed, world.stop)).outcome).toBe('dropped');
+    expect(await groupsOf(id)).toEqual({});
+  });
+});
+
+describe('what goes wrong', () => {
+  test('a rate limit is not the account’s fault', async () => {
+    let limited = 0;
+    world.vendor.setFaults([{ kind: 60007, probability: 1 }]);
+    const result = await world.poll(id, { onRateLimited: () => (limited += 1) });
+    expect(result).toMatchObject({ outcome: 'rate_limited', record: { failCount: 0, stride: null } });
+    expect(limited).toBe(1);
+  });
+
+  test.each([70003, 60010, 70020, 71000, 70001])(
+    '%i halts the app and leaves the account as it is',
+    async (code) => {
+      let refused = 0;
+      world.vendor.setFaults([{ kind: code, probability: 1 }]);
+      const result = await world.poll(id, { onRefused: () => (refused += 1) });
+      expect(result).toMatchObject({
+        outcome: 'refused',
+        record: { failCount: 0, stride: null, status: 'pending' },
+      });
+      expect(refused).toBe(1);
+    },
+  );
+
+  test('a transient error is tried again later, longer each time, and forgotten after a good read', async () => {
+    addGroup('a', ['x']);
+    world.vendor.setFaults([{ kind: 30006, probability: 1 }]);
+    for (const failures of [1, 2, 3, 4, 5, 6, 7]) {
+      expect((await world.poll(id)).outcome).toBe('transient');
+      expect(await stateOf(id)).toMatchObject({ fail_count: failures, status: 'pending' });
+    }
+    const failing =
+      await sql`select last_error_code, last_error from tim.accounts where account_id = ${id}`.execute(
+        world.db,
+      );
+    expect(failing.rows).toEqual([{ last_error_code: 30006, last_error: 'simulated 30006' }]);
+    world.vendor.setFaults([]);
+    await world.poll(id);
+    const well =
+      await sql`select status, last_error_code, last_error from tim.accounts where account_id = ${id}`.execute(
+        world.db,
+      );
+    expect(well.rows).toEqual([{ status: 'active', last_error_code: null, last_error: null }]);
+  });
+
+  test('a bad request sets the account aside at once, with the vendor’s words; a good answer brings it back', async () => {
+    world.vendor.setFaults([{ kind: 30001, probability: 1 }]);
+    expect((await world.poll(id)).outcome).toBe('quarantined');
+    const aside =
+      await sql`select status, last_error_code, last_error from tim.accounts where account_id = ${id}`.execute(
+        world.db,
+      );
+    expect(aside.rows).toEqual([
+      { status: 'quarantined', last_error_code: 30001, last_error: 'simulated 30001' },
+    ]);
+    world.vendor.setFaults([]);
+    await world.poll(id);
+    expect((await stateOf(id)).status).toBe('active');
+  });
+
+  test.each(['wrong_type', 'null_fields', 77_777] as const)(
+    '%s is tried a few times and then set aside',
+    async (kind) => {
+      world.vendor.setFaults([{ kind, probability: 1 }]);
+      const outcomes = [];
+      for (let time = 0; time < 5; time += 1) outcomes.push((await world.poll(id)).outcome);
+      expect(outcomes).toEqual(['transient', 'transient', 'transient', 'transient', 'quarantined']);
+    },
+  );
+
+  test('a name that Postgres can’t hold sets this account aside and hurts no other', async () => {
+    const other = `${id}-other`;
+    await world.addAccounts(other);
+    world.vendor.truth.change(id, { kind: 'add_group', group: 'nul\0', members: [] });
+    world.vendor.truth.change(other, { kind: 'add_group', group: 'fine', members: ['x'] });
+    expect((await world.poll(id)).outcome).toBe('quarantined');
+    expect((await world.poll(other)).outcome).toBe('changed');
+    const { rows } = await sql`select last_error from tim.accounts where account_id = ${id}`.execute(
+      world.db,
+    );
+    expect(rows).toEqual([
+      { last_error: 'a group name or member id contains a NUL character, which Postgres cannot hold' },
+    ]);
+  });
+
+  test('a write that fails leaves sequence and mirror as they were', async () => {
+    addGroup('a', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'add_group', group: 'b', members: ['y'] });
+    await sql`alter table mirror.change add constraint broken check (group_name <> 'b') not valid`.execute(
+      world.db,
+    );
+    try {
+      expect((await world.poll(id)).outcome).toBe('storage_failed');
+    } finally {
+      await sql`alter table mirror.change drop constraint broken`.execute(world.db);
+    }
+    expect(await groupsOf(id)).toEqual({ a: ['x'] });
+    expect(await stateOf(id)).toMatchObject({ sequence: 1, fail_count: 1 });
+    expect((await world.poll(id)).outcome).toBe('changed');
+  });
+
+  test('a stop gives the account back as it was', async () => {
+    const stop = createStop();
+    stop.abortHard();
+    const result = await pollAccount(world.deps, await world.claim(id), stop);
+    expect(result).toMatchObject({ outcome: 'returned', record: { stride: null, failCount: 0 } });
+  });
+});
+
+describe('names', () => {
+  test('that differ in one byte are different, and any text survives', async () => {
+    const names = [
+      'work',
+      'Work',
+      ' work',
+      'work ',
+      'Caf\u00e9',
+      'Cafe\u0301',
+      '👨‍👩‍👧',
+      `'"\\;--`,
+      '\u200b',
+      'null',
+      '%_',
+      '',
+      '\n',
+    ];
+    for (const name of names) addGroup(name, [name === '' ? 'nobody' : name]);
+    await world.poll(id);
+    expect(await groupsOf(id)).toEqual(
+      Object.fromEntries(names.map((name) => [name, [name === '' ? 'nobody' : name]])),
+    );
+  });
+
+  test('3,000 members in a group and 32 groups are no trouble', async () => {
+    addGroup('large', friends(3000));
+    for (let group = 1; group < 32; group += 1) addGroup(`group ${group}`, friends(50));
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect((await groupsOf(id))['large']).toHaveLength(3000);
+    expect((await world.poll(id)).outcome).toBe('unchanged');
+  });
+
+  test('a group deleted and made again has two lives in the history', async () => {
+    addGroup('stays', ['x']);
+    addGroup('again', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'remove_group', group: 'again' });
+    await world.poll(id);
+    addGroup('again', ['x']);
+    await world.poll(id);
+    const { rows } = await sql<{ ended: boolean }>`
+      select removed_at is not null as ended from tim.friend_group_member_history
+      where account_id = ${id} and group_name = 'again' order by added_at
+    `.execute(world.db);
+    expect(rows.map(({ ended }) => ended)).toEqual([true, false]);
+  });
+
+  test('the vendor’s own count is kept, also when only that changes', async () => {
+    addGroup('a', ['x', 'y']);
+    await world.poll(id);
+    const { rows } = await sql`select friend_number from tim.friend_groups where account_id = ${id}`.execute(
+      world.db,
+    );
+    expect(rows).toEqual([{ friend_number: 2 }]);
+  });
+});
+
+describe('times', () => {
+  test('verified_at is when the request was sent, and never goes back or lies in the future', async () => {
+    await world.poll(id);
+    const first = (await stateOf(id)).verified_at;
+    await world.poll(id, { client: sentAt(first.getTime() - 60_000) });
+    expect((await stateOf(id)).verified_at).toEqual(first);
+    await world.poll(id, { client: sentAt(Date.now() + 3_600_000) });
+    expect((await stateOf(id)).verified_at.getTime()).toBeLessThan(Date.now() + 60_000);
+  });
+
+  test('stamps that a poll does not touch survive any number of polls', async () => {
+    addGroup('a', ['x']);
+    await world.poll(id);
+    const before = await stateOf(id);
+    for (let poll = 0; poll < 5; poll += 1) await world.poll(id);
+    const after = await stateOf(id);
+    expect([after.first_polled_at, after.full_read_at, after.changed_at]).toEqual([
+      before.first_polled_at,
+      before.full_read_at,
+      before.changed_at,
+    ]);
+  });
+
+  test('an unchanged poll writes nothing to the mirror', async () => {
+    addGroup('a', ['x']);
+    await world.poll(id);
+    // A row that was written again has moved, and names the transaction that did it.
+    const versions = async () =>
+      (
+        await sql`
+          select 'account' as what, ctid::text, xmin::text from mirror.account where account_id = ${id}
+          union all
+          select 'group', friend_group.ctid::text, friend_group.xmin::text
+          from mirror.friend_group join mirror.account using (account_key) where account_id = ${id}
+          union all
+          select 'member', member.ctid::text, member.xmin::text
+          from mirror.friend_group_member member
+          join mirror.friend_group using (group_key) join mirror.account using (account_key)
+          where account_id = ${id}
+        `.execute(world.db)
+      ).rows;
+    const before = await versions();
+    expect(before).toHaveLength(3);
+    expect((await world.poll(id)).outcome).toBe('unchanged');
+    expect(await versions()).toEqual(before);
+    expect(await feedOf(id)).toHaveLength(2);
+  });
+
+  function sentAt(time: number): typeof world.client {
+    return {
+      ...world.client,
+      groupGet: async (...call) => ({ ...(await world.client.groupGet(...call)), sentAt: time }),
+    };
+  }
+});

@@ -1,0 +1,51 @@
+import type { Database } from '../db/client.ts';
+import type { DatabaseClock } from '../db/clock.ts';
+import type { Logger } from '../src/log.ts';
+import { claimBatches } from '../src/sync/claim-batches.ts';
+import type { Lane } from './lane.ts';
+import type { JobQueue, JobWorker, PollBatch, Queues } from './queues.ts';
+
+export interface DispatchDeps {
+  readonly db: Database;
+  readonly clock: DatabaseClock;
+  readonly queues: Queues;
+  readonly log: Logger;
+}
+
+/** How often accounts are claimed. */
+export const tickMs = 1000;
+/** Accounts in one job at full budget: a job's own cost, 49 µs, is shared by as many. */
+const largestBatch = 50;
+/** Jobs that wait, beside those being worked on: about a second of budget, so that workers never run dry. */
+const waitingJobs = 5;
+
+/** Accounts in one job: at most a quarter of a second's budget. */
+export function batchSize(callsPerSecond: number): number {
+  return Math.max(1, Math.min(largestBatch, Math.ceil(callsPerSecond / 4)));
+}
+
+/** Claims what is due and hands it on in batches, once a tick. Any replica may do any tick. */
+export function startDispatchWorker(deps: DispatchDeps, lane: Lane, polls: JobQueue): JobWorker {
+  return deps.queues.work('dispatch', {
+    appId: lane.appId,
+    concurrency: 1,
+    process: () => dispatch(deps, lane, polls),
+  });
+}
+
+/**
+ * One tick. A process that dies between the claim and the queue loses nothing: the accounts are due again when
+ * their lease ends.
+ */
+export async function dispatch(deps: DispatchDeps, lane: Lane, polls: JobQueue): Promise<void> {
+  const size = batchSize(lane.callsPerSecond);
+  const places = Math.max(0, waitingJobs - (await polls.countWaiting())) * size;
+  const claimedAt = deps.clock.now();
+  const { accounts, probe } = await claimBatches(deps.db, lane.appId, places);
+  const batches: PollBatch[] = [];
+  for (let start = 0; start < accounts.length; start += size) {
+    batches.push({ claimedAt, probe, accounts: accounts.slice(start, start + size) });
+  }
+  await polls.add(batches);
+  if (accounts.length > 0) deps.log.trace({ app: lane.appId, accounts: accounts.length }, 'dispatched');
+}

@@ -1,0 +1,201 @@
+import { setMaxListeners } from 'node:events';
+import type { Database } from '../db/client.ts';
+import type { DatabaseClock } from '../db/clock.ts';
+import type { Activity } from '../db/queries/activity.ts';
+import { type AppRow, haltApp, resumeApp } from '../db/queries/apps.ts';
+import type { ClaimedAccount } from '../db/queries/claims.ts';
+import type { CallingAppConfig, PollConfig } from '../src/config.ts';
+import type { Stop } from '../src/lifecycle.ts';
+import type { SlotSource } from '../src/limiter/slots.ts';
+import { createTokenBucket, type TokenBucket } from '../src/limiter/token-bucket.ts';
+import type { Logger } from '../src/log.ts';
+import type { Line } from '../src/schedule/line.ts';
+import type { Scrubber } from '../src/scrubber.ts';
+import { type PollResult, pollAccount } from '../src/sync/poll-account.ts';
+import { createTencentClient } from '../src/tencent/client.ts';
+import { remedyFor, type TencentError } from '../src/tencent/errors.ts';
+
+/** One app in this process: its bucket, its connection to the vendor, and what is known of its line. */
+export interface Lane {
+  readonly appId: number;
+  readonly callsPerSecond: number;
+  readonly bucket: TokenBucket;
+  line(): Line;
+  /** The vendor refuses the app: nothing but probes may be sent. */
+  isHalted(): boolean;
+  poll(account: ClaimedAccount): Promise<PollResult>;
+  /** Takes over what the database says of the app. */
+  refresh(row: AppRow): void;
+  /** Resolves when no poll is under way. */
+  drained(): Promise<void>;
+  /** What was counted since the last call. */
+  takeActivity(): readonly Activity[];
+  close(): Promise<void>;
+}
+
+export interface LaneOptions {
+  readonly app: CallingAppConfig;
+  readonly poll: PollConfig;
+  readonly confirmRemovalAfterMs: number;
+  readonly db: Database;
+  readonly clock: DatabaseClock;
+  readonly slots: SlotSource;
+  readonly stop: Stop;
+  readonly scrubber: Scrubber;
+  readonly log: Logger;
+}
+
+/** Until the first probe; a code that asks for patience gets a minute. */
+const haltPauseMs = 5000;
+const patientCodes: ReadonlySet<number> = new Set([70050]);
+const shortestHoldMs = 1000;
+const longestHoldMs = 10_000;
+
+/** A lane whose line is still to be told by `refresh`. */
+export function createLane(options: LaneOptions): Lane {
+  const { app, db, clock, stop } = options;
+  const log = options.log.child({ app: app.appId });
+  const counts = new Map<string, number>();
+  let halted = false;
+  let line: Line = {
+    accounts: 0,
+    weightSum: 0,
+    callsPerSecond: app.callsPerSecond,
+    minIntervalSeconds: options.poll.minIntervalMs / 1000,
+    maxIntervalSeconds: options.poll.maxIntervalMs / 1000,
+  };
+  const drainListeners: (() => void)[] = [];
+  let polling = 0;
+  let holdMs = shortestHoldMs;
+  let heldUntil = Number.NEGATIVE_INFINITY;
+
+  // Ends waiting for tokens when the app is refused, and when the daemon stops.
+  let waiting = newSignal();
+  stop.soft.addEventListener('abort', () => waiting.abort(), { once: true });
+
+  const bucket = createTokenBucket({ slots: options.slots, callsPerSecond: app.callsPerSecond, log });
+  const client = createTencentClient({
+    app,
+    takeToken: (signal) => bucket.take(signal),
+    now: () => clock.now(),
+    scrubber: options.scrubber,
+    onCall: () => count('call'),
+  });
+
+  function count(event: string): void {
+    counts.set(event, (counts.get(event) ?? 0) + 1);
+  }
+
+  function newSignal(): AbortController {
+    const controller = new AbortController();
+    setMaxListeners(0, controller.signal);
+    if (stop.soft.aborted) controller.abort();
+    return controller;
+  }
+
+  function onRateLimited(error: TencentError): void {
+    const now = performance.now();
+    if (now < heldUntil) return;
+    // Again right after a pause: somebody else is using up the app's limit.
+    holdMs = now - heldUntil < longestHoldMs ? Math.min(holdMs * 2, longestHoldMs) : shortestHoldMs;
+    heldUntil = now + holdMs;
+    log.warn(
+      { code: error.code, pauseMs: holdMs },
+      'rate limited by the vendor: every caller of the app pauses',
+    );
+    bucket.hold(holdMs).catch((holdError) => log.warn({ err: holdError }, 'the pause could not be shared'));
+  }
+
+  function onRefused(error: TencentError): void {
+    halted = true;
+    const stopped = waiting;
+    waiting = newSignal();
+    stopped.abort();
+    const pauseMs = patientCodes.has(error.code) ? 60_000 : haltPauseMs;
+    haltApp(db, { appId: app.appId, kind: error.kind, code: error.code, message: error.message, pauseMs })
+      .then((fresh) => {
+        if (!fresh) return;
+        const remedy = remedyFor(error.kind, error.code);
+        log.error(
+          { kind: error.kind, code: error.code, vendor: error.message, remedy },
+          'app halted: the vendor refuses it',
+        );
+      })
+      .catch((haltError) => log.warn({ err: haltError }, 'the halt could not be stored'));
+  }
+
+  async function onAnswered(): Promise<void> {
+    if (!halted) return;
+    halted = false;
+    if (await resumeApp(db, app.appId)) log.info('app goes on: the vendor answers again');
+  }
+
+  async function pollAndCount(account: ClaimedAccount): Promise<PollResult> {
+    const signals = { soft: waiting.signal, hard: stop.hard };
+    const result = await pollAccount(
+      {
+        db,
+        appId: app.appId,
+        client,
+        line: () => line,
+        random: Math.random,
+        now: () => clock.now(),
+        fullReadIntervalMs: options.poll.fullReadIntervalMs,
+        confirmRemovalAfterMs: options.confirmRemovalAfterMs,
+        onRateLimited,
+        onRefused,
+        log,
+      },
+      account,
+      signals,
+    );
+    count(result.outcome);
+    log.debug(
+      { account: account.accountId, outcome: result.outcome, error: result.failure?.message },
+      'polled',
+    );
+    if (result.outcome === 'unchanged' || result.outcome === 'changed') {
+      await onAnswered().catch((error) =>
+        log.warn({ err: error }, 'the end of the halt could not be stored'),
+      );
+    }
+    return result;
+  }
+
+  return {
+    appId: app.appId,
+    callsPerSecond: app.callsPerSecond,
+    bucket,
+    line: () => line,
+    isHalted: () => halted,
+
+    async poll(account) {
+      polling += 1;
+      try {
+        return await pollAndCount(account);
+      } finally {
+        polling -= 1;
+        if (polling === 0) for (const resolve of drainListeners.splice(0)) resolve();
+      }
+    },
+
+    drained: () =>
+      new Promise((resolve) => {
+        if (polling === 0) resolve();
+        else drainListeners.push(resolve);
+      }),
+
+    refresh(row) {
+      halted = row.halt !== undefined;
+      line = { ...line, accounts: row.accountCount, weightSum: row.weightSum };
+    },
+
+    takeActivity() {
+      const taken = [...counts].map(([event, times]) => ({ appId: app.appId, event, count: times }));
+      counts.clear();
+      return taken;
+    },
+
+    close: () => client.close(),
+  };
+}

@@ -1,0 +1,50 @@
+import type { Database } from '../db/client.ts';
+import { dropOldActivity } from '../db/queries/activity.ts';
+import { countLine } from '../db/queries/apps.ts';
+import {
+  deleteOldHistory,
+  dropChangePartition,
+  ensureChangePartitions,
+  findOldChangePartitions,
+} from '../db/queries/history.ts';
+import type { Logger } from '../src/log.ts';
+import type { JobWorker, Queues } from './queues.ts';
+
+export interface MaintenanceDeps {
+  readonly db: Database;
+  readonly queues: Queues;
+  readonly log: Logger;
+  readonly appIds: readonly number[];
+  /** Undefined keeps history for ever. */
+  readonly historyRetentionMs: number | undefined;
+}
+
+/** How often the line is counted and the house is kept. */
+export const maintenanceMs = 60_000;
+const monthsAhead = 3;
+const rowsAtOnce = 10_000;
+const dayMs = 86_400_000;
+
+/** Counts the lines, makes partitions ahead, and forgets what is old enough; once a minute, by any replica. */
+export function startMaintenanceWorker(deps: MaintenanceDeps): JobWorker {
+  return deps.queues.work('maintenance', { concurrency: 1, process: () => maintain(deps) });
+}
+
+/** One round. Each step stands for itself, so a round cut short is made good by the next. */
+export async function maintain(deps: MaintenanceDeps): Promise<void> {
+  const { db, log } = deps;
+  for (const appId of deps.appIds) await countLine(db, appId);
+  await ensureChangePartitions(db, monthsAhead);
+  await dropOldActivity(db);
+  if (deps.historyRetentionMs === undefined) return;
+
+  const days = deps.historyRetentionMs / dayMs;
+  for (const name of await findOldChangePartitions(db, days)) {
+    await dropChangePartition(db, name);
+    log.info({ partition: name }, 'old changes dropped');
+  }
+  // A few steps a round: what is left waits a minute.
+  for (let step = 0; step < 20; step += 1) {
+    if ((await deleteOldHistory(db, days, rowsAtOnce)) < rowsAtOnce) break;
+  }
+}

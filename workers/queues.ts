@@ -1,0 +1,227 @@
+import {
+  createPostgresBackend,
+  type Job,
+  type JobProgress,
+  type PostgresConnectionOptions,
+  type PostgresQueueBackend,
+  Queue,
+  runMigrations,
+  Worker,
+  type WorkerOptions,
+} from 'bullmq';
+import type { Redis } from 'ioredis';
+import pg from 'pg';
+import { z } from 'zod';
+import { within } from '../src/lifecycle.ts';
+import type { Logger } from '../src/log.ts';
+
+/** What the daemon's queues are for. Dispatch and poll exist once an app, so that no app waits for another. */
+export type QueueKind = 'dispatch' | 'poll' | 'maintenance';
+
+const nullableNumber = z.number().nullable();
+const nullableText = z.string().nullable();
+
+/** A batch of claimed accounts on its way to a poll worker. */
+export const pollBatch = z.object({
+  /** Postgres' time in milliseconds; a batch older than its lease is not worth its calls. */
+  claimedAt: z.number(),
+  probe: z.boolean(),
+  accounts: z.array(
+    z.object({
+      accountKey: z.number(),
+      accountId: z.string(),
+      claimNo: z.number(),
+      status: z.enum(['pending', 'active', 'gone', 'quarantined']),
+      sequence: nullableNumber,
+      weight: z.number(),
+      changeMass: z.number(),
+      groupCount: z.number(),
+      failCount: z.number(),
+      firstPolledAt: nullableNumber,
+      verifiedAt: nullableNumber,
+      fullReadAt: nullableNumber,
+      changedAt: nullableNumber,
+      pendingAt: nullableNumber,
+      contentHash: nullableText,
+      pendingHash: nullableText,
+    }),
+  ),
+});
+export type PollBatch = z.infer<typeof pollBatch>;
+
+/** Where the queues live. The doors to BullMQ: Redis, or its Postgres backend in schema `bullmq`. */
+export interface Queues {
+  open(kind: QueueKind, appId?: number): JobQueue;
+  work(kind: QueueKind, options: WorkOptions): JobWorker;
+  close(): Promise<void>;
+}
+
+export interface JobQueue {
+  add(jobs: readonly object[]): Promise<void>;
+  /** Jobs that no worker has begun. */
+  countWaiting(): Promise<number>;
+  /** Sees to it that a job comes every `everyMs`; with `anew` also where a schedule seems to exist. */
+  schedule(everyMs: number, anew: boolean): Promise<void>;
+}
+
+export interface JobWorker {
+  /** Takes no more jobs; resolves when those begun are done. */
+  close(): Promise<void>;
+}
+
+export interface WorkOptions {
+  readonly appId?: number;
+  readonly concurrency: number;
+  readonly process: (data: unknown) => Promise<void>;
+}
+
+export interface QueuesOptions {
+  readonly log: Logger;
+}
+
+// A killed worker's batch is taken up by another within lock + interval = 15 s, inside its lease of 60 s.
+const workerSettings = {
+  lockDuration: 10_000,
+  stalledInterval: 5000,
+  maxStalledCount: 3,
+  removeOnComplete: { count: 20 },
+  removeOnFail: { count: 100 },
+} as const satisfies Partial<WorkerOptions>;
+// Nobody listens to the event stream; this is what BullMQ itself writes into it.
+const queueSettings = { streams: { events: { maxLen: 100 } } } as const;
+
+function queueName(kind: QueueKind, appId: number | undefined): string {
+  return appId === undefined ? kind : `${kind}-${appId}`;
+}
+
+/** One hash tag an app, so that all keys of a lane lie on one node of a Redis Cluster. */
+function keyPrefix(appId: number | undefined): string {
+  return appId === undefined ? '{tim}' : `{tim:${appId}}`;
+}
+
+/** Queues on Redis, shared by all replicas. */
+export function createRedisQueues(redis: Redis, options: QueuesOptions): Queues {
+  return register(options, {
+    open: (kind, appId) =>
+      new Queue(queueName(kind, appId), { connection: redis, prefix: keyPrefix(appId), ...queueSettings }),
+    work: (kind, { appId, concurrency, process }) =>
+      new Worker(queueName(kind, appId), (job: Job<unknown>) => process(job.data), {
+        connection: redis,
+        prefix: keyPrefix(appId),
+        concurrency,
+        ...workerSettings,
+      }),
+  });
+}
+
+/** Queues in the database itself, for one process. Each has a few connections, each worker one more to be told of jobs. */
+export function createPostgresQueues(databaseUrl: string, options: QueuesOptions): Queues {
+  const connection: PostgresConnectionOptions = {
+    ...connectionConfig(databaseUrl),
+    schema: 'bullmq',
+    max: 3,
+  };
+  return register(options, {
+    open: (kind, appId) =>
+      new Queue<
+        unknown,
+        unknown,
+        string,
+        unknown,
+        unknown,
+        string,
+        PostgresQueueBackend,
+        PostgresConnectionOptions
+      >(queueName(kind, appId), { connection, ...queueSettings }, createPostgresBackend),
+    work: (kind, { appId, concurrency, process }) =>
+      new Worker<unknown, unknown, string, PostgresQueueBackend, JobProgress, PostgresConnectionOptions>(
+        queueName(kind, appId),
+        (job) => process(job.data),
+        { connection, concurrency, ...workerSettings },
+        createPostgresBackend,
+      ),
+  });
+}
+
+/** Brings BullMQ's own tables in schema `bullmq` up to date; needed where there is no Redis. */
+export async function migratePostgresQueues(databaseUrl: string): Promise<void> {
+  const pool = new pg.Pool({ ...connectionConfig(databaseUrl), max: 1 });
+  try {
+    const client = await pool.connect();
+    try {
+      await runMigrations(client);
+    } finally {
+      client.release();
+    }
+  } finally {
+    await pool.end();
+  }
+}
+
+function connectionConfig(databaseUrl: string) {
+  return {
+    connectionString: databaseUrl,
+    application_name: 'tim-mirror queues',
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+  };
+}
+
+/** What of BullMQ's classes is used, whichever backend they run on. */
+interface AnyQueue extends Pick<Queue, 'name' | 'close' | 'disconnect'> {
+  addBulk(jobs: { name: string; data: unknown }[]): Promise<unknown>;
+  getJobCountByTypes(...types: ('waiting' | 'prioritized')[]): Promise<number>;
+  getJobScheduler(id: string): Promise<{ every?: number | undefined } | undefined>;
+  removeJobScheduler(id: string): Promise<boolean>;
+  upsertJobScheduler(id: string, repeat: { every: number }): Promise<unknown>;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+}
+
+interface AnyWorker extends Pick<Worker, 'name' | 'close' | 'disconnect'> {
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'failed', listener: (job: unknown, error: Error) => void): unknown;
+}
+
+const schedulerId = 'tick';
+const closeMs = 2000;
+
+function register(
+  { log }: QueuesOptions,
+  make: {
+    open: (kind: QueueKind, appId: number | undefined) => AnyQueue;
+    work: (kind: QueueKind, options: WorkOptions) => AnyWorker;
+  },
+): Queues {
+  const opened: (AnyQueue | AnyWorker)[] = [];
+  return {
+    open(kind, appId) {
+      const queue = make.open(kind, appId);
+      queue.on('error', (error) => log.debug({ err: error, queue: queue.name }, 'queue in trouble'));
+      opened.push(queue);
+      return {
+        async add(jobs) {
+          if (jobs.length > 0) await queue.addBulk(jobs.map((data) => ({ name: kind, data })));
+        },
+        countWaiting: () => queue.getJobCountByTypes('waiting', 'prioritized'),
+        async schedule(everyMs, anew) {
+          const found = await queue.getJobScheduler(schedulerId);
+          if (found?.every === everyMs && !anew) return;
+          if (found !== undefined) await queue.removeJobScheduler(schedulerId);
+          await queue.upsertJobScheduler(schedulerId, { every: everyMs });
+        },
+      };
+    },
+    work(kind, options) {
+      const worker = make.work(kind, options);
+      worker.on('error', (error) => log.debug({ err: error, queue: worker.name }, 'worker in trouble'));
+      worker.on('failed', (_job, error) => log.warn({ err: error, queue: worker.name }, 'job failed'));
+      opened.push(worker);
+      return { close: () => worker.close() };
+    },
+    async close() {
+      const closed = Promise.all(opened.map((each) => each.close()));
+      // Closing waits for a server that is away; disconnecting does not.
+      if (!(await within(closeMs, closed))) await Promise.all(opened.map((each) => each.disconnect()));
+    },
+  };
+}

@@ -1,0 +1,308 @@
+import { sql } from 'kysely';
+import { connect, type Database } from '../db/client.ts';
+import { createDatabaseClock } from '../db/clock.ts';
+import { assertSchema, SchemaError } from '../db/migrate.ts';
+import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
+import { addActivity } from '../db/queries/activity.ts';
+import { countLine, ensureApp, probeNow, readApps } from '../db/queries/apps.ts';
+import { ensureChangePartitions } from '../db/queries/history.ts';
+import type { CallingAppConfig, Config } from '../src/config.ts';
+import { type HttpServer, startHttpServer } from '../src/http/server.ts';
+import { createStop, repeat, within } from '../src/lifecycle.ts';
+import { createLocalSlots } from '../src/limiter/local-slots.ts';
+import { createRedisSlots } from '../src/limiter/redis-slots.ts';
+import type { SlotSource } from '../src/limiter/slots.ts';
+import type { Logger } from '../src/log.ts';
+import type { Scrubber } from '../src/scrubber.ts';
+import { startDispatchWorker, tickMs } from './dispatch-worker.ts';
+import { createLane, type Lane } from './lane.ts';
+import { maintenanceMs, startMaintenanceWorker } from './maintenance-worker.ts';
+import { startPollWorker } from './poll-worker.ts';
+import { createPostgresQueues, createRedisQueues, type JobQueue, type Queues } from './queues.ts';
+import { connectRedis, type RedisConnections } from './redis.ts';
+import { StartError } from './start-error.ts';
+
+/** What a process does: claim accounts, poll them, or both. */
+export type Role = 'all' | 'dispatch' | 'poll';
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly roles: readonly Role[];
+  readonly log: Logger;
+  readonly scrubber: Scrubber;
+  /** After this a removal that takes too much is read again. */
+  readonly confirmRemovalAfterMs?: number;
+  /** How long a stop waits for calls under way. */
+  readonly graceMs?: number;
+}
+
+export interface Daemon {
+  readonly http: HttpServer;
+  /** Takes on nothing new, finishes what is under way within the grace, gives leases back. */
+  stop(): Promise<void>;
+  /** Ends what is under way at once. */
+  hurry(): void;
+  /** Resolves when the daemon has stopped, with why it could not go on. */
+  readonly stopped: Promise<StartError | undefined>;
+}
+
+const defaultConfirmMs = 60_000;
+const defaultGraceMs = 15_000;
+const refreshMs = 1000;
+const activityMs = 5000;
+const clockMs = 30_000;
+const scheduleMs = 5000;
+const closeMs = 3000;
+/** A dispatcher that has been silent for so long has lost its schedule: Redis was emptied, or a clock is off. */
+const silentSeconds = 10;
+/** A loop is stuck when it has not come round for so long; a slow database alone must not restart us. */
+const stuckMs = 120_000;
+
+/** Starts the daemon. Throws StartError, with one sentence, when it can't run. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const {
+    config,
+    log,
+    scrubber,
+    confirmRemovalAfterMs = defaultConfirmMs,
+    graceMs = defaultGraceMs,
+  } = options;
+  const databaseUrl = config.databaseUrl ?? '';
+  const apps = config.apps.filter(mayCall);
+  const stop = createStop();
+  const stopped = Promise.withResolvers<StartError | undefined>();
+  // What has been opened, to be closed in the opposite order.
+  const closers: (() => Promise<void> | void)[] = [];
+  const closeAll = async () => {
+    for (const close of closers.splice(0).reverse()) {
+      const closing = Promise.resolve(close()).catch((error: unknown) =>
+        log.debug({ err: error }, 'not closed cleanly'),
+      );
+      // A server that is away must not keep the process alive.
+      await within(closeMs, closing);
+    }
+  };
+
+  try {
+    const db = connect({
+      url: databaseUrl,
+      applicationName: 'tim-mirror',
+      maxConnections: 12,
+      onIdleError: (error) => log.debug({ err: error }, 'idle connection to postgres lost'),
+    });
+    closers.push(() => db.destroy());
+    await prepareDatabase(db, apps);
+
+    const taken = Promise.withResolvers<StartError>();
+    const lock = await lockOut(databaseUrl, config.redisUrl === undefined, taken.resolve);
+    closers.push(() => lock.release());
+    const redis = config.redisUrl === undefined ? undefined : await connectRedis(config.redisUrl, log);
+    closers.push(() => redis?.close());
+    const queues =
+      redis === undefined
+        ? createPostgresQueues(databaseUrl, { log })
+        : createRedisQueues(redis.queues, { log });
+    closers.push(() => queues.close());
+    const clock = await createDatabaseClock(db);
+
+    const lanes = apps.map((app) =>
+      createLane({
+        app,
+        poll: config.poll,
+        confirmRemovalAfterMs,
+        db,
+        clock,
+        slots: slotsOf(app, redis, lock),
+        stop,
+        scrubber,
+        log,
+      }),
+    );
+    closers.push(async () => {
+      await Promise.all(lanes.map((lane) => lane.close()));
+    });
+    await refreshLanes(db, lanes);
+
+    const deps = { db, clock, queues, log };
+    const does = (role: Role) => options.roles.includes('all') || options.roles.includes(role);
+    const polls = new Map<number, JobQueue>(
+      lanes.map((lane) => [lane.appId, queues.open('poll', lane.appId)]),
+    );
+    const pollsOf = (lane: Lane) => polls.get(lane.appId) ?? queues.open('poll', lane.appId);
+    const workers = [
+      ...(does('dispatch') ? lanes.map((lane) => startDispatchWorker(deps, lane, pollsOf(lane))) : []),
+      ...(does('poll') ? lanes.map((lane) => startPollWorker(deps, lane)) : []),
+      startMaintenanceWorker({
+        ...deps,
+        appIds: apps.map((app) => app.appId),
+        historyRetentionMs: config.historyRetentionMs,
+      }),
+    ];
+    const schedules = openSchedules(queues, lanes);
+
+    const beats = new Map<string, number>();
+    const loop = (name: string, everyMs: number, once: () => Promise<void>) =>
+      repeat(
+        {
+          everyMs,
+          signal: stop.soft,
+          onFailure: (error) => log.warn({ err: error, loop: name }, 'loop fails; it tries again'),
+          onRecovery: () => log.info({ loop: name }, 'loop is well again'),
+        },
+        async () => {
+          beats.set(name, performance.now());
+          await once();
+          beats.set(name, performance.now());
+        },
+      );
+    const flush = () =>
+      addActivity(
+        db,
+        lanes.flatMap((lane) => lane.takeActivity()),
+      );
+    const loops = Promise.all([
+      loop('apps', refreshMs, () => refreshLanes(db, lanes)),
+      loop('activity', activityMs, flush),
+      loop('clock', clockMs, () => clock.refresh()),
+      loop('schedules', scheduleMs, async () => {
+        if (redis === undefined || redis.queues.status === 'ready') await keepSchedules(db, schedules);
+      }),
+    ]);
+
+    const http = await startHttpServer({
+      ...config.http,
+      log,
+      stuck: () => [...beats].filter(([, at]) => performance.now() - at > stuckMs).map(([name]) => name),
+      unready: () => findUnready(db, redis),
+    });
+    closers.push(() => http.close());
+
+    let stopping: Promise<void> | undefined;
+    function shutDown(why?: StartError): Promise<void> {
+      stopping ??= (async () => {
+        log.info('stopping');
+        stop.abortSoft();
+        const closed = Promise.all(workers.map((worker) => worker.close()));
+        // Without Redis no worker can close its books; then what counts is that no call is under way.
+        const away = redis !== undefined && redis.queues.status !== 'ready';
+        const idle = away ? Promise.all(lanes.map((lane) => lane.drained())) : closed;
+        if (!(await within(graceMs, idle))) {
+          log.warn('calls under way are broken off');
+          stop.abortHard();
+          await within(closeMs, idle);
+        }
+        await within(closeMs, loops);
+        await flush().catch((error: unknown) => log.warn({ err: error }, 'last counts not stored'));
+        await closeAll();
+        log.info('stopped');
+        stopped.resolve(why);
+      })();
+      return stopping;
+    }
+
+    void taken.promise.then((error) => {
+      log.error(error.message);
+      return shutDown(error);
+    });
+    log.info(
+      { apps: apps.map((app) => app.appId), roles: options.roles, redis: redis !== undefined },
+      'tim-mirror runs',
+    );
+    return { http, stop: () => shutDown(), hurry: () => stop.abortHard(), stopped: stopped.promise };
+  } catch (error) {
+    stop.abortHard();
+    await closeAll();
+    throw error;
+  }
+}
+
+function mayCall(app: Config['apps'][number]): app is CallingAppConfig {
+  return app.secretKey !== undefined;
+}
+
+async function prepareDatabase(db: Database, apps: readonly CallingAppConfig[]): Promise<void> {
+  try {
+    await sql`select 1`.execute(db);
+  } catch (error) {
+    throw new StartError('Postgres does not answer; check DATABASE_URL and that it is running.', error);
+  }
+  try {
+    await assertSchema(db);
+  } catch (error) {
+    throw error instanceof SchemaError ? new StartError(error.message) : error;
+  }
+  await ensureChangePartitions(db, 3);
+  for (const app of apps) {
+    await ensureApp(db, app);
+    await countLine(db, app.appId);
+    // Whoever starts the daemon may have mended the credentials.
+    await probeNow(db, app.appId);
+  }
+}
+
+async function lockOut(
+  databaseUrl: string,
+  alone: boolean,
+  onTaken: (error: StartError) => void,
+): Promise<ProcessLock> {
+  const sentence = alone
+    ? 'Another tim-mirror daemon works on this database, and without REDIS_URL there can be only one; stop it, or give both the same REDIS_URL.'
+    : 'A tim-mirror daemon without REDIS_URL works on this database; stop it first, or the two exceed the limit.';
+  const lock = await acquireProcessLock({
+    url: databaseUrl,
+    mode: alone ? 'exclusive' : 'shared',
+    onTaken: () => onTaken(new StartError(sentence)),
+  });
+  if (lock === undefined) throw new StartError(sentence);
+  return lock;
+}
+
+function slotsOf(app: CallingAppConfig, redis: RedisConnections | undefined, lock: ProcessLock): SlotSource {
+  return redis === undefined
+    ? createLocalSlots({ callsPerSecond: app.callsPerSecond, isSole: () => lock.isHeld() })
+    : createRedisSlots({ redis: redis.buckets, appId: app.appId, callsPerSecond: app.callsPerSecond });
+}
+
+async function refreshLanes(db: Database, lanes: readonly Lane[]): Promise<void> {
+  const rows = new Map((await readApps(db)).map((row) => [row.appId, row]));
+  for (const lane of lanes) {
+    const row = rows.get(lane.appId);
+    if (row !== undefined) lane.refresh(row);
+  }
+}
+
+interface Schedules {
+  readonly dispatch: readonly { readonly appId: number; readonly queue: JobQueue }[];
+  readonly maintenance: JobQueue;
+}
+
+function openSchedules(queues: Queues, lanes: readonly Lane[]): Schedules {
+  return {
+    dispatch: lanes.map((lane) => ({ appId: lane.appId, queue: queues.open('dispatch', lane.appId) })),
+    maintenance: queues.open('maintenance'),
+  };
+}
+
+/** Makes the schedules that are missing, and makes anew the one of an app that nobody has dispatched for lately. */
+async function keepSchedules(db: Database, schedules: Schedules): Promise<void> {
+  const rows = new Map((await readApps(db)).map((row) => [row.appId, row]));
+  for (const { appId, queue } of schedules.dispatch) {
+    const silent = rows.get(appId)?.dispatchedAgo ?? 0;
+    await queue.schedule(tickMs, silent > silentSeconds);
+  }
+  await schedules.maintenance.schedule(maintenanceMs, false);
+}
+
+async function findUnready(db: Database, redis: RedisConnections | undefined): Promise<readonly string[]> {
+  const unready: string[] = [];
+  try {
+    await assertSchema(db);
+  } catch (error) {
+    unready.push(error instanceof SchemaError ? 'schema' : 'postgres');
+  }
+  if (redis !== undefined) {
+    const pong = await redis.buckets.ping().catch(() => undefined);
+    if (pong === undefined) unready.push('redis');
+  }
+  return unready;
+}
