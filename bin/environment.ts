@@ -10,23 +10,13 @@ import {
 } from '../src/config.ts';
 import { createLogger, type Logger } from '../src/log.ts';
 import { createScrubber, type Scrubber } from '../src/scrubber.ts';
+import { CommandError } from './command-error.ts';
 
 /** What a command works with: its configuration, and a log that keeps secrets. */
 export interface Environment {
   readonly config: Config;
   readonly log: Logger;
   readonly scrubber: Scrubber;
-}
-
-/** A command can't do what was asked. The message is one sentence; `exitCode` 2 means that it was asked wrongly. */
-export class CommandError extends Error {
-  override readonly name = 'CommandError';
-  readonly exitCode: 1 | 2;
-
-  constructor(message: string, exitCode: 1 | 2 = 1) {
-    super(message);
-    this.exitCode = exitCode;
-  }
 }
 
 /** Reads the process environment, once, for a command. Throws ConfigError. */

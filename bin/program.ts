@@ -1,21 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { SchemaError } from '../db/migrate.ts';
 import { accountFormats } from '../src/accounts/read-account-ids.ts';
 import { ConfigError, parseDuration } from '../src/config.ts';
-import { LocalServerError } from '../src/local-servers/postgres.ts';
 import { type Fault, faultNames, parseFault } from '../src/simulator/faults.ts';
 import { readings } from '../src/simulator/group-api.ts';
 import { TencentError } from '../src/tencent/errors.ts';
-import { StartError } from '../workers/start-error.ts';
-import { addCommand, importCommand, removeCommand } from './commands/accounts.ts';
-import { fetchCommand } from './commands/fetch.ts';
-import { migrateCommand } from './commands/migrate.ts';
-import { simulatorCommand } from './commands/simulator.ts';
-import { startCommand } from './commands/start.ts';
-import { statusCommand } from './commands/status.ts';
-import { syncCommand } from './commands/sync.ts';
-import { CommandError } from './environment.ts';
+import { CommandError } from './command-error.ts';
 
 /** The command line, as `--help` describes it. */
 export function createProgram(): Command {
@@ -29,7 +19,7 @@ export function createProgram(): Command {
     .command('migrate')
     .description('bring the database’s schema up to date; safe to run from several places at once')
     .addHelpText('after', examples('DATABASE_URL=postgres://tim@localhost/tim tim-mirror migrate'))
-    .action(migrateCommand);
+    .action(lazily(async () => (await import('./commands/migrate.ts')).migrateCommand));
 
   const accounts = program.command('accounts').description('enrol accounts and take them out');
   accounts
@@ -51,14 +41,14 @@ export function createProgram(): Command {
         'psql -Atc "select id from users" | tim-mirror accounts import -',
       ),
     )
-    .action(importCommand);
+    .action(lazily(async () => (await import('./commands/accounts.ts')).importCommand));
   accounts
     .command('add')
     .description('enrol accounts')
     .argument('<id...>', 'UserIDs')
     .addOption(appOption())
     .addHelpText('after', examples('tim-mirror accounts add alice bob'))
-    .action(addCommand);
+    .action(lazily(async () => (await import('./commands/accounts.ts')).addCommand));
   accounts
     .command('remove')
     .description('take accounts out: they are polled no more and their groups end now; their past stays')
@@ -70,7 +60,7 @@ export function createProgram(): Command {
       'after',
       examples('tim-mirror accounts remove alice', 'tim-mirror accounts remove --file left.txt --purge'),
     )
-    .action(removeCommand);
+    .action(lazily(async () => (await import('./commands/accounts.ts')).removeCommand));
 
   program
     .command('start')
@@ -81,7 +71,7 @@ export function createProgram(): Command {
         .argParser(parseRoles),
     )
     .addHelpText('after', examples('tim-mirror start', 'tim-mirror start --role poll'))
-    .action(startCommand);
+    .action(lazily(async () => (await import('./commands/start.ts')).startCommand));
 
   program
     .command('status')
@@ -89,7 +79,7 @@ export function createProgram(): Command {
     .option('--json', 'one JSON object')
     .option('--watch', 'again every two seconds')
     .addHelpText('after', examples('tim-mirror status', 'tim-mirror status --json | jq .apps[0].ageSeconds'))
-    .action(statusCommand);
+    .action(lazily(async () => (await import('./commands/status.ts')).statusCommand));
 
   program
     .command('sync')
@@ -100,7 +90,7 @@ export function createProgram(): Command {
       new Option('--timeout <duration>', 'how long to wait').default(60_000, '60s').argParser(parseTime),
     )
     .addHelpText('after', examples('tim-mirror sync alice bob'))
-    .action(syncCommand);
+    .action(lazily(async () => (await import('./commands/sync.ts')).syncCommand));
 
   program
     .command('fetch')
@@ -121,7 +111,7 @@ export function createProgram(): Command {
         'tim-mirror fetch alice --group 家人 同事',
       ),
     )
-    .action(fetchCommand);
+    .action(lazily(async () => (await import('./commands/fetch.ts')).fetchCommand));
 
   program
     .command('simulator')
@@ -163,9 +153,17 @@ export function createProgram(): Command {
         'tim-mirror simulator --fault 30006=0.01 --fault reset=0.005',
       ),
     )
-    .action(simulatorCommand);
+    .action(lazily(async () => (await import('./commands/simulator.ts')).simulatorCommand));
 
   return program;
+}
+
+/** Loads what a command works with only when it is called: help and mistakes are answered at once. */
+function lazily<T extends unknown[]>(load: () => Promise<(...args: T) => Promise<void>>) {
+  return async (...args: T): Promise<void> => {
+    const command = await load();
+    await command(...args);
+  };
 }
 
 /** Runs a command line and returns the exit code: 2 when it was called wrongly, 1 when it failed. */
@@ -199,7 +197,8 @@ export function explain(error: unknown): number {
     say(error.message);
     return error.exitCode;
   }
-  if (error instanceof StartError || error instanceof SchemaError || error instanceof LocalServerError) {
+  // Known by name, so that a command loads no more than it works with.
+  if (error instanceof Error && errorsForPeople.has(error.name)) {
     say(error.message);
     return 1;
   }
@@ -210,6 +209,9 @@ export function explain(error: unknown): number {
   say(sentenceFor(error));
   return 1;
 }
+
+/** Errors whose message is one sentence for the person at the terminal. */
+const errorsForPeople: ReadonlySet<string> = new Set(['StartError', 'SchemaError', 'LocalServerError']);
 
 /** Errors of the layers below, by the code they carry: their messages may quote what was sent. */
 function sentenceFor(error: unknown): string {

@@ -10,7 +10,8 @@ import { type ImportReport, importAccounts } from '../../src/accounts/import-acc
 import { type AccountFormat, detectFormat, readAccountIds } from '../../src/accounts/read-account-ids.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
 import type { AppConfig } from '../../src/config.ts';
-import { CommandError, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { CommandError } from '../command-error.ts';
+import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { createProgress, formatCount } from '../progress.ts';
 
 export interface ImportCommand {

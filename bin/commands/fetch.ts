@@ -5,7 +5,8 @@ import { createTokenBucket } from '../../src/limiter/token-bucket.ts';
 import { createTencentClient } from '../../src/tencent/client.ts';
 import { groupGetRequest, parseVerdict } from '../../src/tencent/wire.ts';
 import { connectRedis } from '../../workers/redis.ts';
-import { CommandError, chooseApp, readEnvironment } from '../environment.ts';
+import { CommandError } from '../command-error.ts';
+import { chooseApp, readEnvironment } from '../environment.ts';
 
 export interface FetchCommand {
   readonly app?: number;
