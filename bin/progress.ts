@@ -21,10 +21,18 @@ export function createProgress(label: string, total: number): Progress {
     etaBuffer: 100,
     barsize: 30,
   });
-  bar.start(Math.max(total, 1), 0, { note: '' });
+  const whole = Math.max(total, 1);
+  let started = false;
   return {
-    update: (done, note) => bar.update(Math.min(done, Math.max(total, 1)), { note }),
-    stop: () => bar.stop(),
+    update(done, note) {
+      if (!started) bar.start(whole, 0, { note });
+      started = true;
+      bar.update(Math.min(done, whole), { note });
+    },
+    stop() {
+      if (started) bar.stop();
+      started = false;
+    },
   };
 }
 

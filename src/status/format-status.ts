@@ -29,7 +29,7 @@ function formatApp(app: AppStatus): string {
     ['backlog', `${count(backlog.neverRead)} to read for the first time, ${count(backlog.overdue)} overdue`],
     ['last 15 min', outcomes(app)],
     ...app.failures.map((failure): [string, string] => [
-      'failing',
+      'reason',
       `${count(failure.accounts)} accounts: ${failure.kind} ${failure.code === 0 ? '' : `${failure.code} `}“${failure.message}”`,
     ]),
   ];

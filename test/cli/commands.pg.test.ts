@@ -268,7 +268,7 @@ describe('status and sync', () => {
     });
     const { stdout } = await run(['status']);
     expect(stdout).toContain('app 1400000000: polling\n');
-    expect(stdout).toMatch(/failing +1 accounts: transient 30006 “simulated 30006”/);
+    expect(stdout).toMatch(/reason +1 accounts: transient 30006 “simulated 30006”/);
   });
 });
 
