@@ -4,7 +4,7 @@ import type { TestProject } from 'vitest/node';
 import { connect } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
-import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { LocalServerError, startPostgres } from '../../src/local-servers/postgres.ts';
 import { ensureRedisProgram } from '../../src/local-servers/redis.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 
@@ -19,8 +19,23 @@ declare module 'vitest' {
 
 /** One Postgres for the whole run, with a migrated database that each test file gets a copy of. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const chosen = new Set(project.vitest.projects.map(({ name }) => name));
+  if (chosen.size === 1 && chosen.has('unit')) return async () => undefined;
+  try {
+    return await startServers(project, chosen);
+  } catch (error) {
+    if (!(error instanceof LocalServerError)) throw error;
+    // A person is told in a sentence what to install; a stack would bury it.
+    process.stderr.write(`\n${error.message}\n\n`);
+    process.exit(1);
+  }
+}
+
+async function startServers(project: TestProject, chosen: ReadonlySet<string>): Promise<() => Promise<void>> {
   await sweepAbandonedFolders();
-  ensureRedisProgram((sentence) => process.stderr.write(`${sentence}\n`));
+  if (process.env['TEST_REDIS_URL'] === undefined && (chosen.has('redis') || chosen.has('e2e'))) {
+    ensureRedisProgram((sentence) => process.stderr.write(`${sentence}\n`));
+  }
   const given = process.env['TEST_DATABASE_URL'];
   const postgres = given === undefined ? await startPostgres({ durable: false }) : undefined;
   const serverUrl = given ?? postgres?.url() ?? '';
