@@ -144,13 +144,15 @@ function whereToLook(
   const against =
     vendor === undefined ? config.apps.map((app) => app.origin).join(', ') : 'a simulated vendor';
   return `
-The daemon mirrors ${against} into PostgreSQL. Where to look:
+The daemon mirrors ${against} into PostgreSQL. Where to look, from another terminal:
 
-  tables   psql '${postgres.url()}' -c 'select * from tim.friend_group_members limit 20'
-           (tim.accounts, tim.friend_groups, tim.friend_group_members, tim.changes, tim.freshness)
-  status   DATABASE_URL='${postgres.url()}' npm run -s tim-mirror -- status
-  log      ${logFile}
-  end      Ctrl-C
+  export DATABASE_URL='${postgres.url()}'
+  psql $DATABASE_URL -c 'select * from tim.friend_group_members limit 20'
+  npm run -s tim-mirror -- status
+
+Tables: tim.accounts, tim.friend_groups, tim.friend_group_members, tim.changes, tim.freshness
+Log:    ${logFile}
+Ctrl-C ends the demo.
 
 `;
 }

@@ -28,7 +28,7 @@ describe('the demo', () => {
     const ends = await Promise.all([demo(['--for', '16s']).ended, demo(['--for', '16s']).ended]);
     for (const { code, stdout, stderr } of ends) {
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      expect(stdout).toContain('Where to look:');
+      expect(stdout).toContain('Where to look');
       expect(stdout).toMatch(/500\/500 accounts read/);
       expect(stdout).toContain('The mirror holds exactly what the vendor holds, row for row.');
     }
