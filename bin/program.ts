@@ -78,6 +78,7 @@ export function createProgram(): Command {
     .description('accounts, backlog, age, calls a second against the limit, failures; halted or not and why')
     .option('--json', 'one JSON object')
     .option('--watch', 'again every two seconds')
+    .option('--quarantined', 'the accounts that are set aside, with the vendor’s words')
     .addHelpText('after', examples('tim-mirror status', 'tim-mirror status --json | jq .apps[0].ageSeconds'))
     .action(lazily(async () => (await import('./commands/status.ts')).statusCommand));
 
@@ -112,6 +113,67 @@ export function createProgram(): Command {
       ),
     )
     .action(lazily(async () => (await import('./commands/fetch.ts')).fetchCommand));
+
+  program
+    .command('explain')
+    .description('all that is known of one account, its last outcomes, and why it is due when it is')
+    .argument('<account>', 'UserID')
+    .addOption(appOption())
+    .option('--json', 'one JSON object')
+    .addHelpText('after', examples('tim-mirror explain alice'))
+    .action(lazily(async () => (await import('./commands/explain.ts')).explainCommand));
+
+  program
+    .command('probe')
+    .description('ten harmless reads that find out how the vendor treats the sequence on this app')
+    .argument('<account>', 'UserID of an account with two groups or more')
+    .addOption(appOption())
+    .option('--json', 'one JSON object')
+    .addHelpText('after', examples('tim-mirror probe alice'))
+    .action(lazily(async () => (await import('./commands/probe.ts')).probeCommand));
+
+  program
+    .command('verify')
+    .description(
+      'read accounts in full at a twentieth of the budget and compare them with the mirror; exit code 1 if one is wrong',
+    )
+    .addOption(appOption())
+    .option(
+      '--sample <n>',
+      'so many accounts taken at random (default: all)',
+      parseWhole('a number of accounts', 1),
+    )
+    .option('--json', 'one JSON object for each difference, and one at the end')
+    .addHelpText('after', examples('tim-mirror verify --sample 1000'))
+    .action(lazily(async () => (await import('./commands/verify.ts')).verifyCommand));
+
+  const removals = program
+    .command('removals')
+    .description('removals that are held because too many accounts shrank at once');
+  removals
+    .command('list')
+    .description('what is held, with counts and the largest examples')
+    .addOption(appOption())
+    .option('--json', 'one JSON object')
+    .addHelpText('after', examples('tim-mirror removals list'))
+    .action(lazily(async () => (await import('./commands/removals.ts')).listRemovalsCommand));
+  removals
+    .command('release')
+    .description('let them through: it is true that so much was removed')
+    .addOption(appOption())
+    .addOption(
+      new Option('--for <duration>', 'how long removals are not held again')
+        .default(3_600_000, '1h')
+        .argParser(parseTime),
+    )
+    .addHelpText('after', examples('tim-mirror removals release', 'tim-mirror removals release --for 24h'))
+    .action(lazily(async () => (await import('./commands/removals.ts')).releaseRemovalsCommand));
+  removals
+    .command('discard')
+    .description('forget them: the vendor was wrong, and is well again')
+    .addOption(appOption())
+    .addHelpText('after', examples('tim-mirror removals discard'))
+    .action(lazily(async () => (await import('./commands/removals.ts')).discardRemovalsCommand));
 
   program
     .command('simulator')

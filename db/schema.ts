@@ -13,6 +13,8 @@ export type MirrorAccountStatus = "active" | "gone" | "pending" | "quarantined";
 
 export type MirrorChangeKind = "group_added" | "group_removed" | "member_added" | "member_removed";
 
+export type Timestamp = ColumnType<Date, Date | string, Date | string>;
+
 export interface MirrorAccount {
   account_id: string;
   account_key: Generated<number>;
@@ -42,8 +44,20 @@ export interface MirrorApp {
   halted_at: Date | null;
   probe_at: Date | null;
   probe_count: Generated<number>;
+  removals_free_until: Date | null;
+  removals_held_at: Date | null;
+  removals_read: number | null;
+  removals_shrunk: number | null;
   virtual_clock: Generated<number>;
   weight_sum: Generated<number>;
+}
+
+export interface MirrorAudit {
+  app_id: number;
+  checked: number;
+  day: Timestamp;
+  stale: number;
+  wrong: number;
 }
 
 export interface MirrorChange {
@@ -74,6 +88,15 @@ export interface MirrorFriendGroupMember {
   removed_at: Date | null;
 }
 
+export interface MirrorHeldRemoval {
+  account_key: number;
+  app_id: number;
+  groups: number;
+  held_at: Generated<Date>;
+  members: number;
+  released_at: Date | null;
+}
+
 export interface MirrorMigration {
   applied_at: Generated<Date>;
   checksum: string;
@@ -81,12 +104,13 @@ export interface MirrorMigration {
   version: number;
 }
 
-export interface MirrorPollFailure {
+export interface MirrorPollOutcome {
   account_key: number;
-  code: number;
-  failed_at: Date;
-  kind: string;
-  message: string;
+  at: Generated<Date>;
+  claim_no: number;
+  code: number | null;
+  message: string | null;
+  outcome: string;
 }
 
 export interface MirrorPollState {
@@ -108,6 +132,13 @@ export interface MirrorPollState {
   status: Generated<MirrorAccountStatus>;
   verified_at: Date | null;
   weight: Generated<number>;
+}
+
+export interface MirrorSequenceEvidence {
+  app_id: number;
+  count: number;
+  last_seen_at: Generated<Date>;
+  observation: string;
 }
 
 export interface TimAccounts {
@@ -331,12 +362,15 @@ export interface DB {
   "mirror.account": MirrorAccount;
   "mirror.activity": MirrorActivity;
   "mirror.app": MirrorApp;
+  "mirror.audit": MirrorAudit;
   "mirror.change": MirrorChange;
   "mirror.friend_group": MirrorFriendGroup;
   "mirror.friend_group_member": MirrorFriendGroupMember;
+  "mirror.held_removal": MirrorHeldRemoval;
   "mirror.migration": MirrorMigration;
-  "mirror.poll_failure": MirrorPollFailure;
+  "mirror.poll_outcome": MirrorPollOutcome;
   "mirror.poll_state": MirrorPollState;
+  "mirror.sequence_evidence": MirrorSequenceEvidence;
   "tim.accounts": TimAccounts;
   "tim.changes": TimChanges;
   "tim.freshness": TimFreshness;

@@ -4,6 +4,8 @@ import type { DatabaseClock } from '../db/clock.ts';
 import type { Activity } from '../db/queries/activity.ts';
 import { type AppRow, haltApp, resumeApp } from '../db/queries/apps.ts';
 import type { ClaimedAccount } from '../db/queries/claims.ts';
+import type { EvidenceCount } from '../db/queries/sequence-evidence.ts';
+import { auditSample } from '../src/audit/audit-sample.ts';
 import type { CallingAppConfig, PollConfig } from '../src/config.ts';
 import type { Stop } from '../src/lifecycle.ts';
 import type { SlotSource } from '../src/limiter/slots.ts';
@@ -11,7 +13,8 @@ import { createTokenBucket, type TokenBucket } from '../src/limiter/token-bucket
 import type { Logger } from '../src/log.ts';
 import type { Line } from '../src/schedule/line.ts';
 import type { Scrubber } from '../src/scrubber.ts';
-import { type PollResult, pollAccount } from '../src/sync/poll-account.ts';
+import { type PollOutcome, type PollResult, pollAccount } from '../src/sync/poll-account.ts';
+import { mistrustSeconds } from '../src/sync/sequence-evidence.ts';
 import { createTencentClient } from '../src/tencent/client.ts';
 import { remedyFor, type TencentError } from '../src/tencent/errors.ts';
 
@@ -24,12 +27,14 @@ export interface Lane {
   /** The vendor refuses the app: nothing but probes may be sent. */
   isHalted(): boolean;
   poll(account: ClaimedAccount): Promise<PollResult>;
+  /** Compares a few accounts taken at random with the vendor: what a round of `seconds` may cost. */
+  audit(seconds: number): Promise<void>;
   /** Takes over what the database says of the app. */
   refresh(row: AppRow): void;
   /** Resolves when no poll is under way. */
   drained(): Promise<void>;
   /** What was counted since the last call. */
-  takeActivity(): readonly Activity[];
+  takeCounts(): { readonly activity: readonly Activity[]; readonly evidence: readonly EvidenceCount[] };
   close(): Promise<void>;
 }
 
@@ -48,15 +53,30 @@ export interface LaneOptions {
 /** Until the first probe; a code that asks for patience gets a minute. */
 const haltPauseMs = 5000;
 const patientCodes: ReadonlySet<number> = new Set([70050]);
+/** Full reads come so many times as often while the sequence is not trusted, but not oftener than hourly. */
+const mistrust = 8;
+const shortestFullReadMs = 3_600_000;
 const shortestHoldMs = 1000;
 const longestHoldMs = 10_000;
+
+/** Outcomes that show that the vendor serves the app. */
+const answeredWell: ReadonlySet<PollOutcome> = new Set([
+  'unchanged',
+  'changed',
+  'removal_pending',
+  'removal_held',
+]);
 
 /** A lane whose line is still to be told by `refresh`. */
 export function createLane(options: LaneOptions): Lane {
   const { app, db, clock, stop } = options;
   const log = options.log.child({ app: app.appId });
-  const counts = new Map<string, number>();
+  const activity = new Map<string, number>();
+  const evidence = new Map<string, number>();
   let halted = false;
+  let removalsHeld = false;
+  let sequenceTrusted = true;
+  let silentChangeKnown = false;
   let line: Line = {
     accounts: 0,
     weightSum: 0,
@@ -79,11 +99,32 @@ export function createLane(options: LaneOptions): Lane {
     takeToken: (signal) => bucket.take(signal),
     now: () => clock.now(),
     scrubber: options.scrubber,
-    onCall: () => count('call'),
+    onCall: () => count(activity, 'call'),
   });
 
-  function count(event: string): void {
-    counts.set(event, (counts.get(event) ?? 0) + 1);
+  function count(counts: Map<string, number>, what: string): void {
+    counts.set(what, (counts.get(what) ?? 0) + 1);
+  }
+
+  function countResult(account: ClaimedAccount, result: PollResult): void {
+    count(activity, result.outcome);
+    if (result.shrank === true) count(activity, 'shrank');
+    for (const observation of result.evidence ?? []) count(evidence, observation);
+    if (result.evidence?.includes('silent_change') && !silentChangeKnown) {
+      silentChangeKnown = true;
+      log.warn(
+        { account: account.accountId },
+        'groups changed though the sequence did not: it can’t be trusted on this app, so accounts are read in full more often',
+      );
+    }
+  }
+
+  /** How often accounts are asked for everything: more often on an app whose sequence has been caught lying. */
+  function fullReadIntervalMs(): number {
+    const { fullReadIntervalMs: configured } = options.poll;
+    return sequenceTrusted
+      ? configured
+      : Math.max(configured / mistrust, Math.min(configured, shortestFullReadMs));
   }
 
   function newSignal(): AbortController {
@@ -140,8 +181,9 @@ export function createLane(options: LaneOptions): Lane {
         line: () => line,
         random: Math.random,
         now: () => clock.now(),
-        fullReadIntervalMs: options.poll.fullReadIntervalMs,
+        fullReadIntervalMs,
         confirmRemovalAfterMs: options.confirmRemovalAfterMs,
+        removalsHeld: () => removalsHeld,
         onRateLimited,
         onRefused,
         log,
@@ -149,12 +191,9 @@ export function createLane(options: LaneOptions): Lane {
       account,
       signals,
     );
-    count(result.outcome);
-    log.debug(
-      { account: account.accountId, outcome: result.outcome, error: result.failure?.message },
-      'polled',
-    );
-    if (result.outcome === 'unchanged' || result.outcome === 'changed') {
+    countResult(account, result);
+    log.debug({ account: account.accountId, outcome: result.outcome, note: result.note?.message }, 'polled');
+    if (answeredWell.has(result.outcome)) {
       await onAnswered().catch((error) =>
         log.warn({ err: error }, 'the end of the halt could not be stored'),
       );
@@ -179,6 +218,13 @@ export function createLane(options: LaneOptions): Lane {
       }
     },
 
+    async audit(seconds) {
+      if (halted) return;
+      const { appId, callsPerSecond } = app;
+      const signals = { soft: waiting.signal, hard: stop.hard };
+      await auditSample({ db, client, appId, callsPerSecond, log }, seconds, Math.random, signals);
+    },
+
     drained: () =>
       new Promise((resolve) => {
         if (polling === 0) resolve();
@@ -187,12 +233,20 @@ export function createLane(options: LaneOptions): Lane {
 
     refresh(row) {
       halted = row.halt !== undefined;
+      removalsHeld = row.hold !== undefined;
+      silentChangeKnown ||= row.silentChangeAgo !== undefined;
+      sequenceTrusted = row.silentChangeAgo === undefined || row.silentChangeAgo > mistrustSeconds;
       line = { ...line, accounts: row.accountCount, weightSum: row.weightSum };
     },
 
-    takeActivity() {
-      const taken = [...counts].map(([event, times]) => ({ appId: app.appId, event, count: times }));
-      counts.clear();
+    takeCounts() {
+      const { appId } = app;
+      const taken = {
+        activity: [...activity].map(([event, times]) => ({ appId, event, count: times })),
+        evidence: [...evidence].map(([observation, times]) => ({ appId, observation, count: times })),
+      };
+      activity.clear();
+      evidence.clear();
       return taken;
     },
 

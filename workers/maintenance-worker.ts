@@ -8,13 +8,14 @@ import {
   findOldChangePartitions,
 } from '../db/queries/history.ts';
 import type { Logger } from '../src/log.ts';
+import type { Lane } from './lane.ts';
 import type { JobWorker, Queues } from './queues.ts';
 
 export interface MaintenanceDeps {
   readonly db: Database;
   readonly queues: Queues;
   readonly log: Logger;
-  readonly appIds: readonly number[];
+  readonly lanes: readonly Lane[];
   /** Undefined keeps history for ever. */
   readonly historyRetentionMs: number | undefined;
 }
@@ -25,15 +26,24 @@ const monthsAhead = 3;
 const rowsAtOnce = 10_000;
 const dayMs = 86_400_000;
 
-/** Counts the lines, makes partitions ahead, and forgets what is old enough; once a minute, by any replica. */
+/**
+ * Counts the lines, makes partitions ahead, forgets what is old enough, and compares a sample with the vendor; once
+ * a minute, by any replica.
+ */
 export function startMaintenanceWorker(deps: MaintenanceDeps): JobWorker {
-  return deps.queues.work('maintenance', { concurrency: 1, process: () => maintain(deps) });
+  return deps.queues.work('maintenance', {
+    concurrency: 1,
+    async process() {
+      await maintain(deps);
+      await Promise.all(deps.lanes.map((lane) => lane.audit(maintenanceMs / 1000)));
+    },
+  });
 }
 
 /** One round. Each step stands for itself, so a round cut short is made good by the next. */
 export async function maintain(deps: MaintenanceDeps): Promise<void> {
   const { db, log } = deps;
-  for (const appId of deps.appIds) await countLine(db, appId);
+  for (const { appId } of deps.lanes) await countLine(db, appId);
   await ensureChangePartitions(db, monthsAhead);
   await dropOldActivity(db);
   if (deps.historyRetentionMs === undefined) return;

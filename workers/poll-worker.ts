@@ -1,6 +1,6 @@
 import type { Database } from '../db/client.ts';
 import type { DatabaseClock } from '../db/clock.ts';
-import { recordFailures, recordPolls } from '../db/queries/poll-records.ts';
+import { noteOutcomes, recordPolls } from '../db/queries/poll-records.ts';
 import type { Logger } from '../src/log.ts';
 import { leaseSeconds } from '../src/sync/claim-batches.ts';
 import { unpolled } from '../src/sync/next-state.ts';
@@ -44,8 +44,8 @@ async function pollAll(deps: PollWorkerDeps, lane: Lane, data: unknown): Promise
     lane.appId,
     results.flatMap((result) => result.record ?? []),
   );
-  await recordFailures(
+  await noteOutcomes(
     deps.db,
-    results.flatMap((result) => result.failure ?? []),
+    results.flatMap((result) => result.note ?? []),
   );
 }

@@ -6,6 +6,7 @@ import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
 import { addActivity } from '../db/queries/activity.ts';
 import { countLine, ensureApp, probeNow, readApps } from '../db/queries/apps.ts';
 import { ensureChangePartitions } from '../db/queries/history.ts';
+import { addEvidence } from '../db/queries/sequence-evidence.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
 import { createStop, repeat, within } from '../src/lifecycle.ts';
@@ -14,6 +15,7 @@ import { createRedisSlots } from '../src/limiter/redis-slots.ts';
 import type { SlotSource } from '../src/limiter/slots.ts';
 import type { Logger } from '../src/log.ts';
 import type { Scrubber } from '../src/scrubber.ts';
+import { watchRemovals } from '../src/sync/breaker.ts';
 import { startDispatchWorker, tickMs } from './dispatch-worker.ts';
 import { createLane, type Lane } from './lane.ts';
 import { maintenanceMs, startMaintenanceWorker } from './maintenance-worker.ts';
@@ -49,7 +51,7 @@ export interface Daemon {
 const defaultConfirmMs = 60_000;
 const defaultGraceMs = 15_000;
 const refreshMs = 1000;
-const activityMs = 5000;
+const countsMs = 5000;
 const clockMs = 30_000;
 const scheduleMs = 5000;
 const closeMs = 3000;
@@ -134,7 +136,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       ...(does('poll') ? lanes.map((lane) => startPollWorker(deps, lane)) : []),
       startMaintenanceWorker({
         ...deps,
-        appIds: apps.map((app) => app.appId),
+        lanes,
         historyRetentionMs: config.historyRetentionMs,
       }),
     ];
@@ -155,14 +157,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
           beats.set(name, performance.now());
         },
       );
-    const flush = () =>
-      addActivity(
-        db,
-        lanes.flatMap((lane) => lane.takeActivity()),
-      );
+    const flush = () => storeCounts(db, lanes);
     const loops = Promise.all([
       loop('apps', refreshMs, () => refreshLanes(db, lanes)),
-      loop('activity', activityMs, flush),
+      loop('counts', countsMs, async () => {
+        await flush();
+        for (const lane of lanes) await watchRemovals(db, lane.appId, log);
+      }),
       loop('clock', clockMs, () => clock.refresh()),
       loop('schedules', scheduleMs, async () => {
         if (redis === undefined || redis.queues.status === 'ready') await keepSchedules(db, schedules);
@@ -269,6 +270,18 @@ async function refreshLanes(db: Database, lanes: readonly Lane[]): Promise<void>
     const row = rows.get(lane.appId);
     if (row !== undefined) lane.refresh(row);
   }
+}
+
+async function storeCounts(db: Database, lanes: readonly Lane[]): Promise<void> {
+  const counts = lanes.map((lane) => lane.takeCounts());
+  await addActivity(
+    db,
+    counts.flatMap(({ activity }) => activity),
+  );
+  await addEvidence(
+    db,
+    counts.flatMap(({ evidence }) => evidence),
+  );
 }
 
 interface Schedules {

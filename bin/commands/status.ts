@@ -1,17 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database } from '../../db/client.ts';
 import { assertSchema } from '../../db/migrate.ts';
+import { readQuarantined } from '../../db/queries/explain.ts';
 import { formatStatus } from '../../src/status/format-status.ts';
 import { readStatus } from '../../src/status/read-status.ts';
 import { readEnvironment, withDatabase } from '../environment.ts';
 
 const watchMs = 2000;
+const quarantinedShown = 1000;
 const clearScreen = '\u001b[H\u001b[2J';
 
-/** `status [--json] [--watch]` */
-export async function statusCommand(options: { json?: boolean; watch?: boolean }): Promise<void> {
+export interface StatusCommand {
+  readonly json?: boolean;
+  readonly watch?: boolean;
+  readonly quarantined?: boolean;
+}
+
+/** `status [--json] [--watch] [--quarantined]` */
+export async function statusCommand(options: StatusCommand): Promise<void> {
   const environment = readEnvironment(['database']);
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
+    if (options.quarantined === true) {
+      await listQuarantined(db, options.json === true);
+      return;
+    }
     for (;;) {
       const status = await readStatus(db);
       const text = options.json === true ? `${JSON.stringify(status)}\n` : formatStatus(status);
@@ -21,4 +34,19 @@ export async function statusCommand(options: { json?: boolean; watch?: boolean }
       await sleep(watchMs);
     }
   });
+}
+
+async function listQuarantined(db: Database, json: boolean): Promise<void> {
+  const accounts = await readQuarantined(db, quarantinedShown);
+  if (json) {
+    process.stdout.write(`${JSON.stringify(accounts)}\n`);
+    return;
+  }
+  if (accounts.length === 0) process.stdout.write('No account is quarantined.\n');
+  for (const { appId, accountId, since, code, message } of accounts) {
+    const why = `${code ? `${code} ` : ''}${message ?? 'no reason known'}`;
+    process.stdout.write(`${appId}  ${accountId.padEnd(34)}${since?.toISOString() ?? ''}  ${why}\n`);
+  }
+  if (accounts.length === quarantinedShown)
+    process.stdout.write(`The newest ${quarantinedShown} are shown.\n`);
 }

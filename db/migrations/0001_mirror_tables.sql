@@ -25,7 +25,13 @@ create table mirror.app (
   halt_code integer,
   halt_message text,
   probe_at timestamptz,
-  probe_count integer not null default 0
+  probe_count integer not null default 0,
+  -- set while so many accounts shrink that no removal is believed until an operator has looked
+  removals_held_at timestamptz,
+  removals_shrunk integer,
+  removals_read integer,
+  -- until then the operator vouches for removals
+  removals_free_until timestamptz
 ) with (fillfactor = 50);
 
 create table mirror.account (
@@ -75,13 +81,31 @@ create table mirror.poll_state (
 create index poll_state_known_due on mirror.poll_state (app_id, due_v) where first_polled_at is not null;
 create index poll_state_unseen_due on mirror.poll_state (app_id, due_v) where first_polled_at is null;
 
--- Why an account's last poll failed. Apart from poll_state, because words are long and failures few.
-create table mirror.poll_failure (
+-- Few rows stand in any of these cases, and status asks for them.
+create index poll_state_trouble on mirror.poll_state (app_id)
+  where fail_count > 0 or status in ('gone', 'quarantined') or pending_hash is not null;
+
+-- The last ten outcomes of each account, other than "nothing new", whose number the claims in between tell.
+create table mirror.poll_outcome (
+  account_key bigint not null references mirror.account on delete cascade,
+  claim_no integer not null,
+  at timestamptz not null default clock_timestamp(),
+  outcome text not null,
+  -- the vendor's code for a failure; 0 where there was no answer
+  code integer,
+  message text,
+  primary key (account_key, claim_no)
+);
+
+-- What would be removed from an account if removals were not held.
+create table mirror.held_removal (
   account_key bigint primary key references mirror.account on delete cascade,
-  failed_at timestamptz not null,
-  kind text not null,
-  code integer not null,
-  message text not null
+  app_id bigint not null,
+  held_at timestamptz not null default clock_timestamp(),
+  -- set when the operator has let it through; it goes with the account's next read
+  released_at timestamptz,
+  groups integer not null,
+  members integer not null
 );
 
 create table mirror.friend_group (
@@ -142,6 +166,27 @@ create table mirror.activity (
   event text not null,
   count integer not null,
   primary key (app_id, bucket, event)
+);
+
+-- How answers stood to the sequence that was asked with: what the vendor means by it.
+create table mirror.sequence_evidence (
+  app_id bigint not null references mirror.app,
+  observation text not null,
+  count bigint not null,
+  last_seen_at timestamptz not null default clock_timestamp(),
+  primary key (app_id, observation)
+);
+
+-- Comparisons of the mirror with full reads of accounts taken at random.
+create table mirror.audit (
+  app_id bigint not null references mirror.app,
+  day date not null,
+  checked integer not null,
+  -- changed at the vendor since the last poll
+  stale integer not null,
+  -- different although nothing had changed
+  wrong integer not null,
+  primary key (app_id, day)
 );
 
 -- Makes the monthly partitions of mirror.change that are missing, from this month on.

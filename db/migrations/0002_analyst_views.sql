@@ -30,8 +30,14 @@ select
   failure.message as last_error
 from mirror.account
 join mirror.poll_state state using (account_key)
-left join mirror.poll_failure failure
-  on failure.account_key = account.account_key and (state.fail_count > 0 or state.status in ('gone', 'quarantined'));
+left join lateral (
+  select outcome.code, outcome.message
+  from mirror.poll_outcome outcome
+  where outcome.account_key = account.account_key
+    and (state.fail_count > 0 or state.status in ('gone', 'quarantined'))
+  order by outcome.claim_no desc
+  limit 1
+) failure on true;
 
 comment on view tim.accounts is 'One row for each enrolled account.';
 comment on column tim.accounts.app_id is 'SDKAppID of the app.';

@@ -55,8 +55,10 @@ export async function unenrolAccounts(
       returning account_key, account_id
     ), stopped as (
       delete from mirror.poll_state using taken where poll_state.account_key = taken.account_key
+    ), let_go as (
+      delete from mirror.held_removal using taken where held_removal.account_key = taken.account_key
     ), forgotten as (
-      delete from mirror.poll_failure using taken where poll_failure.account_key = taken.account_key
+      delete from mirror.poll_outcome using taken where poll_outcome.account_key = taken.account_key
     )
     select account_key as key, account_id as id from taken
   `.execute(trx);
@@ -155,12 +157,16 @@ export async function readOutcomes(
       state.verified_at as "verifiedAt",
       state.changed_at as "changedAt",
       state.pending_at as "pendingAt",
-      failure.failed_at as "failedAt",
+      failure.at as "failedAt",
       failure.code as "errorCode",
       failure.message as error
     from mirror.account
     join mirror.poll_state state using (account_key)
-    left join mirror.poll_failure failure using (account_key)
+    left join lateral (
+      select at, code, message from mirror.poll_outcome
+      where poll_outcome.account_key = account.account_key and code is not null
+      order by claim_no desc limit 1
+    ) failure on true
     where account.app_id = ${appId} and account.account_id = any(${ids}::text[])
     order by account.account_id
   `.execute(db);

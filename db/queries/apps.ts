@@ -11,6 +11,13 @@ export interface Halt {
   readonly probeAt: Date;
 }
 
+/** Why removals of an app wait for an operator: so many accounts shrank among so many polls. */
+export interface RemovalHold {
+  readonly since: Date;
+  readonly shrunk: number;
+  readonly read: number;
+}
+
 /** What every process has to know of an app, read once a second. */
 export interface AppRow {
   readonly appId: number;
@@ -19,6 +26,9 @@ export interface AppRow {
   readonly weightSum: number;
   readonly countedAt: Date | undefined;
   readonly halt: Halt | undefined;
+  readonly hold: RemovalHold | undefined;
+  /** Seconds since content was last seen to change under an equal sequence; undefined when it never was. */
+  readonly silentChangeAgo: number | undefined;
   /** Seconds since any process last dispatched for the app; undefined when none ever did. */
   readonly dispatchedAgo: number | undefined;
 }
@@ -40,9 +50,13 @@ export async function readApps(db: Kysely<DB>): Promise<readonly AppRow[]> {
   const rows = await db
     .selectFrom('mirror.app')
     .selectAll()
-    .select(
+    .select([
       sql<number | null>`extract(epoch from clock_timestamp() - dispatched_at)::float8`.as('dispatched_ago'),
-    )
+      sql<number | null>`(
+        select extract(epoch from clock_timestamp() - last_seen_at)::float8 from mirror.sequence_evidence evidence
+        where evidence.app_id = app.app_id and observation = 'silent_change'
+      )`.as('silent_change_ago'),
+    ])
     .orderBy('app_id')
     .execute();
   return rows.map((row) => ({
@@ -61,6 +75,11 @@ export async function readApps(db: Kysely<DB>): Promise<readonly AppRow[]> {
             message: row.halt_message ?? '',
             probeAt: row.probe_at ?? row.halted_at,
           },
+    hold:
+      row.removals_held_at === null
+        ? undefined
+        : { since: row.removals_held_at, shrunk: row.removals_shrunk ?? 0, read: row.removals_read ?? 0 },
+    silentChangeAgo: row.silent_change_ago ?? undefined,
     dispatchedAgo: row.dispatched_ago ?? undefined,
   }));
 }

@@ -7,11 +7,13 @@ export interface PollRecord extends Omit<ClaimedAccount, 'accountId'> {
   readonly stride: number | null;
 }
 
-export interface PollFailure {
+/** An outcome worth remembering: anything but "nothing new". */
+export interface PollNote {
   readonly accountKey: number;
   readonly claimNo: number;
-  readonly kind: string;
-  readonly code: number;
+  readonly outcome: string;
+  /** The vendor's code for a failure, 0 where there was no answer; null where nothing failed. */
+  readonly code: number | null;
   readonly message: string;
 }
 
@@ -75,18 +77,28 @@ export async function recordPolls(
   return new Set(rows.map((row) => row.accountKey));
 }
 
-/** Keeps why polls failed, in the vendor's words; dropped like a record whose claim is not the newest. */
-export async function recordFailures(db: Kysely<DB>, failures: readonly PollFailure[]): Promise<void> {
-  if (failures.length === 0) return;
+/**
+ * Remembers outcomes, the last ten of each account; dropped like a record whose claim is not the newest.
+ */
+export async function noteOutcomes(db: Kysely<DB>, notes: readonly PollNote[]): Promise<void> {
+  if (notes.length === 0) return;
   await sql`
-    insert into mirror.poll_failure (account_key, failed_at, kind, code, message)
-    select account_key, clock_timestamp(), kind, code, message
-    from json_to_recordset(${JSON.stringify(failures.map(failureToRow))}::json) as failure (
-      account_key bigint, claim_no integer, kind text, code integer, message text
+    with noted as (
+      insert into mirror.poll_outcome (account_key, claim_no, outcome, code, message)
+      select account_key, claim_no, outcome, code, message
+      from json_to_recordset(${JSON.stringify(notes.map(noteToRow))}::json) as note (
+        account_key bigint, claim_no integer, outcome text, code integer, message text
+      )
+      join mirror.poll_state using (account_key, claim_no)
+      on conflict (account_key, claim_no) do nothing
+      returning account_key
     )
-    join mirror.poll_state using (account_key, claim_no)
-    on conflict (account_key) do update set
-      failed_at = excluded.failed_at, kind = excluded.kind, code = excluded.code, message = excluded.message
+    delete from mirror.poll_outcome outcome using noted
+    where outcome.account_key = noted.account_key and outcome.claim_no <= (
+      -- Of those there were before, nine stay beside the new one.
+      select kept.claim_no from mirror.poll_outcome kept
+      where kept.account_key = noted.account_key order by kept.claim_no desc offset 9 limit 1
+    )
   `.execute(db);
 }
 
@@ -111,12 +123,12 @@ function toRow(record: PollRecord) {
   };
 }
 
-function failureToRow(failure: PollFailure) {
+function noteToRow(note: PollNote) {
   return {
-    account_key: failure.accountKey,
-    claim_no: failure.claimNo,
-    kind: failure.kind,
-    code: failure.code,
-    message: failure.message,
+    account_key: note.accountKey,
+    claim_no: note.claimNo,
+    outcome: note.outcome,
+    code: note.code,
+    message: note.message,
   };
 }

@@ -63,7 +63,7 @@ export async function readAccountFigures(db: Kysely<DB>): Promise<readonly Accou
 /** A reason for which accounts fail at the moment, and how many. */
 export interface FailureReason {
   readonly appId: number;
-  readonly kind: string;
+  readonly outcome: string;
   readonly code: number;
   readonly message: string;
   readonly accounts: number;
@@ -72,12 +72,15 @@ export interface FailureReason {
 /** The most frequent reasons for which accounts fail at the moment, up to five an app. */
 export async function readFailureReasons(db: Kysely<DB>): Promise<readonly FailureReason[]> {
   const { rows } = await sql<FailureReason>`
-    select "appId", kind, code, message, accounts from (
+    select "appId", outcome, code, message, accounts from (
       select
-        state.app_id as "appId", failure.kind, failure.code, failure.message, count(*) as accounts,
+        state.app_id as "appId", failure.outcome, failure.code, failure.message, count(*) as accounts,
         row_number() over (partition by state.app_id order by count(*) desc) as place
-      from mirror.poll_failure failure
-      join mirror.poll_state state using (account_key)
+      from mirror.poll_state state
+      join lateral (
+        select outcome, code, message from mirror.poll_outcome
+        where poll_outcome.account_key = state.account_key order by claim_no desc limit 1
+      ) failure on failure.code is not null
       where state.fail_count > 0 or state.status in ('gone', 'quarantined')
       group by 1, 2, 3, 4
     ) reasons

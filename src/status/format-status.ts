@@ -1,3 +1,4 @@
+import type { Share } from '../audit/accuracy.ts';
 import type { AppStatus, Status } from './read-status.ts';
 
 /** The status as a person reads it on a terminal. */
@@ -28,15 +29,49 @@ function formatApp(app: AppStatus): string {
     ],
     ['backlog', `${count(backlog.neverRead)} to read for the first time, ${count(backlog.overdue)} overdue`],
     ['last 15 min', outcomes(app)],
+    ['accuracy', accuracy(app)],
+    ['sequence', sequence(app)],
     ...app.failures.map((failure): [string, string] => [
       'reason',
-      `${count(failure.accounts)} accounts: ${failure.kind} ${failure.code === 0 ? '' : `${failure.code} `}“${failure.message}”`,
+      `${count(failure.accounts)} accounts: ${failure.outcome.replaceAll('_', ' ')} ${failure.code === 0 ? '' : `${failure.code} `}“${failure.message}”`,
     ]),
   ];
   return [
     `app ${app.appId}: ${headline(app)}`,
+    ...heldLines(app),
     ...rows.map(([label, text]) => `  ${label.padEnd(12)}${text}`),
   ].join('\n');
+}
+
+function heldLines({ removalsHeld: held }: AppStatus): readonly string[] {
+  if (held === null) return [];
+  return [
+    `  REMOVALS HELD since ${held.since}: ${count(held.shrunk)} accounts shrank in ${count(held.read)} polls within ten minutes.`,
+    '  Additions go on. Look at `tim-mirror removals list`, then `removals release` or `removals discard`.',
+  ];
+}
+
+function accuracy({ accuracy: figures }: AppStatus): string {
+  if (figures === null) return 'not known yet: a few accounts a minute are compared with the vendor';
+  const tell = ({ share, low, high }: Share) =>
+    `${percent(share)} (95 % sure: ${percent(low)} to ${percent(high)})`;
+  return `${tell(figures.right)} of accounts right, ${tell(figures.inSync)} in sync, ${count(figures.checked)} compared in 7 days`;
+}
+
+function sequence({ sequence: { reading, trusted } }: AppStatus): string {
+  const told = {
+    full: 'an older one brings everything',
+    changed: 'an older one brings what changed',
+    ignored: 'ignored, every answer brings everything',
+    unknown: 'not known yet how an older one is answered',
+  }[reading];
+  return trusted
+    ? told
+    : `${told}; NOT TO BE TRUSTED, groups have changed without it: full reads come more often`;
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(share > 0.999 && share < 1 ? 3 : 1)} %`;
 }
 
 function headline(app: AppStatus): string {

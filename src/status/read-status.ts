@@ -1,12 +1,16 @@
 import type { Database } from '../../db/client.ts';
 import { readActivity } from '../../db/queries/activity.ts';
 import { readApps } from '../../db/queries/apps.ts';
+import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
+import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
 import {
   type AccountFigures,
   type FailureReason,
   readAccountFigures,
   readFailureReasons,
 } from '../../db/queries/status.ts';
+import { estimateShare, type Share } from '../audit/accuracy.ts';
+import { mistrustSeconds, type SequenceObservation } from '../sync/sequence-evidence.ts';
 import { remedyFor } from '../tencent/errors.ts';
 
 /** How the mirror of every app is doing. `status --json` prints it as it is. */
@@ -31,6 +35,31 @@ export interface AppStatus {
   /** Polls of the last 15 minutes by outcome. */
   readonly outcomes: Readonly<Record<string, number>>;
   readonly failures: readonly Omit<FailureReason, 'appId'>[];
+  /** Set while removals wait for an operator. */
+  readonly removalsHeld: {
+    readonly since: string;
+    /** Accounts that shrank, among so many polls, when the hold began. */
+    readonly shrunk: number;
+    readonly read: number;
+  } | null;
+  /** How accounts taken at random in the last seven days compared with the vendor; null before the first. */
+  readonly accuracy: AccuracyStatus | null;
+  readonly sequence: {
+    /** How the vendor treats an older sequence, as far as polls have shown. */
+    readonly reading: 'full' | 'changed' | 'ignored' | 'unknown';
+    /** False when content has changed under an equal sequence within a week. */
+    readonly trusted: boolean;
+    readonly evidence: Readonly<Record<string, number>>;
+  };
+}
+
+/** Shares with their 95 % intervals. */
+export interface AccuracyStatus {
+  readonly checked: number;
+  /** Accounts whose rows were right, as far as the vendor had told that something changed. */
+  readonly right: Share;
+  /** Accounts whose rows were exactly what the vendor held at that moment. */
+  readonly inSync: Share;
 }
 
 export interface HaltStatus {
@@ -49,12 +78,14 @@ const outcomesSeconds = 900;
 
 /** Gathers the status from the database alone, so that it can be had while the daemon is down. */
 export async function readStatus(db: Database): Promise<Status> {
-  const [apps, figures, recent, outcomes, failures] = await Promise.all([
+  const [apps, figures, recent, outcomes, failures, audits, evidence] = await Promise.all([
     readApps(db),
     readAccountFigures(db),
     readActivity(db, rateSeconds),
     readActivity(db, outcomesSeconds),
     readFailureReasons(db),
+    readAudits(db),
+    readEvidence(db),
   ]);
   return {
     apps: apps.map((app) => {
@@ -100,8 +131,41 @@ export async function readStatus(db: Database): Promise<Status> {
         ),
         failures: failures
           .filter((failure) => failure.appId === appId)
-          .map(({ kind, code, message, accounts }) => ({ kind, code, message, accounts })),
+          .map(({ outcome, code, message, accounts }) => ({ outcome, code, message, accounts })),
+        removalsHeld:
+          app.hold === undefined
+            ? null
+            : { since: app.hold.since.toISOString(), shrunk: app.hold.shrunk, read: app.hold.read },
+        accuracy: accuracyOf(audits.find((audit) => audit.appId === appId)),
+        sequence: sequenceOf(
+          app.silentChangeAgo,
+          evidence.filter((each) => each.appId === appId),
+        ),
       };
     }),
+  };
+}
+
+function accuracyOf(audit: AuditCounts | undefined): AccuracyStatus | null {
+  if (audit === undefined) return null;
+  const { checked, stale, wrong } = audit;
+  const right = estimateShare(checked - wrong, checked);
+  const inSync = estimateShare(checked - wrong - stale, checked);
+  return right === undefined || inSync === undefined ? null : { checked, right, inSync };
+}
+
+function sequenceOf(
+  silentChangeAgo: number | undefined,
+  counts: readonly EvidenceCount[],
+): AppStatus['sequence'] {
+  const evidence = Object.fromEntries(counts.map(({ observation, count }) => [observation, count]));
+  const seen = (observation: SequenceObservation) => evidence[observation] ?? 0;
+  // One answer of another kind may be a fault; the more frequent one is the rule.
+  const ignored = seen('same_told_all') > seen('same_told_nothing');
+  const [all, changes] = [seen('older_told_all'), seen('older_told_changes')];
+  return {
+    reading: ignored ? 'ignored' : all + changes === 0 ? 'unknown' : all > changes ? 'full' : 'changed',
+    trusted: silentChangeAgo === undefined || silentChangeAgo > mistrustSeconds,
+    evidence,
   };
 }

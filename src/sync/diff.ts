@@ -52,6 +52,38 @@ export function isEmpty(diff: GroupDiff): boolean {
   return Object.values(diff).every((part) => part.length === 0);
 }
 
+/** Whether something would go. */
+export function takesAnything(diff: GroupDiff): boolean {
+  return diff.removedGroups.length > 0 || diff.removedMembers.length > 0;
+}
+
+/** The part of a difference that only adds. The vendor's counts stay as they were: they count what is left. */
+export function withoutRemovals(diff: GroupDiff): GroupDiff {
+  return { ...diff, removedGroups: [], removedMembers: [], recounted: [] };
+}
+
+/** How many groups and memberships would go. */
+export function countRemovals(diff: GroupDiff): { readonly groups: number; readonly members: number } {
+  const inGroups = diff.removedGroups.reduce((sum, group) => sum + group.members.length, 0);
+  return { groups: diff.removedGroups.length, members: diff.removedMembers.length + inGroups };
+}
+
+/** A difference in words: "+1 group, −2 members". */
+export function tellDiff(diff: GroupDiff): string {
+  const going = countRemovals(diff);
+  const inGroups = diff.addedGroups.reduce((sum, group) => sum + group.members.length, 0);
+  const parts: readonly (readonly [number, string, string])[] = [
+    [diff.addedGroups.length, '+', 'group'],
+    [diff.addedMembers.length + inGroups, '+', 'member'],
+    [going.groups, '−', 'group'],
+    [going.members, '−', 'member'],
+  ];
+  const told = parts
+    .filter(([count]) => count > 0)
+    .map(([count, sign, what]) => `${sign}${count} ${what}${count === 1 ? '' : 's'}`);
+  return told.length === 0 ? 'counts only' : told.join(', ');
+}
+
 /** The lines of the change feed for a difference: what goes first, then what comes; members inside their group's life. */
 export function changesOf(diff: GroupDiff): readonly Change[] {
   return [

@@ -77,6 +77,22 @@ export function awaitingConfirmation(
   };
 }
 
+/**
+ * The state while removals of the app are held: what is proved, and the sequence, stay behind, and without a hash
+ * every answer is compared in full.
+ */
+export function afterHeld(account: ClaimedAccount, random: () => number): PollRecord {
+  return {
+    ...unpolled(account),
+    stride: (0.9 + 0.2 * random()) / account.weight,
+    contentHash: null,
+    fullReadAt: null,
+    failCount: 0,
+    pendingAt: null,
+    pendingHash: null,
+  };
+}
+
 /** The state of an account that the vendor says does not exist, once nothing of it is left in the mirror. */
 export function afterGone(account: ClaimedAccount, at: number, hash: string, line: Line): PollRecord {
   return {

@@ -1,5 +1,5 @@
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
-import type { PollFailure, PollRecord } from '../../db/queries/poll-records.ts';
+import type { PollNote } from '../../db/queries/poll-records.ts';
 import type { Logger } from '../log.ts';
 import type { StopSignals } from '../tencent/client.ts';
 import { TencentError } from '../tencent/errors.ts';
@@ -24,11 +24,10 @@ export type PollOutcome =
   | 'storage_failed'
   | 'returned';
 
-export interface PollResult {
+export interface PollResult extends Omit<SyncResult, 'outcome' | 'story'> {
   readonly outcome: PollOutcome;
-  /** Still to be written; absent when everything is written. */
-  readonly record?: PollRecord;
-  readonly failure?: PollFailure;
+  /** Worth remembering; still to be written. */
+  readonly note?: PollNote;
 }
 
 /** After this many failures in a row that time does not seem to mend, an account is set aside. */
@@ -41,7 +40,7 @@ export async function pollAccount(
   stop: StopSignals,
 ): Promise<PollResult> {
   try {
-    return await syncAccount(deps, account, stop);
+    return withNote(account, await syncAccount(deps, account, stop));
   } catch (error) {
     if (stop.soft.aborted && error === stop.soft.reason)
       return { outcome: 'returned', record: unpolled(account) };
@@ -85,7 +84,7 @@ function failed(deps: PollDeps, account: ClaimedAccount, error: TencentError): P
   return {
     outcome: 'transient',
     record: afterFailure(account, deps.line(), deps.random),
-    failure: describe(account, error),
+    note: noteOf(account, 'transient', error.code, error.message),
   };
 }
 
@@ -93,14 +92,15 @@ function quarantined(deps: PollDeps, account: ClaimedAccount, error: TencentErro
   return {
     outcome: 'quarantined',
     record: afterQuarantine(account, deps.line()),
-    failure: describe(account, error),
+    note: noteOf(account, 'quarantined', error.code, error.message),
   };
 }
 
 async function gone(deps: PollDeps, account: ClaimedAccount, error: TencentError): Promise<PollResult> {
   try {
-    const result = await syncGoneAccount(deps, account, error.sentAt ?? deps.now());
-    return { ...result, failure: describe(account, error) };
+    const { story, ...result } = await syncGoneAccount(deps, account, error.sentAt ?? deps.now());
+    const message = story === undefined ? error.message : `${error.message} (${story})`;
+    return { ...result, note: noteOf(account, result.outcome, error.code, message) };
   } catch (storageError) {
     return storageFailed(deps, account, storageError);
   }
@@ -113,22 +113,24 @@ function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown):
   return {
     outcome: 'storage_failed',
     record: afterFailure(account, deps.line(), deps.random),
-    failure: {
-      accountKey: account.accountKey,
-      claimNo: account.claimNo,
-      kind: 'storage',
-      code: 0,
-      message: `the database could not take the answer (${code})`,
-    },
+    note: noteOf(account, 'storage_failed', 0, `the database could not take the answer (${code})`),
   };
 }
 
-function describe(account: ClaimedAccount, error: TencentError): PollFailure {
-  return {
-    accountKey: account.accountKey,
-    claimNo: account.claimNo,
-    kind: error.kind,
-    code: error.code,
-    message: error.message,
-  };
+/** Remembers what a read brought, where that is more than nothing new. */
+function withNote(account: ClaimedAccount, { story, ...result }: SyncResult): PollResult {
+  if (result.outcome === 'removal_pending') {
+    const message = 'the answer takes so much away that it is read again';
+    return { ...result, note: noteOf(account, result.outcome, null, message) };
+  }
+  return story === undefined ? result : { ...result, note: noteOf(account, result.outcome, null, story) };
+}
+
+function noteOf(
+  account: ClaimedAccount,
+  outcome: PollOutcome,
+  code: number | null,
+  message: string,
+): PollNote {
+  return { accountKey: account.accountKey, claimNo: account.claimNo, outcome, code, message };
 }

@@ -1,13 +1,24 @@
-import type { Database } from '../../db/client.ts';
+import type { Transaction } from 'kysely';
+import type { Database, DB } from '../../db/client.ts';
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
-import { loadGroupNames, loadGroups, lockAccount } from '../../db/queries/groups.ts';
+import { loadGroupNames, loadGroups, lockAccount, type MirroredGroup } from '../../db/queries/groups.ts';
+import { forgetHeldRemoval, holdRemoval, isReleased } from '../../db/queries/held-removals.ts';
 import { type PollRecord, recordPolls } from '../../db/queries/poll-records.ts';
 import type { Line } from '../schedule/line.ts';
 import type { GroupRead, StopSignals, TencentClient } from '../tencent/client.ts';
 import { contentHash, emptyHash } from './content-hash.ts';
-import { diffGroups, isEmpty } from './diff.ts';
+import {
+  countRemovals,
+  diffGroups,
+  type GroupDiff,
+  isEmpty,
+  takesAnything,
+  tellDiff,
+  withoutRemovals,
+} from './diff.ts';
 import { takesTooMuch } from './guards.ts';
-import { afterGone, afterRead, awaitingConfirmation } from './next-state.ts';
+import { afterGone, afterHeld, afterRead, awaitingConfirmation } from './next-state.ts';
+import { observeReach, observeStep, type SequenceObservation } from './sequence-evidence.ts';
 import { writeGroups } from './write-groups.ts';
 
 export interface SyncDeps {
@@ -20,16 +31,27 @@ export interface SyncDeps {
   /** Postgres' time in milliseconds. */
   readonly now: () => number;
   /** An account is asked for everything this often, because it is unknown which writes move its sequence. */
-  readonly fullReadIntervalMs: number;
+  readonly fullReadIntervalMs: () => number;
   /** After this a removal that takes too much is read again. */
   readonly confirmRemovalAfterMs: number;
+  /** So many accounts of the app shrink that nothing is removed until an operator has looked. */
+  readonly removalsHeld: () => boolean;
 }
 
-/** What came of reading an account. `dropped`: somebody else has claimed it since, and nothing was written. */
+/** What came of reading an account. */
 export interface SyncResult {
-  readonly outcome: 'unchanged' | 'changed' | 'removal_pending' | 'gone' | 'dropped';
+  /**
+   * `dropped`: somebody else has claimed it since, and nothing was written. `removal_pending`: so much would go that
+   * it is read again first. `removal_held`: what came was written, and what would go waits for an operator.
+   */
+  readonly outcome: 'unchanged' | 'changed' | 'removal_pending' | 'removal_held' | 'gone' | 'dropped';
   /** Still to be written; absent when everything is written. */
   readonly record?: PollRecord;
+  /** What happened, where that is worth remembering. */
+  readonly story?: string;
+  /** The first of the reads that a removal needs: the breaker counts these. */
+  readonly shrank?: boolean;
+  readonly evidence?: readonly SequenceObservation[];
 }
 
 /** Marks a pending removal that rests on "no such account", and not on an answer. */
@@ -54,17 +76,15 @@ export async function syncAccount(
   account: ClaimedAccount,
   stop: StopSignals,
 ): Promise<SyncResult> {
-  const lastSequence = isFullReadDue(deps, account) ? 0 : (account.sequence ?? 0);
-  const first = await deps.client.groupGet(account.accountId, lastSequence, stop);
-  if (showsNothingNew(account, first, lastSequence))
-    return unchanged(deps, account, first, lastSequence === 0);
+  const asked = isFullReadDue(deps, account) ? 0 : (account.sequence ?? 0);
+  const first = await deps.client.groupGet(account.accountId, asked, stop);
+  if (showsNothingNew(account, first, asked)) return unchanged(deps, account, first, asked);
 
-  const complete = lastSequence === 0 || namesAll(first, await loadGroupNames(deps.db, account.accountKey));
-  if (complete) return write(deps, account, first, lastSequence === 0);
+  const complete = asked === 0 || namesAll(first, await loadGroupNames(deps.db, account.accountKey));
+  if (complete) return write(deps, account, { first, asked, everything: first });
 
   const everything = await deps.client.groupGet(account.accountId, 0, stop);
-  if (showsNothingNew(account, everything, 0)) return unchanged(deps, account, everything, true);
-  return write(deps, account, everything, true);
+  return write(deps, account, { first, asked, everything });
 }
 
 /** What to do when the vendor says that the account does not exist: believed the second time, then emptied. */
@@ -77,39 +97,40 @@ export async function syncGoneAccount(
   if (account.groupCount === 0) return { outcome: 'gone', record: afterGone(account, at, emptyHash, line) };
   if (account.pendingHash !== goneMark) {
     const record = awaitingConfirmation(account, goneMark, at, deps.confirmRemovalAfterMs, line);
-    return { outcome: 'removal_pending', record };
+    return { outcome: 'removal_pending', record, shrank: account.pendingHash === null };
   }
-  return deps.db.transaction().execute(async (trx) => {
+  return deps.db.transaction().execute(async (trx): Promise<SyncResult> => {
     const locked = await lockAccount(trx, account);
     if (locked === undefined) return { outcome: 'dropped' };
+    const diff = diffGroups(await loadGroups(trx, account.accountKey), []);
+    if (deps.removalsHeld()) return hold(trx, deps, account, diff);
+    await forgetHeldRemoval(trx, account.accountKey);
     const observedAt = clamp(at, locked.verifiedAt, locked.now);
-    const target = {
-      appId: deps.appId,
-      accountKey: account.accountKey,
-      at: observedAt,
-      sequence: null,
-    };
-    await writeGroups(trx, target, diffGroups(await loadGroups(trx, account.accountKey), []));
+    await writeGroups(trx, { ...ownerOf(deps, account), at: observedAt, sequence: null }, diff);
     const record = { ...afterGone(account, observedAt, emptyHash, line), changedAt: observedAt };
     await recordPolls(trx, deps.appId, [record]);
-    return { outcome: 'changed' };
+    return { outcome: 'changed', story: tellDiff(diff) };
   });
+}
+
+function ownerOf(deps: SyncDeps, account: ClaimedAccount) {
+  return { appId: deps.appId, accountKey: account.accountKey };
 }
 
 function isFullReadDue(deps: SyncDeps, account: ClaimedAccount): boolean {
   if (account.sequence === null || account.fullReadAt === null) return true;
   // A tenth earlier or later by account, so that accounts enrolled together drift apart.
   const phase = (account.accountKey * 0.618_033_988_75) % 1;
-  return deps.now() - account.fullReadAt > deps.fullReadIntervalMs * (0.9 + 0.2 * phase);
+  return deps.now() - account.fullReadAt > deps.fullReadIntervalMs() * (0.9 + 0.2 * phase);
 }
 
 /**
  * The same content means that nothing is missing and nothing is new, whatever the sequence says. Telling nothing
  * under the same sequence means so too, unless everything was asked for: then it means that there is nothing.
  */
-function showsNothingNew(account: ClaimedAccount, read: GroupRead, lastSequence: number): boolean {
+function showsNothingNew(account: ClaimedAccount, read: GroupRead, asked: number): boolean {
   if (account.contentHash !== null && contentHash(read.groups) === account.contentHash) return true;
-  return lastSequence !== 0 && read.sequence === lastSequence && read.groups.length === 0;
+  return asked !== 0 && read.sequence === asked && read.groups.length === 0;
 }
 
 /** Whether an answer that may hold only what changed still says something of every group that we hold. */
@@ -118,48 +139,106 @@ function namesAll(read: GroupRead, mirrored: readonly string[]): boolean {
   return mirrored.every((name) => told.has(name));
 }
 
-function unchanged(deps: SyncDeps, account: ClaimedAccount, read: GroupRead, full: boolean): SyncResult {
-  const changed = read.sequence !== account.sequence;
-  const seen = { at: read.sentAt, sequence: read.sequence, changed, full };
-  return { outcome: 'unchanged', record: afterRead(account, seen, deps.line(), deps.random) };
+function unchanged(deps: SyncDeps, account: ClaimedAccount, read: GroupRead, asked: number): SyncResult {
+  const seen = {
+    at: read.sentAt,
+    sequence: read.sequence,
+    changed: read.sequence !== account.sequence,
+    full: asked === 0,
+  };
+  return {
+    outcome: 'unchanged',
+    record: afterRead(account, seen, deps.line(), deps.random),
+    evidence: observeStep(asked, read),
+  };
+}
+
+/** What was read of an account: the first answer, the sequence it was asked with, and a complete answer. */
+interface Reading {
+  readonly first: GroupRead;
+  readonly asked: number;
+  readonly everything: GroupRead;
 }
 
 /** Writes a complete answer, unless it takes too much and nothing has confirmed that yet. */
-async function write(
-  deps: SyncDeps,
-  account: ClaimedAccount,
-  read: GroupRead,
-  full: boolean,
-): Promise<SyncResult> {
-  const hash = contentHash(read.groups);
+async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading): Promise<SyncResult> {
+  const { first, asked, everything } = reading;
+  const hash = contentHash(everything.groups);
   const line = deps.line();
-  return deps.db.transaction().execute(async (trx) => {
+  return deps.db.transaction().execute(async (trx): Promise<SyncResult> => {
     const locked = await lockAccount(trx, account);
     if (locked === undefined) return { outcome: 'dropped' };
     const mirror = await loadGroups(trx, account.accountKey);
-    if (hash !== account.pendingHash && takesTooMuch(mirror, read.groups)) {
-      const record = awaitingConfirmation(account, hash, read.sentAt, deps.confirmRemovalAfterMs, line);
-      return { outcome: 'removal_pending', record };
+    const diff = diffGroups(mirror, everything.groups);
+    const evidence = [...observeStep(asked, first), ...observeMore(account, mirror, reading, diff)];
+
+    if (deps.removalsHeld() && takesAnything(diff)) {
+      return { ...(await hold(trx, deps, account, diff, everything)), evidence };
     }
-    const observedAt = clamp(read.sentAt, locked.verifiedAt, locked.now);
-    const target = {
-      appId: deps.appId,
-      accountKey: account.accountKey,
-      at: observedAt,
-      sequence: read.sequence,
-    };
-    const diff = diffGroups(mirror, read.groups);
-    await writeGroups(trx, target, diff);
-    const seen = { at: observedAt, sequence: read.sequence, changed: true, full };
+    // Beside the first read, only a hold leaves an account without a hash.
+    const held = account.contentHash === null;
+    const confirmed = hash === account.pendingHash || (held && (await isReleased(trx, account.accountKey)));
+    if (!confirmed && takesTooMuch(mirror, everything.groups)) {
+      const record = awaitingConfirmation(account, hash, everything.sentAt, deps.confirmRemovalAfterMs, line);
+      return { outcome: 'removal_pending', record, shrank: account.pendingHash === null, evidence };
+    }
+    if (held) await forgetHeldRemoval(trx, account.accountKey);
+    const observedAt = clamp(everything.sentAt, locked.verifiedAt, locked.now);
+    await writeGroups(
+      trx,
+      { ...ownerOf(deps, account), at: observedAt, sequence: everything.sequence },
+      diff,
+    );
+    const full = asked === 0 || everything !== first;
+    const seen = { at: observedAt, sequence: everything.sequence, changed: true, full };
+    const nothing = isEmpty(diff);
     const record = {
       ...afterRead(account, seen, line, deps.random),
       contentHash: hash,
-      groupCount: read.groups.length,
-      changedAt: isEmpty(diff) ? account.changedAt : observedAt,
+      groupCount: everything.groups.length,
+      changedAt: nothing ? account.changedAt : observedAt,
     };
     await recordPolls(trx, deps.appId, [record]);
-    return { outcome: isEmpty(diff) ? 'unchanged' : 'changed' };
+    return nothing
+      ? { outcome: 'unchanged', evidence }
+      : { outcome: 'changed', story: tellDiff(diff), evidence };
   });
+}
+
+function observeMore(
+  account: ClaimedAccount,
+  mirror: readonly MirroredGroup[],
+  { first, asked, everything }: Reading,
+  diff: GroupDiff,
+): readonly SequenceObservation[] {
+  // Without a hash the mirror is known to lag behind, and differences prove nothing.
+  if (account.contentHash === null) return [];
+  if (everything.sequence === account.sequence && !isEmpty(diff)) return ['silent_change'];
+  return asked !== 0 && first.sequence > asked ? observeReach(mirror, first, everything.groups) : [];
+}
+
+/**
+ * Removals of the app are held: writes what came and notes what would go. Sequence, hash and proof stay behind,
+ * so that the account is read in full again and again until its removals are let through or not told any more.
+ */
+async function hold(
+  trx: Transaction<DB>,
+  deps: SyncDeps,
+  account: ClaimedAccount,
+  diff: GroupDiff,
+  read?: GroupRead,
+): Promise<SyncResult> {
+  const coming = withoutRemovals(diff);
+  const at = clamp(read?.sentAt ?? 0, account.verifiedAt ?? 0, deps.now());
+  await writeGroups(trx, { ...ownerOf(deps, account), at, sequence: read?.sequence ?? null }, coming);
+  await holdRemoval(trx, { ...ownerOf(deps, account), ...countRemovals(diff) });
+  const record = {
+    ...afterHeld(account, deps.random),
+    groupCount: account.groupCount + coming.addedGroups.length,
+    changedAt: isEmpty(coming) ? account.changedAt : at,
+  };
+  await recordPolls(trx, deps.appId, [record]);
+  return { outcome: 'removal_held', story: `held back: ${tellDiff(diff)}` };
 }
 
 /** A time not before the last proof and not in the future, however far the clocks are apart. */

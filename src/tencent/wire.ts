@@ -62,9 +62,13 @@ export function parseVerdict(body: unknown): { readonly code: number; readonly i
 
 /**
  * Reads a successful answer of `group_get`: tolerant of new, absent and null fields, strict about those used.
+ * Without `members` asked for, a group may count friends that it does not list.
  * Throws TencentError `unclear_answer`, or `unstorable` for text that Postgres cannot hold.
  */
-export function parseGroupGet(body: unknown): GroupGetAnswer {
+export function parseGroupGet(
+  body: unknown,
+  asked: { readonly members: boolean } = { members: true },
+): GroupGetAnswer {
   const parsed = groupGetBody.safeParse(body);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
@@ -76,7 +80,7 @@ export function parseGroupGet(body: unknown): GroupGetAnswer {
   for (const item of parsed.data.ResultItem ?? []) {
     const listed = item.To_Account ?? [];
     const friendNumber = item.FriendNumber ?? listed.length;
-    if (friendNumber > 0 && listed.length === 0) {
+    if (asked.members && friendNumber > 0 && listed.length === 0) {
       throw unclear(`a group counts ${friendNumber} friends but lists none`);
     }
     for (const text of [item.GroupName, ...listed]) assertStorable(text);

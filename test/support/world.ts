@@ -6,7 +6,7 @@ import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
 import { type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
 import { readMirrorRows } from '../../db/queries/mirror.ts';
-import { recordFailures, recordPolls } from '../../db/queries/poll-records.ts';
+import { noteOutcomes, recordPolls } from '../../db/queries/poll-records.ts';
 import { createStop, type Stop } from '../../src/lifecycle.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Line } from '../../src/schedule/line.ts';
@@ -88,8 +88,9 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
     line: () => line,
     random: random.next,
     now: () => clock.now(),
-    fullReadIntervalMs: 7 * 86_400_000,
+    fullReadIntervalMs: () => 7 * 86_400_000,
     confirmRemovalAfterMs: 60_000,
+    removalsHeld: () => false,
     onRateLimited: () => undefined,
     onRefused: () => undefined,
     log: silentLogger(),
@@ -98,7 +99,7 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
 
   async function record(result: PollResult): Promise<void> {
     await recordPolls(db, testApp.appId, result.record === undefined ? [] : [result.record]);
-    await recordFailures(db, result.failure === undefined ? [] : [result.failure]);
+    await noteOutcomes(db, result.note === undefined ? [] : [result.note]);
   }
 
   async function claim(id: string): Promise<ClaimedAccount> {
@@ -108,12 +109,12 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
       .where('account_id', '=', id)
       .executeTakeFirstOrThrow();
     return db.transaction().execute(async (trx) => {
-      // It alone is due, also before accounts that an earlier poll has given back.
+      // It stands first, also before accounts that are first in line for another reason.
       await sql`
         update mirror.poll_state set
-          due_v = case when account_key = ${account.account_key} then -1e300 else greatest(due_v, 0) end,
-          leased_until = null
-        where account_key = ${account.account_key} or due_v = -1e300
+          due_v = case when account_key = ${account.account_key} then '-infinity' else greatest(due_v, 0) end,
+          leased_until = case when account_key = ${account.account_key} then null else leased_until end
+        where account_key = ${account.account_key} or due_v < 0
       `.execute(trx);
       for (const unseen of [true, false]) {
         const { accounts } = await claimDue(trx, {
@@ -121,7 +122,7 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
           unseen,
           places: 1,
           virtualClock: 0,
-          ceiling: -1e299,
+          ceiling: -1,
           leaseSeconds: 60,
         });
         if (accounts[0] !== undefined) return accounts[0];

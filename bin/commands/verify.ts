@@ -1,0 +1,115 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database } from '../../db/client.ts';
+import { assertSchema } from '../../db/migrate.ts';
+import { type AuditableAccount, pageAccounts, sampleAccounts } from '../../db/queries/audit.ts';
+import { compareAccount } from '../../src/audit/compare-account.ts';
+import { CommandError } from '../command-error.ts';
+import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { createProgress, formatCount } from '../progress.ts';
+import { withVendor } from '../vendor.ts';
+
+export interface VerifyCommand {
+  readonly app?: number;
+  readonly sample?: number;
+  readonly json?: boolean;
+}
+
+/** What a verification found. `verify --json` prints it as it is. */
+interface Findings {
+  checked: number;
+  equal: number;
+  stale: number;
+  wrong: number;
+  unread: number;
+}
+
+/** Of the app's budget; the rest stays with the daemon. */
+const budgetShare = 0.05;
+const pageSize = 500;
+
+/** `verify [--sample n] [--json]`: exit code 1 when the mirror of an account is wrong. */
+export async function verifyCommand(options: VerifyCommand): Promise<void> {
+  const environment = readEnvironment(['app', 'credentials', 'database']);
+  const app = chooseApp(environment.config, options.app);
+  const findings: Findings = { checked: 0, equal: 0, stale: 0, wrong: 0, unread: 0 };
+  await withDatabase(environment, async (db) => {
+    await assertSchema(db);
+    await withVendor(environment, app, async ({ client, stop }) => {
+      const total = options.sample ?? (await countAccounts(db, app.appId));
+      const progress = createProgress('verify', total);
+      const everyMs = 1000 / (app.callsPerSecond * budgetShare);
+      try {
+        for await (const account of accountsOf(db, app.appId, options.sample)) {
+          const started = performance.now();
+          const { outcome, differences } = await compareAccount({ db, client }, account, stop);
+          findings.checked += 1;
+          findings[outcome] += 1;
+          if (outcome === 'wrong' || outcome === 'stale') {
+            progress.stop();
+            tell(account.accountId, outcome, differences, options.json === true);
+          }
+          progress.update(
+            findings.checked,
+            `${formatCount(findings.checked)} accounts, ${findings.wrong} wrong`,
+          );
+          const leftMs = everyMs - (performance.now() - started);
+          if (leftMs > 0) await sleep(leftMs, undefined, { signal: stop.soft }).catch(() => undefined);
+          if (stop.soft.aborted) break;
+        }
+      } catch (error) {
+        if (!stop.soft.aborted) throw error;
+      } finally {
+        progress.stop();
+      }
+    });
+  });
+  const { checked, equal, stale, wrong, unread } = findings;
+  process.stdout.write(
+    options.json === true
+      ? `${JSON.stringify(findings)}\n`
+      : `${formatCount(checked)} accounts compared: ${formatCount(equal)} equal, ${formatCount(stale)} changed since their last poll, ` +
+          `${formatCount(wrong)} wrong${unread > 0 ? `, ${formatCount(unread)} could not be read` : ''}\n`,
+  );
+  if (wrong > 0) throw new CommandError(`The mirror of ${formatCount(wrong)} accounts is wrong.`);
+}
+
+function tell(
+  account: string,
+  outcome: 'wrong' | 'stale',
+  differences: readonly string[],
+  json: boolean,
+): void {
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ account, outcome, differences })}\n`);
+    return;
+  }
+  const why = outcome === 'wrong' ? 'WRONG' : 'changed since its last poll';
+  process.stdout.write(`${account}: ${why}\n${differences.map((line) => `  ${line}\n`).join('')}`);
+}
+
+async function* accountsOf(
+  db: Database,
+  appId: number,
+  sample: number | undefined,
+): AsyncGenerator<AuditableAccount> {
+  if (sample !== undefined) {
+    yield* await sampleAccounts(db, appId, sample);
+    return;
+  }
+  for (let after = 0; ; ) {
+    const page = await pageAccounts(db, appId, after, pageSize);
+    yield* page;
+    const last = page.at(-1);
+    if (last === undefined) return;
+    after = last.accountKey;
+  }
+}
+
+async function countAccounts(db: Database, appId: number): Promise<number> {
+  const row = await db
+    .selectFrom('mirror.app')
+    .select('account_count')
+    .where('app_id', '=', appId)
+    .executeTakeFirst();
+  return row?.account_count ?? 0;
+}

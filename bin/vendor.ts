@@ -1,0 +1,52 @@
+import type { AppConfig } from '../src/config.ts';
+import { createStop, type Stop } from '../src/lifecycle.ts';
+import { createLocalSlots } from '../src/limiter/local-slots.ts';
+import { createRedisSlots } from '../src/limiter/redis-slots.ts';
+import { createTokenBucket } from '../src/limiter/token-bucket.ts';
+import { createTencentClient, type TencentClient } from '../src/tencent/client.ts';
+import { connectRedis } from '../workers/redis.ts';
+import { CommandError } from './command-error.ts';
+import type { Environment } from './environment.ts';
+
+/** A way to call the vendor from a command, and a stop that Ctrl-C begins. */
+export interface Vendor {
+  readonly client: TencentClient;
+  readonly stop: Stop;
+}
+
+/**
+ * Runs `use` with calls that take tokens like the daemon's: from the same bucket where there is Redis. Without
+ * Redis the daemon's bucket is out of reach; then a command waits a second and adds its few calls.
+ */
+export async function withVendor<T>(
+  { config, log, scrubber }: Environment,
+  app: AppConfig,
+  use: (vendor: Vendor) => Promise<T>,
+): Promise<T> {
+  if (app.secretKey === undefined) throw new CommandError('The app has no secret key.', 2);
+  const { callsPerSecond } = app;
+  const redis = config.redisUrl === undefined ? undefined : await connectRedis(config.redisUrl, log);
+  const slots =
+    redis === undefined
+      ? createLocalSlots({ callsPerSecond })
+      : createRedisSlots({ redis: redis.buckets, appId: app.appId, callsPerSecond });
+  const bucket = createTokenBucket({ slots, callsPerSecond, log });
+  const stop = createStop();
+  const onSignal = () => stop.abortHard();
+  process.once('SIGINT', onSignal);
+  process.once('SIGTERM', onSignal);
+  const client = createTencentClient({
+    app: { ...app, secretKey: app.secretKey },
+    takeToken: (signal) => bucket.take(signal),
+    now: Date.now,
+    scrubber,
+  });
+  try {
+    return await use({ client, stop });
+  } finally {
+    process.removeListener('SIGINT', onSignal);
+    process.removeListener('SIGTERM', onSignal);
+    await client.close();
+    redis?.close();
+  }
+}

@@ -1,0 +1,58 @@
+import type { Database } from '../../db/client.ts';
+import { addAudit, readAnew, sampleAccounts } from '../../db/queries/audit.ts';
+import type { Logger } from '../log.ts';
+import type { StopSignals, TencentClient } from '../tencent/client.ts';
+import { compareAccount } from './compare-account.ts';
+
+export interface AuditDeps {
+  readonly db: Database;
+  readonly client: TencentClient;
+  readonly appId: number;
+  readonly callsPerSecond: number;
+  readonly log: Logger;
+}
+
+/** Of the budget; a difference costs a second call, and those are few. */
+const share = 0.004;
+const atOnce = 4;
+
+/**
+ * Compares a few accounts taken at random with the vendor: what a round of `seconds` may cost. One that is wrong is
+ * counted, told and read anew. Ends early when `stop` aborts.
+ */
+export async function auditSample(
+  deps: AuditDeps,
+  seconds: number,
+  random: () => number,
+  stop: StopSignals,
+): Promise<void> {
+  const { db, appId, log } = deps;
+  // A fraction of a call comes now and then.
+  const size = Math.floor(share * deps.callsPerSecond * seconds + random());
+  if (size === 0) return;
+  const left = [...(await sampleAccounts(db, appId, size))];
+  const counts = { checked: 0, stale: 0, wrong: 0 };
+
+  async function work(): Promise<void> {
+    for (let account = left.shift(); account !== undefined; account = left.shift()) {
+      const { outcome, differences } = await compareAccount(deps, account, stop);
+      if (outcome === 'unread') continue;
+      counts.checked += 1;
+      if (outcome === 'stale') counts.stale += 1;
+      if (outcome !== 'wrong') continue;
+      counts.wrong += 1;
+      log.warn(
+        { app: appId, account: account.accountId, differences: differences.length },
+        'the mirror was wrong; it is read anew',
+      );
+      await readAnew(db, account.accountKey);
+    }
+  }
+
+  try {
+    await Promise.all(Array.from({ length: atOnce }, work));
+  } catch (error) {
+    if (!stop.soft.aborted) throw error;
+  }
+  await addAudit(db, appId, counts);
+}

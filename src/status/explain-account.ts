@@ -1,0 +1,110 @@
+import type { Database } from '../../db/client.ts';
+import { readApps } from '../../db/queries/apps.ts';
+import {
+  type AccountOutcomeRow,
+  type AccountRecord,
+  readAccount,
+  readAccountOutcomes,
+} from '../../db/queries/explain.ts';
+import { ratePerDay } from '../schedule/policy.ts';
+import { duration } from './format-status.ts';
+
+/** All that is known of one account, and why it is due when it is. */
+export interface Explanation {
+  readonly account: AccountRecord;
+  /** Estimated from its polls; undefined before the second. */
+  readonly changesPerDay: number | undefined;
+  /** Until its turn, at the present speed of the line; undefined where that is not known. */
+  readonly dueInSeconds: number | undefined;
+  readonly why: string;
+  /** The newest first; polls that brought nothing new are counted between them. */
+  readonly outcomes: readonly (AccountOutcomeRow & { readonly uneventfulSince: number })[];
+}
+
+/** Explains an enrolled account; undefined when there is none. */
+export async function explainAccount(
+  db: Database,
+  appId: number,
+  accountId: string,
+): Promise<Explanation | undefined> {
+  const account = await readAccount(db, appId, accountId);
+  if (account === undefined) return undefined;
+  const app = (await readApps(db)).find((candidate) => candidate.appId === appId);
+  const outcomes = await readAccountOutcomes(db, account.accountKey);
+  const unitSeconds = Math.max((app?.weightSum ?? 0) / (app?.callsPerSecond ?? 1), 60);
+  const dueInSeconds = account.unitsLeft === null ? 0 : Math.max(0, account.unitsLeft * unitSeconds);
+  return {
+    account,
+    changesPerDay:
+      account.watchedDays === null ? undefined : ratePerDay(account.changeMass, account.watchedDays),
+    dueInSeconds,
+    why: tellWhy(account, dueInSeconds),
+    outcomes: outcomes.map((outcome, index) => ({
+      ...outcome,
+      uneventfulSince:
+        (index === 0 ? account.claims : (outcomes[index - 1]?.claimNo ?? 0) - 1) - outcome.claimNo,
+    })),
+  };
+}
+
+function tellWhy(account: AccountRecord, dueInSeconds: number): string {
+  if (account.leasedUntil !== null) return 'it is being polled now';
+  if (account.unitsLeft === null) return 'it stands first in line, because somebody asked for it';
+  if (account.held !== null)
+    return 'removals of the app are held, and it is read in full until they are released';
+  if (account.pendingAt !== null) return 'so much would be removed that it is read a second time';
+  if (account.failCount > 0)
+    return `it failed ${account.failCount} times in a row and waits longer each time`;
+  if (account.status === 'gone') return 'the vendor does not know it; it is looked at once a day';
+  if (account.status === 'quarantined') return 'it is set aside and looked at once a day';
+  if (account.firstPolledAt === null) return 'it has never been read';
+  return dueInSeconds === 0
+    ? 'its turn has come'
+    : 'its weight gives it polls in proportion to the square root of its changes';
+}
+
+/** An explanation as a person reads it on a terminal. */
+export function formatExplanation(explanation: Explanation): string {
+  const { account, changesPerDay, dueInSeconds, why, outcomes } = explanation;
+  const ago = (time: Date | null) =>
+    time === null
+      ? 'never'
+      : `${time.toISOString()} (${duration((account.now.getTime() - time.getTime()) / 1000)} ago)`;
+  const rows: (readonly [string, string])[] = [
+    ['status', account.status],
+    [
+      'holds',
+      `${account.groups} groups, ${account.members} members, sequence ${account.sequence ?? 'unknown'}`,
+    ],
+    ['verified', ago(account.verifiedAt)],
+    ['changed', ago(account.changedAt)],
+    ['read in full', ago(account.fullReadAt)],
+    ['enrolled', ago(account.enrolledAt)],
+    [
+      'changes',
+      changesPerDay === undefined
+        ? 'not known yet'
+        : `${changesPerDay.toPrecision(2)} a day, estimated; weight ${account.weight.toPrecision(2)}`,
+    ],
+    ['due', `${dueInSeconds ? `in ${duration(dueInSeconds)}` : 'now'}: ${why}`],
+    ...(account.held === null
+      ? []
+      : [
+          [
+            'held back',
+            `${account.held.groups} groups, ${account.held.members} members since ${account.held.heldAt}`,
+          ] as const,
+        ]),
+    ['claims', String(account.claims)],
+  ];
+  const told = outcomes.flatMap(({ at, outcome, code, message, uneventfulSince }) => [
+    ...(uneventfulSince > 0 ? [`  … ${uneventfulSince} without news`] : []),
+    `  ${at.toISOString()}  ${outcome.replaceAll('_', ' ')}${code === null || code === 0 ? '' : ` ${code}`}: ${message ?? ''}`,
+  ]);
+  return `${[
+    `account ${account.accountId} of app ${account.appId}`,
+    ...rows.map(([label, text]) => `  ${label.padEnd(14)}${text}`),
+    told.length === 0 ? 'No outcome worth remembering yet.' : 'Last outcomes, newest first:',
+    ...told,
+  ].join('\n')}\n`;
+}
