@@ -4,6 +4,7 @@ import type { DatabaseClock } from '../db/clock.ts';
 import type { Activity } from '../db/queries/activity.ts';
 import { type AppRow, haltApp, resumeApp } from '../db/queries/apps.ts';
 import type { ClaimedAccount } from '../db/queries/claims.ts';
+import type { PollRecord } from '../db/queries/poll-records.ts';
 import type { EvidenceCount } from '../db/queries/sequence-evidence.ts';
 import { auditSample } from '../src/audit/audit-sample.ts';
 import type { CallingAppConfig, PollConfig } from '../src/config.ts';
@@ -15,8 +16,10 @@ import type { Line } from '../src/schedule/line.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { type PollOutcome, type PollResult, pollAccount } from '../src/sync/poll-account.ts';
 import { mistrustSeconds } from '../src/sync/sequence-evidence.ts';
+import { createVendorHealth } from '../src/sync/vendor-health.ts';
 import { createTencentClient } from '../src/tencent/client.ts';
 import { remedyFor, type TencentError } from '../src/tencent/errors.ts';
+import { createRecorder } from './recorder.ts';
 
 /** One app in this process: its bucket, its connection to the vendor, and what is known of its line. */
 export interface Lane {
@@ -26,11 +29,16 @@ export interface Lane {
   line(): Line;
   /** The vendor refuses the app: nothing but probes may be sent. */
   isHalted(): boolean;
-  poll(account: ClaimedAccount): Promise<PollResult>;
+  /** Polls an account and stores what came of it. Never rejects. `onSent` is told when its call is sent. */
+  poll(account: ClaimedAccount, onSent: () => void): Promise<void>;
+  /** Gives a claimed account back. */
+  give(record: PollRecord): Promise<void>;
+  /** Polls that are not stored yet. */
+  underWay(): number;
   /** Compares a few accounts taken at random with the vendor: what a round of `seconds` may cost. */
   audit(seconds: number): Promise<void>;
-  /** Takes over what the database says of the app. */
-  refresh(row: AppRow): void;
+  /** Takes over what the database said of the app when it was asked at `askedAt` (`performance.now()`). */
+  refresh(row: AppRow, askedAt: number): void;
   /** Resolves when no poll is under way. */
   drained(): Promise<void>;
   /** What was counted since the last call. */
@@ -73,7 +81,11 @@ export function createLane(options: LaneOptions): Lane {
   const log = options.log.child({ app: app.appId });
   const activity = new Map<string, number>();
   const evidence = new Map<string, number>();
+  const health = createVendorHealth();
+  const recorder = createRecorder({ db, appId: app.appId, log });
   let halted = false;
+  // Rows read before this know nothing yet of a halt that this process has found.
+  let haltStoredAt = Number.NEGATIVE_INFINITY;
   let removalsHeld = false;
   let sequenceTrusted = true;
   let silentChangeKnown = false;
@@ -108,6 +120,8 @@ export function createLane(options: LaneOptions): Lane {
 
   function countResult(account: ClaimedAccount, result: PollResult): void {
     count(activity, result.outcome);
+    if (result.outcome === 'transient') health.note(true);
+    else if (answeredWell.has(result.outcome)) health.note(false);
     if (result.shrank === true) count(activity, 'shrank');
     for (const observation of result.evidence ?? []) count(evidence, observation);
     if (result.evidence?.includes('silent_change') && !silentChangeKnown) {
@@ -137,8 +151,8 @@ export function createLane(options: LaneOptions): Lane {
   function onRateLimited(error: TencentError): void {
     const now = performance.now();
     if (now < heldUntil) return;
-    // Again right after a pause: somebody else is using up the app's limit.
-    holdMs = now - heldUntil < longestHoldMs ? Math.min(holdMs * 2, longestHoldMs) : shortestHoldMs;
+    // Again, sooner after a pause than it lasted: somebody else is using up the app's limit.
+    holdMs = now - heldUntil < holdMs ? Math.min(holdMs * 2, longestHoldMs) : shortestHoldMs;
     heldUntil = now + holdMs;
     log.warn(
       { code: error.code, pauseMs: holdMs },
@@ -149,6 +163,7 @@ export function createLane(options: LaneOptions): Lane {
 
   function onRefused(error: TencentError): void {
     halted = true;
+    haltStoredAt = Number.POSITIVE_INFINITY;
     const stopped = waiting;
     waiting = newSignal();
     stopped.abort();
@@ -162,7 +177,10 @@ export function createLane(options: LaneOptions): Lane {
           'app halted: the vendor refuses it',
         );
       })
-      .catch((haltError) => log.warn({ err: haltError }, 'the halt could not be stored'));
+      .catch((haltError) => log.warn({ err: haltError }, 'the halt could not be stored'))
+      .finally(() => {
+        haltStoredAt = performance.now();
+      });
   }
 
   async function onAnswered(): Promise<void> {
@@ -171,8 +189,8 @@ export function createLane(options: LaneOptions): Lane {
     if (await resumeApp(db, app.appId)) log.info('app goes on: the vendor answers again');
   }
 
-  async function pollAndCount(account: ClaimedAccount): Promise<PollResult> {
-    const signals = { soft: waiting.signal, hard: stop.hard };
+  async function pollAndCount(account: ClaimedAccount, onSent: () => void): Promise<PollResult> {
+    const signals = { soft: waiting.signal, hard: stop.hard, onSent };
     const result = await pollAccount(
       {
         db,
@@ -186,6 +204,7 @@ export function createLane(options: LaneOptions): Lane {
         removalsHeld: () => removalsHeld,
         onRateLimited,
         onRefused,
+        vendorIsIll: health.isIll,
         log,
       },
       account,
@@ -208,15 +227,18 @@ export function createLane(options: LaneOptions): Lane {
     line: () => line,
     isHalted: () => halted,
 
-    async poll(account) {
+    async poll(account, onSent) {
       polling += 1;
       try {
-        return await pollAndCount(account);
+        await recorder.record(await pollAndCount(account, onSent));
       } finally {
         polling -= 1;
         if (polling === 0) for (const resolve of drainListeners.splice(0)) resolve();
       }
     },
+
+    give: (record) => recorder.record({ outcome: 'returned', record }),
+    underWay: () => polling,
 
     async audit(seconds) {
       if (halted) return;
@@ -231,8 +253,8 @@ export function createLane(options: LaneOptions): Lane {
         else drainListeners.push(resolve);
       }),
 
-    refresh(row) {
-      halted = row.halt !== undefined;
+    refresh(row, askedAt) {
+      if (askedAt > haltStoredAt) halted = row.halt !== undefined;
       removalsHeld = row.hold !== undefined;
       silentChangeKnown ||= row.silentChangeAgo !== undefined;
       sequenceTrusted = row.silentChangeAgo === undefined || row.silentChangeAgo > mistrustSeconds;

@@ -79,7 +79,7 @@ export interface QueuesOptions {
   readonly log: Logger;
 }
 
-// A killed worker's batch is taken up by another within lock + interval = 15 s, inside its lease of 60 s.
+// A killed worker's batch is taken up by another within lock + interval = 15 s, inside its lease of 45 s.
 const workerSettings = {
   lockDuration: 10_000,
   stalledInterval: 5000,

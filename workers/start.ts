@@ -186,7 +186,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         const closed = Promise.all(workers.map((worker) => worker.close()));
         // Without Redis no worker can close its books; then what counts is that no call is under way.
         const away = redis !== undefined && redis.queues.status !== 'ready';
-        const idle = away ? Promise.all(lanes.map((lane) => lane.drained())) : closed;
+        const drained = () => Promise.all(lanes.map((lane) => lane.drained()));
+        const idle = away ? drained() : closed.then(drained);
         if (!(await within(graceMs, idle))) {
           log.warn('calls under way are broken off');
           stop.abortHard();
@@ -265,10 +266,11 @@ function slotsOf(app: CallingAppConfig, redis: RedisConnections | undefined, loc
 }
 
 async function refreshLanes(db: Database, lanes: readonly Lane[]): Promise<void> {
+  const askedAt = performance.now();
   const rows = new Map((await readApps(db)).map((row) => [row.appId, row]));
   for (const lane of lanes) {
     const row = rows.get(lane.appId);
-    if (row !== undefined) lane.refresh(row);
+    if (row !== undefined) lane.refresh(row, askedAt);
   }
 }
 

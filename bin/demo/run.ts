@@ -17,7 +17,7 @@ import { CommandError } from '../command-error.ts';
 import { enrolIds, enrolList } from '../commands/accounts.ts';
 import { chooseApp, readEnvironment } from '../environment.ts';
 import { formatCount } from '../progress.ts';
-import { createScreen, showEveryMs } from './screen.ts';
+import { createScreen, headline, showEveryMs } from './screen.ts';
 import { type DemoVendor, startDemoVendor } from './vendor.ts';
 
 export interface DemoOptions {
@@ -95,7 +95,7 @@ async function mirror({ options, postgres, vendor, ended }: Stage): Promise<void
     process.stdout.write(whereToLook(config, postgres, logFile, vendor));
     try {
       await watch(db, app.appId, ended, vendor);
-      if (vendor !== undefined) await summarise(db, app.appId, vendor, options.for !== undefined);
+      await summarise(db, app.appId, vendor, options.for !== undefined);
     } finally {
       await daemon.stop();
     }
@@ -187,8 +187,32 @@ async function watch(
   }
 }
 
-/** Lets the simulated people rest, and says whether the mirror then holds what the vendor holds. */
-async function summarise(db: Database, appId: number, vendor: DemoVendor, patient: boolean): Promise<void> {
+/** Says what was mirrored, and of a simulated vendor whether the mirror holds what it holds once its people rest. */
+async function summarise(
+  db: Database,
+  appId: number,
+  vendor: DemoVendor | undefined,
+  patient: boolean,
+): Promise<void> {
+  const compared = vendor === undefined ? [] : await compareAtRest(db, appId, vendor, patient);
+  const [totals, status] = await Promise.all([readMirrorTotals(db, appId), readStatus(db)]);
+  const app = status.apps.find((candidate) => candidate.appId === appId);
+  const { total = 0, pending = 0 } = app?.accounts ?? {};
+  const lines = [
+    `${formatCount(total - pending)} of ${formatCount(total)} accounts read`,
+    `${formatCount(totals.groups)} groups and ${formatCount(totals.members)} members mirrored, ${formatCount(totals.changes)} changes written to the feed`,
+    ...(app?.halt == null ? [] : [headline(app)]),
+    ...compared,
+  ];
+  process.stdout.write(`\nSummary\n${lines.map((line) => `  ${line}\n`).join('')}`);
+}
+
+async function compareAtRest(
+  db: Database,
+  appId: number,
+  vendor: DemoVendor,
+  patient: boolean,
+): Promise<readonly string[]> {
   vendor.calmDown();
   const deadline = performance.now() + (patient ? longestCalmMs : 0);
   let different = await countDifferences(db, appId, vendor);
@@ -196,17 +220,19 @@ async function summarise(db: Database, appId: number, vendor: DemoVendor, patien
     await sleep(200);
     different = await countDifferences(db, appId, vendor);
   }
-  const totals = await readMirrorTotals(db, appId);
   const { calls, worstSecond } = vendor.simulator.stats();
-  process.stdout.write(`
-Summary
-  ${formatCount(totals.groups)} groups and ${formatCount(totals.members)} members mirrored, ${formatCount(totals.changes)} changes written to the feed
-  ${formatCount(calls)} calls, at most ${worstSecond} in any second of the 200 that the vendor allows
-  ${different === 0 ? 'The mirror holds exactly what the vendor holds, row for row.' : `${formatCount(different)} rows were still under way.`}
-`);
+  return [
+    `${formatCount(calls)} calls, at most ${worstSecond} in any second of the 200 that the vendor allows`,
+    different === 0
+      ? 'The mirror holds exactly what the vendor holds, row for row.'
+      : `${formatCount(different)} rows were still under way.`,
+  ];
 }
 
 async function countDifferences(db: Database, appId: number, vendor: DemoVendor): Promise<number> {
-  const { missing, invented } = compareWithTruth(vendor.simulator.truth, await readMirrorRows(db, appId));
+  const { missing, invented } = compareWithTruth(
+    vendor.simulator.truth.rows(),
+    await readMirrorRows(db, appId),
+  );
   return missing.length + invented.length;
 }

@@ -60,7 +60,8 @@ function summaryLine(moment: DemoMoment): string {
   );
 }
 
-function headline(app: AppStatus): string {
+/** How the app is doing, in a sentence. */
+export function headline(app: AppStatus): string {
   return app.halt === null
     ? `app ${app.appId}: mirroring`
     : `app ${app.appId}: HALTED, the vendor refuses it (${app.halt.code} ${app.halt.message}). ${app.halt.remedy}`;

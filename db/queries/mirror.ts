@@ -26,15 +26,20 @@ export interface MirrorRows {
   readonly members: readonly (readonly [account: string, group: string, friend: string])[];
 }
 
-/** Reads an app's whole mirror. For small ones. */
-export async function readMirrorRows(db: Kysely<DB>, appId: number): Promise<MirrorRows> {
+/** Reads an app's mirror: of these accounts, or, for small ones, all of it. */
+export async function readMirrorRows(
+  db: Kysely<DB>,
+  appId: number,
+  accountIds?: readonly string[],
+): Promise<MirrorRows> {
+  const wanted = accountIds === undefined ? sql`true` : sql`account_id = any(${accountIds})`;
   const groups = await sql<{ account: string; name: string; count: number }>`
     select account_id as account, group_name as name, friend_number as count
-    from tim.friend_groups where app_id = ${appId}
+    from tim.friend_groups where app_id = ${appId} and ${wanted}
   `.execute(db);
   const members = await sql<{ account: string; name: string; friend: string }>`
     select account_id as account, group_name as name, friend_id as friend
-    from tim.friend_group_members where app_id = ${appId}
+    from tim.friend_group_members where app_id = ${appId} and ${wanted}
   `.execute(db);
   return {
     groups: groups.rows.map(({ account, name, count }) => [account, name, count] as const),

@@ -15,6 +15,8 @@ export interface AuditDeps {
 /** Of the budget; a difference costs a second call, and those are few. */
 const share = 0.004;
 const atOnce = 4;
+/** Of the round; what is left of a sample then makes way for the next, or the round would outlast its time. */
+const mostOfRound = 0.5;
 
 /**
  * Compares a few accounts taken at random with the vendor: what a round of `seconds` may cost. One that is wrong is
@@ -30,11 +32,14 @@ export async function auditSample(
   // A fraction of a call comes now and then.
   const size = Math.floor(share * deps.callsPerSecond * seconds + random());
   if (size === 0) return;
+  const ends = performance.now() + seconds * 1000 * mostOfRound;
   const left = [...(await sampleAccounts(db, appId, size))];
   const counts = { checked: 0, stale: 0, wrong: 0 };
 
   async function work(): Promise<void> {
-    for (let account = left.shift(); account !== undefined; account = left.shift()) {
+    while (performance.now() < ends) {
+      const account = left.shift();
+      if (account === undefined) return;
       const { outcome, differences } = await compareAccount(deps, account, stop);
       if (outcome === 'unread') continue;
       counts.checked += 1;

@@ -28,6 +28,10 @@ export interface LocalPostgres {
   /** URL of the database `postgres`, or of the one named. */
   readonly url: (database?: string) => string;
   readonly folder: string;
+  /** Stops the server at once, as a crash would; its data stay. */
+  crash(): Promise<void>;
+  /** Starts it again, on the port it had. */
+  revive(): Promise<void>;
   /** Ends the server; a folder of its own is deleted with it. */
   stop(): Promise<void>;
 }
@@ -68,25 +72,39 @@ export async function startPostgres(options: LocalPostgresOptions): Promise<Loca
   const data = join(folder, 'data');
   const password = await initialise({ folder, data, binaries, runner });
 
-  for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort();
+  const urlAt = (port: number, database: string) =>
+    `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
+  const start = async (port: number) => {
     const server = launch(binaries.postgres, data, port, options.durable, runner);
     rememberServer(folder, server.pid);
-    const url = (database = 'postgres') => `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
-    const failure = await waitUntilReady(server, url());
-    if (failure === undefined) {
-      return {
-        url,
-        folder,
-        async stop() {
-          await end(server);
-          if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
-        },
-      };
+    const failure = await waitUntilReady(server, urlAt(port, 'postgres'));
+    if (failure === undefined) return { server, failure };
+    await end(server, 'SIGINT');
+    return { server, failure };
+  };
+
+  for (let attempt = 1; ; attempt += 1) {
+    const port = await freePort();
+    let { server, failure } = await start(port);
+    if (failure !== undefined) {
+      // Somebody else may have taken the port between our asking and the start.
+      if (attempt < startAttempts) continue;
+      throw new LocalServerError(`PostgreSQL does not start: ${failure}`);
     }
-    await end(server);
-    // Somebody else may have taken the port between our asking and the start.
-    if (attempt === startAttempts) throw new LocalServerError(`PostgreSQL does not start: ${failure}`);
+    return {
+      url: (database = 'postgres') => urlAt(port, database),
+      folder,
+      crash: () => end(server, 'SIGQUIT'),
+      async revive() {
+        ({ server, failure } = await start(port));
+        if (failure !== undefined) throw new LocalServerError(`PostgreSQL does not start again: ${failure}`);
+      },
+      async stop() {
+        // Fast shutdown: connections are cut, data is safe.
+        await end(server, 'SIGINT');
+        if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+      },
+    };
   }
 }
 
@@ -263,10 +281,9 @@ function collect(child: ChildProcess): () => string {
   return () => text.trim();
 }
 
-async function end(server: ChildProcess): Promise<void> {
+async function end(server: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return;
   const closed = new Promise((done) => server.once('close', done));
-  // Fast shutdown: connections are cut, data is safe.
-  server.kill('SIGINT');
+  server.kill(signal);
   await closed;
 }

@@ -8,13 +8,15 @@ import { LocalServerError } from './postgres.ts';
 export interface LocalRedis {
   readonly url: string;
   readonly port: number;
+  /** Kills the server; all it held is lost. */
+  crash(): Promise<void>;
+  /** Starts it again, empty, on the port it had. */
+  revive(): Promise<void>;
   /** Ends the server and deletes its folder. */
   stop(): Promise<void>;
 }
 
 export interface LocalRedisOptions {
-  /** Default: any free port. */
-  readonly port?: number;
   /** Told when a server has to be installed first. */
   readonly say: (sentence: string) => void;
 }
@@ -28,9 +30,9 @@ const startTimeoutMs = 20_000;
  */
 export async function startRedis(options: LocalRedisOptions): Promise<LocalRedis> {
   const program = ensureRedisProgram(options.say);
-  for (let attempt = 1; ; attempt += 1) {
-    const folder = createOwnedFolder('redis');
-    const port = options.port ?? (await freePort());
+  const folder = createOwnedFolder('redis');
+
+  async function start(port: number): Promise<ChildProcess | undefined> {
     const server = spawn(
       program,
       // noeviction: a queue that loses keys loses work.
@@ -49,16 +51,39 @@ export async function startRedis(options: LocalRedisOptions): Promise<LocalRedis
       { stdio: 'ignore', detached: true },
     );
     rememberServer(folder, server.pid);
-    const url = `redis://127.0.0.1:${port}`;
-    const stop = async () => {
-      await end(server);
-      rmSync(folder, { recursive: true, force: true });
-    };
-    if (await answers(server, url)) return { url, port, stop };
-    await stop();
-    // Somebody else may have taken the port between our asking and the start.
-    if (attempt === startAttempts) throw new LocalServerError(`${program} does not start on port ${port}.`);
+    if (await answers(server, urlAt(port))) return server;
+    await end(server, 'SIGTERM');
+    return undefined;
   }
+
+  for (let attempt = 1; attempt <= startAttempts; attempt += 1) {
+    const port = await freePort();
+    let server = await start(port);
+    // Somebody else may have taken the port between our asking and the start.
+    if (server === undefined) continue;
+    return {
+      url: urlAt(port),
+      port,
+      async crash() {
+        if (server !== undefined) await end(server, 'SIGKILL');
+      },
+      async revive() {
+        server = await start(port);
+        if (server === undefined)
+          throw new LocalServerError(`${program} does not start again on port ${port}.`);
+      },
+      async stop() {
+        if (server !== undefined) await end(server, 'SIGTERM');
+        rmSync(folder, { recursive: true, force: true });
+      },
+    };
+  }
+  rmSync(folder, { recursive: true, force: true });
+  throw new LocalServerError(`${program} does not start.`);
+}
+
+function urlAt(port: number): string {
+  return `redis://127.0.0.1:${port}`;
 }
 
 /** The name of a Redis or Valkey server on the PATH, installed where that is possible. Throws LocalServerError. */
@@ -110,9 +135,9 @@ async function answers(server: ChildProcess, url: string): Promise<boolean> {
   }
 }
 
-async function end(server: ChildProcess): Promise<void> {
+async function end(server: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null || server.pid === undefined) return;
   const closed = new Promise((done) => server.once('close', done));
-  server.kill('SIGTERM');
+  server.kill(signal);
   await closed;
 }

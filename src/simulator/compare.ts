@@ -1,4 +1,4 @@
-import type { Truth } from './truth.ts';
+import type { TruthRows } from './truth.ts';
 
 /** Rows of a mirror, in any order. */
 export interface RowsToCompare {
@@ -15,8 +15,7 @@ export interface Differences {
 }
 
 /** Compares a mirror with the truth, row for row and byte for byte; also tells rows that the mirror has twice. */
-export function compareWithTruth(truth: Truth, mirror: RowsToCompare): Differences {
-  const told = truth.rows();
+export function compareWithTruth(told: TruthRows, mirror: RowsToCompare): Differences {
   const groups = compareRows('group', told.groups, mirror.groups);
   const members = compareRows('member', told.members, mirror.members);
   return {

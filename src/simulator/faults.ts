@@ -1,6 +1,9 @@
 import type { Random } from './random.ts';
 
-/** Ways in which an answer can go wrong, beside the vendor's own error codes. */
+/**
+ * Ways in which an answer can go wrong, beside the vendor's own error codes. `empty` may hit an account twice in a
+ * row, and two answers that agree count as the truth; `empty_once` spares it for five minutes.
+ */
 export const faultNames = [
   'http_502',
   'reset',
@@ -10,6 +13,7 @@ export const faultNames = [
   'wrong_type',
   'null_fields',
   'empty',
+  'empty_once',
 ] as const;
 
 /** A named fault, or one of the vendor's error codes. */

@@ -56,6 +56,8 @@ export interface Simulator {
 /** Longer than any client waits. */
 const hangMs = 60_000;
 const maxBodyBytes = 1024 * 1024;
+/** So long `empty_once` spares an account that it has hit. */
+const emptyOnceMs = 300_000;
 
 /** Starts the simulator. */
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
@@ -70,6 +72,8 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const truth = createTruth();
   const arrivals = createArrivals();
   const answers = new Map<string, number>();
+  // When `empty_once` last hit an account.
+  const emptied = new Map<string, number>();
   let { reading = 'full', secretKey, faults = [] } = options;
 
   const server = createServer((request, response) => {
@@ -87,11 +91,20 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     // The vendor counts a call when it arrives, before it reads it.
     const overLimit = url.pathname === '/v4/sns/group_get' && arrivals.note() > callsPerSecond;
     const body = await readBody(request);
-    const fault = drawFault(faults, random);
+    const fault = drawFaultFor(accountOf(body));
     if (latency !== undefined) await pause(latency.least + random.next() * (latency.most - latency.least));
     const answer = overLimit ? failure(60007, 'frequency limit') : answerCall(url, request.method, body);
     if (fault !== undefined && !overLimit) await spoil(fault, answer, url, response);
     else send(response, answer);
+  }
+
+  function drawFaultFor(account: string): FaultKind | undefined {
+    const fault = drawFault(faults, random);
+    if (fault !== 'empty_once') return fault;
+    const now = performance.now();
+    if (now - (emptied.get(account) ?? Number.NEGATIVE_INFINITY) < emptyOnceMs) return undefined;
+    emptied.set(account, now);
+    return fault;
   }
 
   function answerCall(url: URL, method: string | undefined, body: string): Answer {
@@ -172,6 +185,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
         );
         return;
       case 'empty':
+      case 'empty_once':
         respond(200, 'application/json', JSON.stringify({ ...answer, ResultItem: [] }));
         return;
     }
@@ -256,6 +270,10 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       await closed;
     },
   };
+}
+
+function accountOf(body: string): string {
+  return /"From_Account"\s*:\s*"([^"]*)"/.exec(body)?.[1] ?? '';
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

@@ -11,8 +11,8 @@ export interface Truth {
   change(id: string, change: TruthChange): boolean;
   /** Sets a sequence without changing content, as a bulk import or a reset at the vendor would. */
   setSequence(id: string, sequence: number): void;
-  /** Every group, and every friend in one, as rows in the order of code units. */
-  rows(): TruthRows;
+  /** Every group, and every friend in one, as rows in the order of code units; of these accounts, or of all. */
+  rows(ids?: readonly string[]): TruthRows;
 }
 
 export interface TruthAccount {
@@ -115,11 +115,11 @@ export function createTruth(): Truth {
       const account = accounts.get(id);
       if (account !== undefined) account.sequence = sequence;
     },
-    rows() {
+    rows(ids = [...accounts.keys()]) {
       const groups: [string, string, number][] = [];
       const members: [string, string, string][] = [];
-      for (const [id, account] of accounts) {
-        for (const [name, group] of account.groups) {
+      for (const id of ids) {
+        for (const [name, group] of accounts.get(id)?.groups ?? []) {
           groups.push([id, name, group.members.size]);
           for (const member of group.members) members.push([id, name, member]);
         }

@@ -3,8 +3,8 @@ import { lockClock, storeClock, takeProbe } from '../../db/queries/apps.ts';
 import { type Claim, type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
 import { moveClock, openClock, splitClaim, type VirtualClock } from '../schedule/virtual-clock.ts';
 
-/** A claim keeps others away from an account for this long. */
-export const leaseSeconds = 60;
+/** A claim keeps others away from an account for this long: what a loss of all queues delays a poll by, at most. */
+export const leaseSeconds = 45;
 
 export interface ClaimedBatch {
   readonly accounts: readonly ClaimedAccount[];

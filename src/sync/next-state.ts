@@ -1,6 +1,6 @@
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollRecord } from '../../db/queries/poll-records.ts';
-import { type Line, unitsOf } from '../schedule/line.ts';
+import { type Line, unitsOf, weightBounds } from '../schedule/line.ts';
 import { backOff, decideNextPoll } from '../schedule/policy.ts';
 
 /** A good read of an account: what it showed, and when its request was sent (milliseconds, Postgres' time). */
@@ -12,7 +12,7 @@ export interface GoodRead {
   readonly full: boolean;
 }
 
-/** Accounts that are gone or quarantined are looked at once a day: they may come back. */
+/** Accounts that are set aside are looked at once a day: they may be well again. */
 const rareSeconds = 86_400;
 const mostFailures = 1000;
 
@@ -93,11 +93,22 @@ export function afterHeld(account: ClaimedAccount, random: () => number): PollRe
   };
 }
 
-/** The state of an account that the vendor says does not exist, once nothing of it is left in the mirror. */
-export function afterGone(account: ClaimedAccount, at: number, hash: string, line: Line): PollRecord {
+/**
+ * The state of an account that the vendor says does not exist, once nothing of it is left in the mirror. It is
+ * looked at as seldom as any account may be: it may be imported again.
+ */
+export function afterGone(
+  account: ClaimedAccount,
+  at: number,
+  hash: string,
+  line: Line,
+  random: () => number,
+): PollRecord {
+  const weight = weightBounds(line).least;
   return {
     ...unpolled(account),
-    stride: unitsOf(line, rareSeconds),
+    weight,
+    stride: (0.9 + 0.2 * random()) / weight,
     status: 'gone',
     // A re-import may begin with any sequence.
     sequence: null,
@@ -111,10 +122,20 @@ export function afterGone(account: ClaimedAccount, at: number, hash: string, lin
   };
 }
 
-/** The state after a failed poll: later again, and what is known of its changes stays. */
-export function afterFailure(account: ClaimedAccount, line: Line, random: () => number): PollRecord {
-  const failCount = Math.min(account.failCount + 1, mostFailures);
-  return { ...unpolled(account), failCount, stride: backOff(line, failCount, random) };
+/**
+ * The state after a failed poll: later again, and what is known of its changes stays. While the vendor is ill the
+ * account is not to blame, so its waiting does not grow, and it is read soon after the vendor is well.
+ */
+export function afterFailure(
+  account: ClaimedAccount,
+  vendorIsIll: boolean,
+  line: Line,
+  random: () => number,
+): PollRecord {
+  const failCount = vendorIsIll
+    ? Math.max(account.failCount, 1)
+    : Math.min(account.failCount + 1, mostFailures);
+  return { ...unpolled(account), failCount, stride: backOff(line, vendorIsIll ? 1 : failCount, random) };
 }
 
 /** The state of an account that is set aside, because asking again soon would not help. */

@@ -1,3 +1,4 @@
+import { isPassing } from '../../db/connection-errors.ts';
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollNote } from '../../db/queries/poll-records.ts';
 import type { Logger } from '../log.ts';
@@ -11,6 +12,8 @@ export interface PollDeps extends SyncDeps {
   readonly onRateLimited: (error: TencentError) => void;
   /** The vendor refuses the app as a whole. */
   readonly onRefused: (error: TencentError) => void;
+  /** Calls fail for many accounts at present. */
+  readonly vendorIsIll: () => boolean;
   readonly log: Logger;
 }
 
@@ -72,7 +75,7 @@ async function actOn(deps: PollDeps, account: ClaimedAccount, error: TencentErro
       return quarantined(deps, account, error);
     case 'unclear_answer':
     case 'unknown':
-      return account.failCount + 1 >= failuresBeforeQuarantine
+      return account.failCount + 1 >= failuresBeforeQuarantine && !deps.vendorIsIll()
         ? quarantined(deps, account, error)
         : failed(deps, account, error);
     default:
@@ -83,7 +86,7 @@ async function actOn(deps: PollDeps, account: ClaimedAccount, error: TencentErro
 function failed(deps: PollDeps, account: ClaimedAccount, error: TencentError): PollResult {
   return {
     outcome: 'transient',
-    record: afterFailure(account, deps.line(), deps.random),
+    record: afterFailure(account, deps.vendorIsIll(), deps.line(), deps.random),
     note: noteOf(account, 'transient', error.code, error.message),
   };
 }
@@ -106,13 +109,17 @@ async function gone(deps: PollDeps, account: ClaimedAccount, error: TencentError
   }
 }
 
-/** The vendor answered, and the database could not take it. */
+/** The vendor answered, and the database could not take it: its own fault, or the answer's. */
 function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown): PollResult {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
+  if (isPassing(error)) {
+    deps.log.debug({ err: error, account: account.accountId }, 'answer not written: postgres is away');
+    return { outcome: 'returned', record: unpolled(account) };
+  }
   deps.log.warn({ err: error, account: account.accountId }, 'answer not written');
   return {
     outcome: 'storage_failed',
-    record: afterFailure(account, deps.line(), deps.random),
+    record: afterFailure(account, deps.vendorIsIll(), deps.line(), deps.random),
     note: noteOf(account, 'storage_failed', 0, `the database could not take the answer (${code})`),
   };
 }

@@ -94,7 +94,8 @@ export async function syncGoneAccount(
   at: number,
 ): Promise<SyncResult> {
   const line = deps.line();
-  if (account.groupCount === 0) return { outcome: 'gone', record: afterGone(account, at, emptyHash, line) };
+  if (account.groupCount === 0)
+    return { outcome: 'gone', record: afterGone(account, at, emptyHash, line, deps.random) };
   if (account.pendingHash !== goneMark) {
     const record = awaitingConfirmation(account, goneMark, at, deps.confirmRemovalAfterMs, line);
     return { outcome: 'removal_pending', record, shrank: account.pendingHash === null };
@@ -107,7 +108,7 @@ export async function syncGoneAccount(
     await forgetHeldRemoval(trx, account.accountKey);
     const observedAt = clamp(at, locked.verifiedAt, locked.now);
     await writeGroups(trx, { ...ownerOf(deps, account), at: observedAt, sequence: null }, diff);
-    const record = { ...afterGone(account, observedAt, emptyHash, line), changedAt: observedAt };
+    const record = { ...afterGone(account, observedAt, emptyHash, line, deps.random), changedAt: observedAt };
     await recordPolls(trx, deps.appId, [record]);
     return { outcome: 'changed', story: tellDiff(diff) };
   });
@@ -178,9 +179,14 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
     // Beside the first read, only a hold leaves an account without a hash.
     const held = account.contentHash === null;
     const confirmed = hash === account.pendingHash || (held && (await isReleased(trx, account.accountKey)));
-    if (!confirmed && takesTooMuch(mirror, everything.groups)) {
+    if (!confirmed && (takesTooMuch(mirror, everything.groups) || isOddlyEmpty(account, everything))) {
       const record = awaitingConfirmation(account, hash, everything.sentAt, deps.confirmRemovalAfterMs, line);
-      return { outcome: 'removal_pending', record, shrank: account.pendingHash === null, evidence };
+      return {
+        outcome: 'removal_pending',
+        record,
+        shrank: mirror.length > 0 && account.pendingHash === null,
+        evidence,
+      };
     }
     if (held) await forgetHeldRemoval(trx, account.accountKey);
     const observedAt = clamp(everything.sentAt, locked.verifiedAt, locked.now);
@@ -203,6 +209,14 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
       ? { outcome: 'unchanged', evidence }
       : { outcome: 'changed', story: tellDiff(diff), evidence };
   });
+}
+
+/**
+ * A first answer that tells nothing though the account's sequence has moved before. It may have had groups once;
+ * or the answer is wrongly empty, and believing it would stand until the next full read.
+ */
+function isOddlyEmpty(account: ClaimedAccount, read: GroupRead): boolean {
+  return account.sequence === null && read.sequence > 0 && read.groups.length === 0;
 }
 
 function observeMore(

@@ -9,6 +9,8 @@ import { type GroupGetAnswer, groupGetRequest, parseGroupGet, parseVerdict } fro
 export interface StopSignals {
   readonly soft: AbortSignal;
   readonly hard: AbortSignal;
+  /** Told when a call is sent, which may be more than once. */
+  readonly onSent?: () => void;
 }
 
 export interface TencentClientOptions {
@@ -69,6 +71,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     await options.takeToken(stop.soft);
     const sentAt = options.now();
     options.onCall?.();
+    stop.onSent?.();
     return { sentAt, body: parseJson(await post(body, stop.hard)) };
   }
 
@@ -132,7 +135,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
       const verdict = parseVerdict(answer.body);
       if (verdict !== undefined) {
         const kind = kindOfCode(verdict.code);
-        throw new TencentError(scrubber.scrub(verdict.info).slice(0, 500) || 'no words from the vendor', {
+        throw new TencentError(quotable(scrubber.scrub(verdict.info)) || 'no words from the vendor', {
           // Refused again with a signature made this second: it is not its age.
           kind: kind === 'sign_again' ? 'credentials' : kind,
           code: verdict.code,
@@ -178,4 +181,13 @@ function parseJson(bytes: Uint8Array): unknown {
 function networkError(error: unknown): TencentError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
   return new TencentError(`no answer from the vendor (${code})`, { kind: 'transient', code: 0 });
+}
+
+/** The vendor's words as Postgres and a terminal can show them. */
+function quotable(text: string): string {
+  return [...text.slice(0, 500)]
+    .map((letter) => (letter < ' ' || letter === '\u007f' ? ' ' : letter))
+    .join('')
+    .toWellFormed()
+    .trim();
 }

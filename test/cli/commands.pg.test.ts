@@ -235,17 +235,20 @@ describe('status and sync', () => {
       databaseUrl: world.database.url,
       env: { POLL_MIN_INTERVAL: '1h', POLL_MAX_INTERVAL: '24h' },
     });
+    const everybodyRead = () =>
+      waitFor('everybody to be read and nobody to be first in line', async () => {
+        const { rows } = await sql`
+          select from mirror.poll_state
+          where due_v = '-infinity' or leased_until is not null or verified_at is null
+        `.execute(world.db);
+        return rows.length === 0;
+      });
+    await everybodyRead();
     expect(await run(['sync', 'alice', 'bob'])).toMatchObject({
       code: 0,
-      stdout: 'alice: changed, now 2 groups, sequence 2\nbob: as it was, 0 groups, sequence 0\n',
+      stdout: 'alice: as it was, 2 groups, sequence 2\nbob: as it was, 0 groups, sequence 0\n',
     });
-    // The daemon may have been reading alice when we asked, and then reads her once more.
-    await waitFor('nobody to be first in line', async () => {
-      const { rows } = await sql`
-        select from mirror.poll_state where due_v = '-infinity' or leased_until is not null
-      `.execute(world.db);
-      return rows.length === 0;
-    });
+    await everybodyRead();
     world.vendor.truth.change('alice', { kind: 'remove_group', group: '同事' });
     expect((await run(['sync', 'alice'])).stdout).toBe('alice: changed, now 1 groups, sequence 3\n');
     expect((await run(['sync', 'alice'])).stdout).toBe('alice: as it was, 1 groups, sequence 3\n');
@@ -254,7 +257,6 @@ describe('status and sync', () => {
       code: 1,
       stdout: 'carol: failed, 30006 simulated 30006\n',
     });
-    world.vendor.setFaults([]);
 
     const status = JSON.parse((await run(['status', '--json'])).stdout);
     expect(status.apps).toHaveLength(1);
@@ -269,6 +271,7 @@ describe('status and sync', () => {
     const { stdout } = await run(['status']);
     expect(stdout).toContain('app 1400000000: polling\n');
     expect(stdout).toMatch(/reason +1 accounts: transient 30006 “simulated 30006”/);
+    world.vendor.setFaults([]);
   });
 });
 

@@ -39,7 +39,7 @@ export function keepChanging(
 /** Waits until the mirror is the truth, row for row; fails with the rows that differ. */
 export async function expectMirrorIsTruth(world: World, withinMs: number): Promise<void> {
   const look = async () =>
-    compareWithTruth(world.vendor.truth, await readMirrorRows(world.db, testApp.appId));
+    compareWithTruth(world.vendor.truth.rows(), await readMirrorRows(world.db, testApp.appId));
   await waitFor(
     'the mirror to be the truth',
     async () => {

@@ -93,6 +93,7 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
     removalsHeld: () => false,
     onRateLimited: () => undefined,
     onRefused: () => undefined,
+    vendorIsIll: () => false,
     log: silentLogger(),
   };
   await ensureApp(db, testApp);
@@ -151,7 +152,7 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
       await record(result);
       return result;
     },
-    differences: async () => compareWithTruth(vendor.truth, await readMirrorRows(db, testApp.appId)),
+    differences: async () => compareWithTruth(vendor.truth.rows(), await readMirrorRows(db, testApp.appId)),
     async [Symbol.asyncDispose]() {
       await client.close();
       await vendor.close();

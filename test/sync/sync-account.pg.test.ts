@@ -416,6 +416,16 @@ describe('what goes wrong', () => {
     },
   );
 
+  test('while the vendor is ill, an account is not to blame: its waiting does not grow and it is not set aside', async () => {
+    world.vendor.setFaults([{ kind: 'wrong_type', probability: 1 }]);
+    for (let time = 0; time < 8; time += 1) {
+      const { outcome, record } = await world.poll(id, { vendorIsIll: () => true });
+      expect(outcome).toBe('transient');
+      expect(record?.stride).toBeLessThanOrEqual(0.5);
+    }
+    expect(await stateOf(id)).toMatchObject({ fail_count: 1, status: 'pending' });
+  });
+
   test('a name that Postgres can’t hold sets this account aside and hurts no other', async () => {
     const other = `${id}-other`;
     await world.addAccounts(other);
