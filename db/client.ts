@@ -25,6 +25,14 @@ const types: pg.CustomTypesConfig = {
       : pg.types.getTypeParser(oid, format),
 };
 
+/**
+ * A pool listens to the connections that are idle. One that breaks while a transaction holds it, between two
+ * statements, would end the process; the next statement on it fails, and that is told.
+ */
+export function surviveBreaks(client: pg.ClientBase): void {
+  client.on('error', () => undefined);
+}
+
 /** A pool of connections to Postgres, made when first needed. */
 export function connect(options: ConnectOptions): Database {
   const pool = new pg.Pool({
@@ -33,6 +41,7 @@ export function connect(options: ConnectOptions): Database {
     max: options.maxConnections ?? 10,
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
+    onConnect: surviveBreaks,
     types,
   });
   pool.on('error', options.onIdleError);

@@ -12,6 +12,7 @@ import {
 import type { Redis } from 'ioredis';
 import pg from 'pg';
 import { z } from 'zod';
+import { surviveBreaks } from '../db/client.ts';
 import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
 
@@ -164,6 +165,7 @@ function connectionConfig(databaseUrl: string) {
     application_name: 'tim-mirror queues',
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
+    onConnect: surviveBreaks,
   };
 }
 
