@@ -16,8 +16,12 @@ export interface DispatchDeps {
 export const tickMs = 1000;
 /** Accounts in one job at full budget: a job's own cost, 49 µs, is shared by as many. */
 const largestBatch = 50;
-/** Jobs that wait, beside those being worked on: about a second of budget, so that workers never run dry. */
-const waitingJobs = 5;
+/**
+ * Jobs that wait or are being worked on, in all processes together: three seconds of budget. Seven keep the budget
+ * busy, for each lasts its quarter of a second and a second of patience; the others wait, or were a dead worker's.
+ * A bound on those that wait alone would let every replica hoard accounts until their leases end.
+ */
+const unfinishedJobs = 12;
 
 /** Accounts in one job: at most a quarter of a second's budget. */
 export function batchSize(callsPerSecond: number): number {
@@ -39,7 +43,7 @@ export function startDispatchWorker(deps: DispatchDeps, lane: Lane, polls: JobQu
  */
 export async function dispatch(deps: DispatchDeps, lane: Lane, polls: JobQueue): Promise<void> {
   const size = batchSize(lane.callsPerSecond);
-  const places = Math.max(0, waitingJobs - (await polls.countWaiting())) * size;
+  const places = Math.max(0, unfinishedJobs - (await polls.countUnfinished())) * size;
   const claimedAt = deps.clock.now();
   const { accounts, probe } = await claimBatches(deps.db, lane.appId, places);
   const batches: PollBatch[] = [];

@@ -59,8 +59,8 @@ export interface Queues {
 
 export interface JobQueue {
   add(jobs: readonly object[]): Promise<void>;
-  /** Jobs that no worker has begun. */
-  countWaiting(): Promise<number>;
+  /** Jobs that wait and jobs that a worker has begun. */
+  countUnfinished(): Promise<number>;
   /** Sees to it that a job comes every `everyMs`; with `anew` also where a schedule seems to exist. */
   schedule(everyMs: number, anew: boolean): Promise<void>;
 }
@@ -80,7 +80,7 @@ export interface QueuesOptions {
   readonly log: Logger;
 }
 
-// A killed worker's batch is taken up by another within lock + interval = 15 s, inside its lease of 45 s.
+// A killed worker's batch is taken up by another within lock + interval = 15 s, inside its lease of 25 s.
 const workerSettings = {
   lockDuration: 10_000,
   stalledInterval: 5000,
@@ -172,7 +172,7 @@ function connectionConfig(databaseUrl: string) {
 /** What of BullMQ's classes is used, whichever backend they run on. */
 interface AnyQueue extends Pick<Queue, 'name' | 'close' | 'disconnect'> {
   addBulk(jobs: { name: string; data: unknown }[]): Promise<unknown>;
-  getJobCountByTypes(...types: ('waiting' | 'prioritized')[]): Promise<number>;
+  getJobCountByTypes(...types: ('waiting' | 'prioritized' | 'active')[]): Promise<number>;
   getJobScheduler(id: string): Promise<{ every?: number | undefined } | undefined>;
   removeJobScheduler(id: string): Promise<boolean>;
   upsertJobScheduler(id: string, repeat: { every: number }): Promise<unknown>;
@@ -204,7 +204,7 @@ function register(
         async add(jobs) {
           if (jobs.length > 0) await queue.addBulk(jobs.map((data) => ({ name: kind, data })));
         },
-        countWaiting: () => queue.getJobCountByTypes('waiting', 'prioritized'),
+        countUnfinished: () => queue.getJobCountByTypes('waiting', 'prioritized', 'active'),
         async schedule(everyMs, anew) {
           const found = await queue.getJobScheduler(schedulerId);
           if (found?.every === everyMs && !anew) return;

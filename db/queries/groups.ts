@@ -46,7 +46,8 @@ export async function loadGroups(db: Kysely<DB>, accountKey: number): Promise<re
 
 /**
  * Locks an account's state for writing its groups. Returns when its state was last proved (0 for never) and what
- * time it is, in milliseconds; undefined when the claim is not the newest any more, or the account was taken out.
+ * time it is, in milliseconds; undefined when the claim is not the newest any more or has had its outcome, or the
+ * account was taken out.
  */
 export async function lockAccount(
   trx: Transaction<DB>,
@@ -57,7 +58,7 @@ export async function lockAccount(
       coalesce(extract(epoch from verified_at)::float8 * 1000, 0) as "verifiedAt",
       extract(epoch from clock_timestamp())::float8 * 1000 as now
     from mirror.poll_state
-    where account_key = ${claim.accountKey} and claim_no = ${claim.claimNo}
+    where account_key = ${claim.accountKey} and claim_no = ${claim.claimNo} and leased_until is not null
     for update
   `.execute(trx);
   return rows[0];

@@ -19,7 +19,8 @@ export interface PollNote {
 
 /**
  * Writes the outcome of any number of polls in one statement. A record whose claim is not the newest is dropped,
- * and so is one of an account taken out meanwhile. An account put first in line while it was polled stays there,
+ * and so is one whose claim has had its outcome (a worker that stood still, and whose job was done by another), and
+ * one of an account taken out meanwhile. An account put first in line while it was polled stays there,
  * because the answer may be older than the wish. Returns the accounts written.
  */
 export async function recordPolls(
@@ -72,6 +73,7 @@ export async function recordPolls(
     where app.app_id = ${appId}
       and state.account_key = record.account_key
       and state.claim_no = record.claim_no
+      and state.leased_until is not null
     returning state.account_key as "accountKey"
   `.execute(db);
   return new Set(rows.map((row) => row.accountKey));

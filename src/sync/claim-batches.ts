@@ -3,8 +3,11 @@ import { lockClock, storeClock, takeProbe } from '../../db/queries/apps.ts';
 import { type Claim, type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
 import { moveClock, openClock, splitClaim, type VirtualClock } from '../schedule/virtual-clock.ts';
 
-/** A claim keeps others away from an account for this long: what a loss of all queues delays a poll by, at most. */
-export const leaseSeconds = 45;
+/**
+ * A claim keeps others away from an account for this long: the most that the loss of a process, or of all queues,
+ * delays a poll. Only two reads that both take all the time they may (26 s) last longer, and are dropped.
+ */
+export const leaseSeconds = 25;
 
 export interface ClaimedBatch {
   readonly accounts: readonly ClaimedAccount[];

@@ -72,7 +72,8 @@ export function awaitingConfirmation(
     stride: unitsOf(line, confirmAfterMs / 1000),
     // Asks for everything at the next poll.
     fullReadAt: null,
-    pendingAt: now,
+    // One that agreed too soon waits on from the first.
+    pendingAt: hash === account.pendingHash ? account.pendingAt : now,
     pendingHash: hash,
   };
 }

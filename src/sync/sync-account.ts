@@ -96,7 +96,7 @@ export async function syncGoneAccount(
   const line = deps.line();
   if (account.groupCount === 0)
     return { outcome: 'gone', record: afterGone(account, at, emptyHash, line, deps.random) };
-  if (account.pendingHash !== goneMark) {
+  if (!isConfirmed(deps, account, goneMark, at)) {
     const record = awaitingConfirmation(account, goneMark, at, deps.confirmRemovalAfterMs, line);
     return { outcome: 'removal_pending', record, shrank: account.pendingHash === null };
   }
@@ -178,7 +178,9 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
     }
     // Beside the first read, only a hold leaves an account without a hash.
     const held = account.contentHash === null;
-    const confirmed = hash === account.pendingHash || (held && (await isReleased(trx, account.accountKey)));
+    const confirmed =
+      isConfirmed(deps, account, hash, everything.sentAt) ||
+      (held && (await isReleased(trx, account.accountKey)));
     if (!confirmed && (takesTooMuch(mirror, everything.groups) || isOddlyEmpty(account, everything))) {
       const record = awaitingConfirmation(account, hash, everything.sentAt, deps.confirmRemovalAfterMs, line);
       return {
@@ -209,6 +211,16 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
       ? { outcome: 'unchanged', evidence }
       : { outcome: 'changed', story: tellDiff(diff), evidence };
   });
+}
+
+/**
+ * Whether an answer agrees with the one that waits for a second. Two within moments are no better than one (a wish
+ * puts an account first in line), so half of the waiting time must have passed.
+ */
+function isConfirmed(deps: SyncDeps, account: ClaimedAccount, hash: string, sentAt: number): boolean {
+  return (
+    hash === account.pendingHash && sentAt - (account.pendingAt ?? sentAt) >= deps.confirmRemovalAfterMs / 2
+  );
 }
 
 /**

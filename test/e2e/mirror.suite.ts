@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { readings } from '../../src/simulator/group-api.ts';
-import { pollIntervalMs, startTestDaemon } from '../support/daemon.ts';
+import { startTestDaemon } from '../support/daemon.ts';
 import {
   expectFeedIsMirror,
   expectMirrorIsTruth,
@@ -27,7 +27,7 @@ export function testMirroring(redisUrl: () => string | undefined): void {
       const changing = keepChanging(world, ids, 40);
       await waitFor('every account to be read several times', () => vendor.stats().calls > 3 * ids.length);
       const changes = changing.stop();
-      await expectMirrorIsTruth(world, 2 * pollIntervalMs);
+      await expectMirrorIsTruth(world);
       await running.daemon.stop();
 
       expect(changes).toBeGreaterThan(100);

@@ -2,7 +2,13 @@ import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Command, daemonEnvironment, pollIntervalMs, runCommand } from '../support/daemon.ts';
+import { connect } from '../../db/client.ts';
+import { migrate } from '../../db/migrate.ts';
+import { enrolAccounts } from '../../db/queries/accounts.ts';
+import { ensureApp } from '../../db/queries/apps.ts';
+import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { migratePostgresQueues } from '../../workers/queues.ts';
+import { type Command, daemonEnvironment, runCommand } from '../support/daemon.ts';
 import {
   expectFeedIsMirror,
   expectMirrorIsTruth,
@@ -60,7 +66,7 @@ describe('two daemons on one Redis', () => {
     const polled = (daemon: Command) => daemon.said().split('"msg":"polled"').length - 1;
     await waitFor('both to have polled', () => daemons.every((daemon) => polled(daemon) > 200));
     changing.stop();
-    await expectMirrorIsTruth(world, 2 * pollIntervalMs);
+    await expectMirrorIsTruth(world);
     expect(await end(...daemons)).toEqual([0, 0]);
     await expectFeedIsMirror(world);
     expect(world.vendor.stats().answers['60007']).toBeUndefined();
@@ -109,9 +115,38 @@ describe('a daemon', () => {
     await first.ended;
     const second = start(world, redis.url);
     await running(second);
-    await expectMirrorIsTruth(world, 90_000);
+    await expectMirrorIsTruth(world);
     expect(await end(second)).toEqual([0]);
     await expectFeedIsMirror(world);
+  });
+
+  test('that was killed leaves accounts that another polls within 30 s, those whose calls hung too', async () => {
+    await using world = await createWorld({ callsPerSecond: 200 });
+    await populateWorld(world);
+    world.vendor.setFaults([{ kind: 'hang', probability: 0.2 }]);
+    const first = start(world, redis.url);
+    await running(first);
+    await waitFor('calls that hang', () => (world.vendor.stats().answers['hang'] ?? 0) > 5);
+    const second = start(world, redis.url);
+    await running(second);
+    const { rows: leased } = await sql<{ key: number; claim: number }>`
+      select account_key as key, claim_no as claim from mirror.poll_state where leased_until is not null
+    `.execute(world.db);
+    first.child.kill('SIGKILL');
+    world.vendor.setFaults([]);
+    const leftOver = async () => {
+      const { rows } = await sql<{ left: number }>`
+        select count(*) as left
+        from mirror.poll_state state
+        join unnest(${leased.map((row) => row.key)}::bigint[], ${leased.map((row) => row.claim)}::integer[])
+          as claimed (account_key, claim_no) using (account_key)
+        where state.claim_no = claimed.claim_no and leased_until is not null
+      `.execute(world.db);
+      return rows[0]?.left ?? 0;
+    };
+    expect(await leftOver()).toBeGreaterThan(5);
+    await waitFor('nothing to be left of its claims', async () => (await leftOver()) === 0, 30_000);
+    expect(await end(second)).toEqual([0]);
   });
 
   test('answers its probes, and is not ready without Redis', async () => {
@@ -135,6 +170,31 @@ describe('a daemon', () => {
 });
 
 describe('without Redis', () => {
+  test('a daemon lives through a crash of Postgres, and goes on by itself', async () => {
+    await using world = await createWorld({ callsPerSecond: 200 });
+    const ids = await populateWorld(world);
+    const postgres = await startPostgres({ durable: true });
+    const db = connect({ url: postgres.url(), applicationName: 'test', onIdleError: () => undefined });
+    try {
+      await migrate(db);
+      await migratePostgresQueues(postgres.url());
+      await ensureApp(db, testApp);
+      await enrolAccounts(db, testApp.appId, ids);
+      const daemon = start({ ...world, database: { ...world.database, url: postgres.url() } }, undefined);
+      await waitFor('calls', () => world.vendor.stats().calls > ids.length / 2);
+      await postgres.crash();
+      await postgres.revive();
+      const { calls } = world.vendor.stats();
+      await waitFor('calls again', () => world.vendor.stats().calls > calls + 2 * ids.length, 90_000);
+      expect(daemon.child.exitCode).toBeNull();
+      expect(await end(daemon)).toEqual([0]);
+      expect(world.vendor.stats().worstSecond).toBeLessThanOrEqual(200);
+    } finally {
+      await db.destroy();
+      await postgres.stop();
+    }
+  });
+
   test('a second daemon refuses to start with one sentence, and the first goes on', async () => {
     await using world = await createWorld();
     const first = start(world, undefined);

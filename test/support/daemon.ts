@@ -15,7 +15,7 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** How a daemon under test is told where everything is. Accounts are polled every one to five seconds. */
+/** How a daemon under test is told where everything is. Accounts are polled every one to three seconds. */
 export function daemonEnvironment(options: DaemonOptions): Record<string, string> {
   return {
     PATH: process.env['PATH'] ?? '',
@@ -26,14 +26,11 @@ export function daemonEnvironment(options: DaemonOptions): Record<string, string
     REDIS_URL: options.redisUrl ?? '',
     HTTP_PORT: '0',
     POLL_MIN_INTERVAL: '1s',
-    POLL_MAX_INTERVAL: '5s',
+    POLL_MAX_INTERVAL: '3s',
     LOG_LEVEL: 'debug',
     ...options.env,
   };
 }
-
-/** The longest an account waits for its poll under that environment. */
-export const pollIntervalMs = 5000;
 
 /** A daemon in this process. */
 export interface TestDaemon extends AsyncDisposable {

@@ -39,6 +39,8 @@ export interface World extends AsyncDisposable {
   addAccounts(...ids: readonly string[]): Promise<void>;
   /** Claims an account, whether it is due or not. */
   claim(id: string): Promise<ClaimedAccount>;
+  /** Lets so much time pass for what waits for a second read. */
+  passTime(seconds: number): Promise<void>;
   /** Claims, polls and records an account. */
   poll(id: string, deps?: Partial<PollDeps>): Promise<PollResult>;
   /** Records what came of a poll. */
@@ -147,6 +149,11 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
     },
     claim,
     record,
+    async passTime(seconds) {
+      await sql`update mirror.poll_state set pending_at = pending_at - ${seconds} * interval '1 second'`.execute(
+        db,
+      );
+    },
     async poll(id, over = {}) {
       const result = await pollAccount({ ...deps, ...over }, await claim(id), stop);
       await record(result);

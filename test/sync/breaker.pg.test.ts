@@ -128,6 +128,7 @@ describe('when many accounts shrink at once', () => {
     world.vendor.setFaults([{ kind: 30003, probability: 1 }]);
     await pollAll();
     expect(await hold()).toBeDefined();
+    await world.passTime(60);
     expect(new Set(await pollAll())).toEqual(new Set(['removal_held']));
     expect(await members()).toBe(50);
     world.vendor.setFaults([]);

@@ -132,6 +132,7 @@ describe.each(readings)('whatever the sequence means (%s)', (reading: Reading) =
         if (world.random.next() < 0.5) truth.change(account, randomChange(truth, account, ids, world.random));
         // Twice, so that removals that had to be confirmed are.
         await world.poll(account);
+        await world.passTime(60);
         await world.poll(account);
       }
       const { rows } = await sql<{ now: string }>`select clock_timestamp()::text as now`.execute(world.db);
@@ -223,6 +224,7 @@ describe('a removal that takes too much', () => {
     expect((await world.poll(id)).outcome).toBe('removal_pending');
     expect(await groupsOf(id)).toEqual({ a: ['x'] });
     expect((await stateOf(id)).sequence).toBe(1);
+    await world.passTime(60);
     expect((await world.poll(id)).outcome).toBe('changed');
     expect(await groupsOf(id)).toEqual({});
     expect(await feedOf(id)).toEqual([
@@ -256,6 +258,7 @@ describe('a removal that takes too much', () => {
     const { record } = await world.poll(id);
     expect(record?.stride).toBeCloseTo(1);
     expect((await stateOf(id)).full_read_at).toBeNull();
+    await world.passTime(60);
     expect((await world.poll(id)).outcome).toBe('changed');
     expect((await groupsOf(id))['large']).toHaveLength(15);
   });
@@ -265,10 +268,29 @@ describe('a removal that takes too much', () => {
     await world.poll(id);
     world.vendor.truth.change(id, { kind: 'remove_members', group: 'large', members: friends(25) });
     expect((await world.poll(id)).outcome).toBe('removal_pending');
+    await world.passTime(60);
     world.vendor.truth.change(id, { kind: 'remove_members', group: 'large', members: friends(26) });
     expect((await world.poll(id)).outcome).toBe('removal_pending');
+    await world.passTime(60);
     expect((await world.poll(id)).outcome).toBe('changed');
     expect((await groupsOf(id))['large']).toHaveLength(14);
+  });
+
+  test('is not believed when the second answer comes moments after the first, and then after the rest of the minute', async () => {
+    addGroup('a', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'clear' });
+    const first = await world.poll(id);
+    await world.passTime(20);
+    const second = await world.poll(id);
+    expect([first, second]).toMatchObject([
+      { outcome: 'removal_pending', shrank: true },
+      { outcome: 'removal_pending', shrank: false },
+    ]);
+    expect(await groupsOf(id)).toEqual({ a: ['x'] });
+    await world.passTime(20);
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({});
   });
 });
 
@@ -280,6 +302,7 @@ describe('an account that the vendor does not know', () => {
     world.vendor.truth.removeAccount(id);
     expect((await world.poll(id)).outcome).toBe('removal_pending');
     expect(await groupsOf(id)).toEqual({ a: ['x'], b: ['y'] });
+    await world.passTime(60);
     expect((await world.poll(id)).outcome).toBe('changed');
     expect(await groupsOf(id)).toEqual({});
     expect(await stateOf(id)).toMatchObject({ status: 'gone', sequence: null, group_count: 0 });
@@ -336,6 +359,23 @@ describe('the fencing token', () => {
       world.db,
     );
     expect(rows).toEqual([{ last_error: null }]);
+  });
+
+  test('a claim is good for one outcome: of two workers with the same job, the slower changes nothing', async () => {
+    addGroup('a', ['x']);
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['y'] });
+    const claimed = await world.claim(id);
+    const stale = await world.client.groupGet(id, 0, world.stop);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['z'] });
+    await world.record(await pollAccount(world.deps, claimed, world.stop));
+    const before = await stateOf(id);
+    const standingStill = { ...world.client, groupGet: async () => stale };
+    const result = await pollAccount({ ...world.deps, client: standingStill }, claimed, world.stop);
+    await world.record(result);
+    expect(result.outcome).toBe('dropped');
+    expect(await groupsOf(id)).toEqual({ a: ['x', 'y', 'z'] });
+    expect(await stateOf(id)).toEqual(before);
   });
 
   test('an account taken out while it was polled is not written', async () => {
