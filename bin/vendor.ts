@@ -14,9 +14,12 @@ export interface Vendor {
   readonly stop: Stop;
 }
 
+/** What the vendor allows, less the three calls that either bucket may be over its rate in a sliding second. */
+const allowedTogether = 194;
+
 /**
  * Runs `use` with calls that take tokens like the daemon's: from the same bucket where there is Redis. Without
- * Redis the daemon's bucket is out of reach; then a command waits a second and adds its few calls.
+ * Redis the daemon's bucket is out of reach; then a command waits a second and takes no more than the daemon leaves.
  */
 export async function withVendor<T>(
   { config, log, scrubber }: Environment,
@@ -24,8 +27,11 @@ export async function withVendor<T>(
   use: (vendor: Vendor) => Promise<T>,
 ): Promise<T> {
   if (app.secretKey === undefined) throw new CommandError('The app has no secret key.', 2);
-  const { callsPerSecond } = app;
   const redis = config.redisUrl === undefined ? undefined : await connectRedis(config.redisUrl, log);
+  const callsPerSecond =
+    redis === undefined
+      ? Math.max(1, Math.min(app.callsPerSecond, allowedTogether - app.callsPerSecond))
+      : app.callsPerSecond;
   const slots =
     redis === undefined
       ? createLocalSlots({ callsPerSecond })

@@ -55,7 +55,8 @@ function tellWhy(account: AccountRecord, dueInSeconds: number): string {
   if (account.pendingAt !== null) return 'so much would be removed that it is read a second time';
   if (account.failCount > 0)
     return `it failed ${account.failCount} times in a row and waits longer each time`;
-  if (account.status === 'gone') return 'the vendor does not know it; it is looked at once a day';
+  if (account.status === 'gone')
+    return 'the vendor does not know it; it is looked at as seldom as any account';
   if (account.status === 'quarantined') return 'it is set aside and looked at once a day';
   if (account.firstPolledAt === null) return 'it has never been read';
   return dueInSeconds === 0
