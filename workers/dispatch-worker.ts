@@ -45,7 +45,7 @@ export async function dispatch(deps: DispatchDeps, lane: Lane, polls: JobQueue):
   const size = batchSize(lane.callsPerSecond);
   const places = Math.max(0, unfinishedJobs - (await polls.countUnfinished())) * size;
   const claimedAt = deps.clock.now();
-  const { accounts, probe } = await claimBatches(deps.db, lane.appId, places);
+  const { accounts, probe } = await claimBatches(deps.db, lane.appId, places, Math.random);
   const batches: PollBatch[] = [];
   for (let start = 0; start < accounts.length; start += size) {
     batches.push({ claimedAt, probe, accounts: accounts.slice(start, start + size) });

@@ -19,7 +19,12 @@ export interface ClaimedBatch {
  * Claims up to `places` accounts from the head of the app's line and moves its virtual clock, in one transaction.
  * Claims of one app follow each other, from however many processes. A halted app yields one account now and then.
  */
-export async function claimBatches(db: Database, appId: number, places: number): Promise<ClaimedBatch> {
+export async function claimBatches(
+  db: Database,
+  appId: number,
+  places: number,
+  random: () => number,
+): Promise<ClaimedBatch> {
   return db.transaction().execute(async (trx) => {
     const stored = await lockClock(trx, appId);
     if (stored === undefined) return { accounts: [], probe: false };
@@ -43,7 +48,7 @@ export async function claimBatches(db: Database, appId: number, places: number):
     if (places === 0) return { accounts: [], probe: false };
 
     // New accounts may be a crowd: those already known keep a fifth, and each side takes what the other leaves.
-    const shares = splitClaim(places);
+    const shares = splitClaim(places, random);
     const known = await claim(false, shares.known);
     const unseen = await claim(true, places - known.accounts.length);
     const rest = await claim(false, places - known.accounts.length - unseen.accounts.length);

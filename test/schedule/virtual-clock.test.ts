@@ -37,9 +37,15 @@ describe('the virtual clock', () => {
 
 test.each([
   [0, 0, 0],
-  [1, 1, 0],
   [5, 1, 4],
   [240, 48, 192],
 ])('of %i places a fifth, %i, is kept for known accounts, and new ones get %i', (places, known, unseen) => {
-  expect(splitClaim(places)).toEqual({ known, unseen });
+  for (const chance of [0, 0.999_999]) expect(splitClaim(places, () => chance)).toEqual({ known, unseen });
+});
+
+test('where a fifth is no whole place, chance decides, so that one call a second serves new accounts too', () => {
+  expect(splitClaim(1, () => 0.79)).toEqual({ known: 0, unseen: 1 });
+  expect(splitClaim(1, () => 0.8)).toEqual({ known: 1, unseen: 0 });
+  expect(splitClaim(7, () => 0.59)).toEqual({ known: 1, unseen: 6 });
+  expect(splitClaim(7, () => 0.6)).toEqual({ known: 2, unseen: 5 });
 });

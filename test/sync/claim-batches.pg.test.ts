@@ -36,7 +36,7 @@ beforeEach(async () => {
 const enrol = (...ids: string[]) => enrolAccounts(database.db, appId, ids.toSorted());
 const named = (prefix: string, count: number) =>
   Array.from({ length: count }, (_, index) => `${prefix}${String(index).padStart(4, '0')}`);
-const claim = (places: number) => claimBatches(database.db, appId, places);
+const claim = (places: number) => claimBatches(database.db, appId, places, () => 0.5);
 const idsOf = (batch: Awaited<ReturnType<typeof claim>>) =>
   batch.accounts.map((account) => account.accountId);
 
