@@ -33,8 +33,8 @@ export function surviveBreaks(client: pg.ClientBase): void {
   client.on('error', () => undefined);
 }
 
-/** A pool of connections to Postgres, made when first needed. */
-export function connect(options: ConnectOptions): Database {
+/** Connections to Postgres, made when first needed. */
+export function createPool(options: ConnectOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: options.url,
     application_name: options.applicationName,
@@ -45,5 +45,10 @@ export function connect(options: ConnectOptions): Database {
     types,
   });
   pool.on('error', options.onIdleError);
-  return new Kysely<DB>({ dialect: new PostgresDialect({ pool }) });
+  return pool;
+}
+
+/** A pool of connections to Postgres, for statements. */
+export function connect(options: ConnectOptions): Database {
+  return new Kysely<DB>({ dialect: new PostgresDialect({ pool: createPool(options) }) });
 }

@@ -119,7 +119,8 @@ create table mirror.friend_group (
 );
 
 create unique index friend_group_current on mirror.friend_group (account_key, group_name) where removed_at is null;
-create index friend_group_past on mirror.friend_group (account_key) where removed_at is not null;
+-- current and past: the history of an account, and the deletes that follow from that of an account
+create index friend_group_account on mirror.friend_group (account_key);
 -- retention
 create index friend_group_removed on mirror.friend_group (removed_at) where removed_at is not null;
 
@@ -134,7 +135,8 @@ create table mirror.friend_group_member (
 
 create unique index friend_group_member_current on mirror.friend_group_member (group_key, friend_id)
   where removed_at is null;
-create index friend_group_member_past on mirror.friend_group_member (group_key) where removed_at is not null;
+-- current and past, as above: 12 bytes a row, beside the 56 of the index that is unique
+create index friend_group_member_group on mirror.friend_group_member (group_key);
 create index friend_group_member_removed on mirror.friend_group_member (removed_at) where removed_at is not null;
 
 -- No cache: within an account, whose row the writer has locked, numbers grow.

@@ -186,8 +186,18 @@ comment on column tim.freshness.age_p95 is '95 % of the active accounts are youn
 comment on column tim.freshness.age_p99 is '99 % of the active accounts are younger.';
 comment on column tim.freshness.age_max is 'Age of the oldest active account.';
 
-create function tim.friend_groups_at(at timestamptz)
-returns table (app_id bigint, account_id text, group_name text, added_at timestamptz)
+-- Columns of `returns table` have the collation of the database, which fits no index of ours; those of a type can be
+-- told theirs.
+create type tim.group_at as (
+  app_id bigint, account_id text collate "C", group_name text collate "C", added_at timestamptz
+);
+
+create type tim.group_member_at as (
+  app_id bigint, account_id text collate "C", group_name text collate "C", friend_id text collate "C",
+  added_at timestamptz
+);
+
+create function tim.friend_groups_at(at timestamptz) returns setof tim.group_at
 language sql stable as $$
   select history.app_id, history.account_id, history.group_name, history.added_at
   from tim.friend_group_history history
@@ -196,8 +206,7 @@ $$;
 
 comment on function tim.friend_groups_at(timestamptz) is 'The groups that the mirror knew to be there at a moment.';
 
-create function tim.friend_group_members_at(at timestamptz)
-returns table (app_id bigint, account_id text, group_name text, friend_id text, added_at timestamptz)
+create function tim.friend_group_members_at(at timestamptz) returns setof tim.group_member_at
 language sql stable as $$
   select history.app_id, history.account_id, history.group_name, history.friend_id, history.added_at
   from tim.friend_group_member_history history
