@@ -6,6 +6,7 @@ import { createStop } from '../../src/lifecycle.ts';
 import { type Reading, readings } from '../../src/simulator/group-api.ts';
 import { populate, randomChange } from '../../src/simulator/population.ts';
 import { pollAccount } from '../../src/sync/poll-account.ts';
+import type { TencentClient } from '../../src/tencent/client.ts';
 import { currentRows, replayFeed, rowsAt } from '../support/replay.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
@@ -203,6 +204,35 @@ describe('completeness', () => {
     const later = () => world.deps.now() + 8 * 86_400_000;
     expect((await world.poll(id, { now: later })).outcome).toBe('changed');
     expect(await groupsOf(id)).toEqual({ a: ['x', 'y'] });
+  });
+
+  test('full reads come with ordinary polls, and those of accounts enrolled together drift apart', async () => {
+    const ids = Array.from({ length: 20 }, (_, index) => `${id}-${index}`);
+    await world.addAccounts(...ids);
+    for (const account of ids) {
+      world.vendor.truth.change(account, { kind: 'add_group', group: 'a' });
+      await world.poll(account);
+    }
+    /** How many ask for everything when they are polled so many days later. */
+    const fullReads = async (days: number) => {
+      const asked: number[] = [];
+      const client: TencentClient = {
+        ...world.client,
+        groupGet: (account, lastSequence, stop) => {
+          asked.push(lastSequence);
+          return world.client.groupGet(account, lastSequence, stop);
+        },
+      };
+      const now = () => world.deps.now() + days * 86_400_000;
+      for (const account of ids) await world.poll(account, { client, now });
+      expect(asked).toHaveLength(ids.length);
+      return asked.filter((sequence) => sequence === 0).length;
+    };
+    expect(await fullReads(6.2)).toBe(0);
+    const atSeven = await fullReads(7);
+    expect(atSeven).toBeGreaterThan(4);
+    expect(atSeven).toBeLessThan(16);
+    expect(await fullReads(7.8)).toBe(20);
   });
 
   test('content that changed under the same sequence is found at once where the vendor always tells everything', async () => {
@@ -413,9 +443,16 @@ describe('what goes wrong', () => {
   test('a transient error is tried again later, longer each time, and forgotten after a good read', async () => {
     addGroup('a', ['x']);
     world.vendor.setFaults([{ kind: 30006, probability: 1 }]);
+    const { weight, change_mass } = await stateOf(id);
     for (const failures of [1, 2, 3, 4, 5, 6, 7]) {
       expect((await world.poll(id)).outcome).toBe('transient');
-      expect(await stateOf(id)).toMatchObject({ fail_count: failures, status: 'pending' });
+      // What is known of its changes stays as it was.
+      expect(await stateOf(id)).toMatchObject({
+        fail_count: failures,
+        status: 'pending',
+        weight,
+        change_mass,
+      });
     }
     const failing =
       await sql`select last_error_code, last_error from tim.accounts where account_id = ${id}`.execute(

@@ -1,0 +1,180 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { countLine, readApps } from '../../db/queries/apps.ts';
+import { effectiveMaxIntervalSeconds } from '../../src/schedule/line.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { createRunningLine, longestWaits, type RunningLineOptions } from '../support/running-line.ts';
+import { testSeed } from '../support/world.ts';
+
+let database: TestDatabase;
+let nextApp = 1;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+
+afterAll(async () => {
+  await database?.[Symbol.asyncDispose]();
+});
+
+function createLine(options: Omit<RunningLineOptions, 'db' | 'appId' | 'seed'>) {
+  const appId = nextApp;
+  nextApp += 1;
+  return createRunningLine({ ...options, db: database.db, appId, seed: testSeed() });
+}
+
+const mean = (values: Iterable<number>) => {
+  const all = [...values];
+  return all.reduce((sum, value) => sum + value, 0) / all.length;
+};
+/** The quantile of a standard normal distribution, to within 0.01 (Tukey's lambda). */
+const standardNormal = (share: number) => (share ** 0.135 - (1 - share) ** 0.135) / 0.1975;
+/** One in ten changes every quarter of an hour, the others hardly ever. */
+const lively = (index: number) => (index % 10 === 0 ? 96 : 0.01);
+
+describe('on the production statements', () => {
+  test('a budget cut to a quarter makes everybody wait in proportion, and nobody longer', async () => {
+    const line = await createLine({
+      accounts: 200,
+      changesPerDay: lively,
+      callsPerSecond: 2,
+      watchedDays: 20,
+      minIntervalSeconds: 1,
+    });
+    await line.run(1200, 10);
+    const before = longestWaits(await line.run(900, 5));
+    line.setBudget(0.5);
+    await line.run(600, 20);
+    const after = longestWaits(await line.run(3600, 20));
+    const ratios = [...before].flatMap(([index, wait]) => {
+      const now = after.get(index);
+      return now === undefined ? [] : [now / wait];
+    });
+    expect(before.size).toBe(200);
+    expect(ratios.length).toBeGreaterThan(195);
+    expect(mean(ratios)).toBeGreaterThan(3);
+    expect(mean(ratios)).toBeLessThan(5);
+    // Jitter of a tenth each way, steps of twenty seconds, and estimates that move.
+    expect(Math.max(...ratios)).toBeLessThan(4 * 1.8);
+  });
+
+  test('after an outage of hours the line goes on in its order, without a rush', async () => {
+    const line = await createLine({
+      accounts: 200,
+      changesPerDay: lively,
+      callsPerSecond: 2,
+      watchedDays: 20,
+    });
+    await line.run(300, 5);
+    const { rows: order } = await sql<{ id: string }>`
+      select account_id as id from mirror.poll_state join mirror.account using (account_key)
+      where poll_state.app_id = ${nextApp - 1} order by due_v
+    `.execute(database.db);
+    await line.pause(3 * 3600);
+    const polls = await line.run(25, 5);
+    // Ten places a step, as ever.
+    expect(polls).toHaveLength(50);
+    const first = order.slice(0, 10).map(({ id }) => Number(id.slice(-6)));
+    expect(polls.slice(0, 10).map(({ index }) => index)).toEqual(first);
+    expect(new Set(polls.map(({ index }) => index)).size).toBeGreaterThan(40);
+  });
+
+  test('a huge budget is not spent: 1,000 accounts take no more than ten calls a second', async () => {
+    // Three in four asleep, the others five a day on average, lognormal with sigma 2: the middle of each thousandth.
+    const changesPerDay = (index: number) =>
+      index % 4 === 0 ? 5 * Math.exp(2 * standardNormal((index + 2) / 1004) - 2) : 0.005;
+    const line = await createLine({ accounts: 1000, changesPerDay, callsPerSecond: 195, watchedDays: 20 });
+    await line.run(300, 5);
+    const polls = await line.run(300, 5);
+    expect(polls.length / 300).toBeLessThan(10);
+    // And yet the lively ones do not wait.
+    const waits = longestWaits(polls.filter(({ index }) => changesPerDay(index) > 5));
+    expect(waits.size).toBeGreaterThan(20);
+    expect(mean(waits.values())).toBeLessThan(60);
+  });
+
+  test('new accounts by the hundred do not starve those that are known, and are all read', async () => {
+    const line = await createLine({
+      accounts: 50,
+      changesPerDay: () => 96,
+      callsPerSecond: 2,
+      watchedDays: 20,
+    });
+    const calm = longestWaits(await line.run(400, 5));
+    await sql`
+      with crowd as (
+        insert into mirror.account (app_id, account_id)
+        select ${nextApp - 1}, 'new-' || n from generate_series(1, 500) n returning account_key
+      )
+      insert into mirror.poll_state (account_key, app_id, due_v)
+      select account_key, ${nextApp - 1}, virtual_clock from crowd, mirror.app where app_id = ${nextApp - 1}
+    `.execute(database.db);
+    const crowded = longestWaits(await line.run(400, 5));
+    // A fifth of the budget is theirs.
+    expect(mean(crowded.values())).toBeLessThan(6 * mean(calm.values()));
+    const { rows } = await sql<{ unread: number }>`
+      select count(*) as unread from mirror.poll_state where app_id = ${nextApp - 1} and first_polled_at is null
+    `.execute(database.db);
+    expect(rows[0]?.unread).toBe(0);
+  });
+
+  test('POLL_MIN_INTERVAL is kept, however plentiful the budget and however lively the account', async () => {
+    const line = await createLine({
+      accounts: 20,
+      changesPerDay: () => 5000,
+      callsPerSecond: 195,
+      watchedDays: 20,
+      minIntervalSeconds: 600,
+      maxIntervalSeconds: 600,
+    });
+    const polls = await line.run(1800, 10);
+    // Every ten minutes, a tenth earlier or later, and one at the start.
+    expect(polls.length).toBeGreaterThan(20 * 2);
+    expect(polls.length).toBeLessThanOrEqual(20 * 4);
+  });
+
+  test('POLL_MAX_INTERVAL gives way to the budget: it takes half of it and leaves the rest to the lively', async () => {
+    const line = await createLine({
+      accounts: 200,
+      changesPerDay: lively,
+      callsPerSecond: 2,
+      watchedDays: 20,
+      maxIntervalSeconds: 60,
+    });
+    expect(effectiveMaxIntervalSeconds(line.line())).toBe(200);
+    await line.run(600, 5);
+    const polls = await line.run(900, 5);
+    const share = polls.filter(({ index }) => index % 10 === 0).length / polls.length;
+    expect(share).toBeGreaterThan(0.3);
+    const waits = longestWaits(polls);
+    expect(waits.size).toBe(200);
+    expect(Math.max(...waits.values())).toBeLessThan(300);
+  });
+
+  test('the sum of weights follows when accounts are removed by the hundred thousand', async () => {
+    const appId = nextApp;
+    nextApp += 1;
+    await createRunningLine({ db: database.db, appId, accounts: 1, callsPerSecond: 190, seed: 1 });
+    await sql`
+      with crowd as (
+        insert into mirror.account (app_id, account_id)
+        select ${appId}, 'many-' || n from generate_series(1, 300000) n returning account_key
+      )
+      insert into mirror.poll_state (account_key, app_id, due_v, weight)
+      select account_key, ${appId}, 0, 2 from crowd
+    `.execute(database.db);
+    await sql`analyze mirror.poll_state`.execute(database.db);
+    const sum = async () => {
+      await countLine(database.db, appId);
+      return (await readApps(database.db)).find((app) => app.appId === appId)?.weightSum ?? 0;
+    };
+    expect(await sum()).toBeGreaterThan(600_000 * 0.85);
+    await sql`
+      delete from mirror.poll_state using mirror.account
+      where account.account_key = poll_state.account_key and account.app_id = ${appId} and account.account_key % 3 > 0
+    `.execute(database.db);
+    const left = await sum();
+    expect(left).toBeGreaterThan(200_000 * 0.8);
+    expect(left).toBeLessThan(200_000 * 1.2);
+  });
+});

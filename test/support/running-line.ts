@@ -1,0 +1,159 @@
+import { sql } from 'kysely';
+import type { Database } from '../../db/client.ts';
+import { enrolAccounts } from '../../db/queries/accounts.ts';
+import { countLine, ensureApp, readApps } from '../../db/queries/apps.ts';
+import type { ClaimedAccount } from '../../db/queries/claims.ts';
+import { recordPolls } from '../../db/queries/poll-records.ts';
+import type { Line } from '../../src/schedule/line.ts';
+import { createRandom } from '../../src/simulator/random.ts';
+import { claimBatches } from '../../src/sync/claim-batches.ts';
+import { afterRead } from '../../src/sync/next-state.ts';
+
+export interface RunningLineOptions {
+  readonly db: Database;
+  readonly appId: number;
+  readonly accounts: number;
+  /** Changes a day of an account; none by default. */
+  readonly changesPerDay?: (index: number) => number;
+  readonly callsPerSecond: number;
+  readonly minIntervalSeconds?: number;
+  readonly maxIntervalSeconds?: number;
+  /** For how long the accounts have been watched when the run begins; 0: they were never read. */
+  readonly watchedDays?: number;
+  readonly seed: number;
+}
+
+/** When an account was polled, in seconds since the run began. */
+export interface Poll {
+  readonly index: number;
+  readonly at: number;
+}
+
+/**
+ * A line of accounts in Postgres, worked by the production statements and the production policy, whose time is made
+ * to pass. Only the calls to the vendor are left out: accounts change at the rate given.
+ */
+export interface RunningLine {
+  /** Lets time pass in steps, each with a claim of what the budget allows. Returns the polls in order. */
+  run(seconds: number, stepSeconds: number): Promise<readonly Poll[]>;
+  /** Lets time pass in which nobody claims. */
+  pause(seconds: number): Promise<void>;
+  setBudget(callsPerSecond: number): void;
+  line(): Line;
+}
+
+const daySeconds = 86_400;
+const countEverySeconds = 60;
+
+/** Enrols the accounts of a line that runs. */
+export async function createRunningLine(options: RunningLineOptions): Promise<RunningLine> {
+  const { db, appId, accounts, changesPerDay = () => 0, watchedDays = 0 } = options;
+  const random = createRandom(options.seed);
+  const indexes = new Map<string, number>();
+  for (let index = 0; index < accounts; index += 1)
+    indexes.set(`account-${String(index).padStart(6, '0')}`, index);
+  // What Postgres keeps too, and would cut off at its own present.
+  const times = new Map<number, { first: number; last: number }>();
+  let { callsPerSecond } = options;
+  let now = 0;
+  let counted = Number.NEGATIVE_INFINITY;
+  let line: Line;
+
+  await ensureApp(db, { appId, callsPerSecond });
+  await enrolAccounts(db, appId, [...indexes.keys()]);
+  if (watchedDays > 0) await makeKnown();
+  await count();
+
+  async function makeKnown(): Promise<void> {
+    for (const index of indexes.values()) times.set(index, { first: -watchedDays * daySeconds, last: -1 });
+    const rates = [...indexes.values()].map(changesPerDay);
+    // As the policy would have left them: two days of memory, and a place somewhere in the line.
+    await sql`
+      update mirror.poll_state state set
+        status = 'active', sequence = 1, first_polled_at = now(), verified_at = now(), full_read_at = now(),
+        change_mass = known.rate * 2, weight = greatest(sqrt(known.rate), 0.2), due_v = known.phase / greatest(sqrt(known.rate), 0.2)
+      from mirror.account
+      join unnest(${[...indexes.keys()]}::text[], ${rates}::float8[], ${rates.map(() => random.next())}::float8[])
+        as known (id, rate, phase) on known.id = account_id
+      where account.account_key = state.account_key and account.app_id = ${appId}
+    `.execute(db);
+  }
+
+  async function count(): Promise<void> {
+    await countLine(db, appId);
+    counted = now;
+    const app = (await readApps(db)).find((candidate) => candidate.appId === appId);
+    line = {
+      accounts: app?.accountCount ?? 0,
+      weightSum: app?.weightSum ?? 0,
+      callsPerSecond,
+      minIntervalSeconds: options.minIntervalSeconds ?? 30,
+      maxIntervalSeconds: options.maxIntervalSeconds ?? daySeconds,
+    };
+  }
+
+  async function pass(seconds: number): Promise<void> {
+    now += seconds;
+    await sql`
+      update mirror.app set clock_moved_at = clock_moved_at - ${seconds} * interval '1 second' where app_id = ${appId}
+    `.execute(db);
+    if (now - counted >= countEverySeconds) await count();
+  }
+
+  function poll(account: ClaimedAccount) {
+    const index = indexes.get(account.accountId) ?? 0;
+    const before = times.get(index);
+    const changed =
+      before !== undefined &&
+      random.next() < 1 - Math.exp((-changesPerDay(index) * (now - before.last)) / daySeconds);
+    times.set(index, { first: before?.first ?? now, last: now });
+    const known = {
+      ...account,
+      firstPolledAt: before === undefined ? null : before.first * 1000,
+      verifiedAt: before === undefined ? null : before.last * 1000,
+    };
+    const sequence = (account.sequence ?? 1) + (changed ? 1 : 0);
+    const record = afterRead(known, { at: now * 1000, sequence, changed, full: false }, line, random.next);
+    return { poll: { index, at: now }, record: { ...record, firstPolledAt: 1, verifiedAt: 1 } };
+  }
+
+  return {
+    line: () => line,
+
+    setBudget(to) {
+      callsPerSecond = to;
+      line = { ...line, callsPerSecond };
+    },
+
+    pause: pass,
+
+    async run(seconds, stepSeconds) {
+      const polls: Poll[] = [];
+      for (const end = now + seconds; now < end - 1e-9; ) {
+        await pass(stepSeconds);
+        const places = Math.floor(callsPerSecond * stepSeconds);
+        const { accounts: claimed } = await claimBatches(db, appId, places, random.next);
+        const polled = claimed.map(poll);
+        await recordPolls(
+          db,
+          appId,
+          polled.map(({ record }) => record),
+        );
+        polls.push(...polled.map((each) => each.poll));
+      }
+      return polls;
+    },
+  };
+}
+
+/** The longest time that passed between two polls of each account that was polled twice or more, in seconds. */
+export function longestWaits(polls: readonly Poll[]): ReadonlyMap<number, number> {
+  const last = new Map<number, number>();
+  const longest = new Map<number, number>();
+  for (const { index, at } of polls) {
+    const before = last.get(index);
+    if (before !== undefined) longest.set(index, Math.max(longest.get(index) ?? 0, at - before));
+    last.set(index, at);
+  }
+  return longest;
+}
