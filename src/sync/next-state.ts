@@ -36,6 +36,7 @@ export function afterRead(
       weight: account.weight,
       firstPolledAt: account.firstPolledAt ?? undefined,
       lastPolledAt: account.verifiedAt ?? undefined,
+      lastChangedAt: account.changedAt ?? undefined,
     },
     {
       at: read.at,

@@ -2,9 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Line, weightBounds } from '../../src/schedule/line.ts';
 import {
+  afterSilence,
   backOff,
   decideNextPoll,
   type Estimate,
+  memoryDays,
   type Observation,
   ratePerDay,
 } from '../../src/schedule/policy.ts';
@@ -17,7 +19,13 @@ const line: Line = {
   minIntervalSeconds: 30,
   maxIntervalSeconds: 86_400,
 };
-const never: Estimate = { changeMass: 0, weight: 1, firstPolledAt: undefined, lastPolledAt: undefined };
+const never: Estimate = {
+  changeMass: 0,
+  weight: 1,
+  firstPolledAt: undefined,
+  lastPolledAt: undefined,
+  lastChangedAt: undefined,
+};
 const half = () => 0.5;
 
 function seen(over: Partial<Observation>): Observation {
@@ -33,7 +41,7 @@ describe('the polling policy', () => {
   });
 
   test('later polls are jittered by a tenth', () => {
-    const known: Estimate = { changeMass: 0, weight: 1, firstPolledAt: 0, lastPolledAt: 0 };
+    const known: Estimate = { ...never, changeMass: 0, weight: 1, firstPolledAt: 0, lastPolledAt: 0 };
     const strides = [0, 0.999_999].map((chance) =>
       decideNextPoll(line, known, seen({ at: 1000 }), () => chance),
     );
@@ -57,7 +65,12 @@ describe('the polling policy', () => {
         seen({ at, changed, sequenceNow: changed ? 2 : 1 }),
         half,
       );
-      estimate = { ...estimate, ...decision, lastPolledAt: at };
+      estimate = {
+        ...estimate,
+        ...decision,
+        lastPolledAt: at,
+        lastChangedAt: changed ? at : estimate.lastChangedAt,
+      };
     }
     const rate = ratePerDay(estimate.changeMass, 10);
     expect(rate / perDay).toBeGreaterThan(0.7);
@@ -73,15 +86,55 @@ describe('the polling policy', () => {
         minIntervalSeconds: 0.01,
         maxIntervalSeconds: 1e9,
       };
-      const mass = perDay * (2 * (1 - Math.exp(-5)) + 0.05) - 0.05;
-      const known = { changeMass: mass, weight: 1, firstPolledAt: 0, lastPolledAt: 10 * dayMs };
+      const mass = perDay * (memoryDays * (1 - Math.exp(-10 / memoryDays)) + 0.05) - 0.05;
+      const known = {
+        ...never,
+        changeMass: mass,
+        weight: 1,
+        firstPolledAt: 0,
+        lastPolledAt: 10 * dayMs,
+        lastChangedAt: 10 * dayMs,
+      };
       return decideNextPoll(plenty, known, seen({ at: 10 * dayMs + 1 }), half).weight;
     };
     expect(weightFor(100) / weightFor(1)).toBeCloseTo(10, 0);
   });
 
+  test('an account is believed the less the longer it has been silent, and in full again after a change', () => {
+    const lively: Estimate = {
+      changeMass: 20,
+      weight: 1,
+      firstPolledAt: 0,
+      lastPolledAt: 10 * dayMs,
+      lastChangedAt: 10 * dayMs,
+    };
+    const weightAfter = (lastChangedAt: number, changed: boolean) =>
+      decideNextPoll(
+        line,
+        { ...lively, lastChangedAt },
+        seen({ at: 10 * dayMs + 1000, changed, sequenceNow: 2 }),
+        half,
+      ).weight;
+    const rate = ratePerDay(20, 10);
+    expect(weightAfter(10 * dayMs, false)).toBeCloseTo(Math.sqrt(rate), 2);
+    expect(weightAfter(9 * dayMs, false)).toBeCloseTo(Math.sqrt(afterSilence(rate, 1)), 2);
+    expect(afterSilence(rate, 1)).toBeLessThan(rate / 4);
+    expect(weightAfter(9 * dayMs, true)).toBeGreaterThan(Math.sqrt(rate));
+  });
+
+  test('twice the usual gap of silence halves a rate; a clock set back leaves it alone', () => {
+    expect(afterSilence(4, 0.5)).toBeCloseTo(2);
+    expect(afterSilence(4, -1)).toBe(4);
+  });
+
   test('a bulk import that moves the sequence by 500 counts for a few changes', () => {
-    const known: Estimate = { changeMass: 2, weight: 1, firstPolledAt: 0, lastPolledAt: 10 * dayMs };
+    const known: Estimate = {
+      ...never,
+      changeMass: 2,
+      weight: 1,
+      firstPolledAt: 0,
+      lastPolledAt: 10 * dayMs,
+    };
     const at = 10 * dayMs + 3_600_000;
     const one = decideNextPoll(line, known, seen({ at, changed: true, sequenceNow: 2 }), half);
     const bulk = decideNextPoll(line, known, seen({ at, changed: true, sequenceNow: 501 }), half);
@@ -90,7 +143,7 @@ describe('the polling policy', () => {
   });
 
   test('a sequence that went back, or content that moved without it, counts as one change', () => {
-    const known: Estimate = { changeMass: 0, weight: 1, firstPolledAt: 0, lastPolledAt: dayMs };
+    const known: Estimate = { ...never, changeMass: 0, weight: 1, firstPolledAt: 0, lastPolledAt: dayMs };
     const mass = (sequenceNow: number) =>
       decideNextPoll(
         line,
@@ -103,7 +156,7 @@ describe('the polling policy', () => {
   });
 
   test('clocks that stand still or go back leave the estimate as it was', () => {
-    const known: Estimate = { changeMass: 1.5, weight: 1, firstPolledAt: 0, lastPolledAt: dayMs };
+    const known: Estimate = { ...never, changeMass: 1.5, weight: 1, firstPolledAt: 0, lastPolledAt: dayMs };
     for (const at of [dayMs, dayMs - 5000]) {
       expect(decideNextPoll(line, known, seen({ at, changed: true, sequenceNow: 5 }), half).changeMass).toBe(
         1.5,
@@ -129,7 +182,7 @@ describe('the polling policy', () => {
         fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
         (shape, changeMass, lastPolledAt, interval, changed, sequenceNow, chance) => {
           const any: Line = { ...shape, weightSum: shape.mean * shape.accounts };
-          const estimate = { changeMass, weight: 1, firstPolledAt: 0, lastPolledAt };
+          const estimate = { ...never, changeMass, weight: 1, firstPolledAt: 0, lastPolledAt };
           const at = lastPolledAt + interval;
           const decision = decideNextPoll(any, estimate, seen({ at, changed, sequenceNow }), () => chance);
           const { least, greatest } = weightBounds(any);
