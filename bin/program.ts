@@ -176,6 +176,39 @@ export function createProgram(): Command {
     .action(lazily(async () => (await import('./commands/removals.ts')).discardRemovalsCommand));
 
   program
+    .command('plan')
+    .description(
+      'how fresh a budget keeps so many accounts, before it is spent; round robin and other budgets beside it',
+    )
+    .option('--accounts <n>', 'how many accounts', parseWhole('a number of accounts', 1, 1_000_000_000))
+    .option('--rate <r>', 'calls a second (default: 190, or the app’s)', parseWhole('a rate', 1, 199))
+    .option('--dormant <share>', 'share that hardly ever changes', parseNumber('a share', 0, 0.999), 0.75)
+    .option(
+      '--changes-per-day <x>',
+      'changes a day of the others, on average',
+      parseNumber('a number of changes', 0.001, 100_000),
+      5,
+    )
+    .option('--steady', 'habits never change (default: accounts stay lively for 20 days)')
+    .addOption(
+      new Option(
+        '--from-database',
+        'the accounts of the live mirror, and what it has seen of them',
+      ).conflicts(['accounts', 'steady']),
+    )
+    .addOption(appOption())
+    .option('--json', 'one JSON object')
+    .addHelpText(
+      'after',
+      examples(
+        'tim-mirror plan --accounts 1000000',
+        'tim-mirror plan --accounts 3000000 --rate 150 --dormant 0.6 --changes-per-day 2',
+        'tim-mirror plan --from-database',
+      ),
+    )
+    .action(lazily(async () => (await import('./commands/plan.ts')).planCommand));
+
+  program
     .command('simulator')
     .description('the vendor’s API on a port, for trying things out')
     .option('--port <port>', 'port (0: any free one)', parseWhole('a port', 0, 65_535), 8090)

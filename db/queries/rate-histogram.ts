@@ -1,0 +1,59 @@
+import { type Kysely, sql } from 'kysely';
+import type { DB } from '../schema.ts';
+
+/** Accounts whose changes have been seen alike: averages of what is known of them. */
+export interface SeenAlike {
+  readonly accounts: number;
+  readonly changeMass: number;
+  /** From the first read to the last. */
+  readonly watchedDays: number;
+  /** From the last change, or the first read, to the last read. */
+  readonly silentDays: number;
+}
+
+export interface RateHistogram {
+  readonly neverRead: number;
+  /** Active accounts. */
+  readonly seen: readonly SeenAlike[];
+}
+
+// Below this, reading every row takes a few hundred milliseconds.
+const exactUpTo = 200_000;
+
+/**
+ * What has been seen of an app's accounts, as a histogram of some thousand lines at most. Every row of a small table; a
+ * sample of one page in a hundred of a large one.
+ */
+export async function readRateHistogram(db: Kysely<DB>, appId: number): Promise<RateHistogram> {
+  const { rows: estimates } = await sql<{ estimate: number }>`
+    select reltuples::float8 as estimate from pg_class where oid = 'mirror.poll_state'::regclass
+  `.execute(db);
+  const large = (estimates[0]?.estimate ?? 0) > exactUpTo;
+  const { rows } = await sql<SeenAlike & { neverRead: boolean }>`
+    select
+      first_polled_at is null as "neverRead",
+      count(*)::float8 * ${large ? 100 : 1}::float8 as accounts,
+      avg(change_mass) as "changeMass",
+      coalesce(avg(watched), 0) as "watchedDays",
+      coalesce(avg(silent), 0) as "silentDays"
+    from (
+      select
+        first_polled_at,
+        change_mass,
+        (extract(epoch from verified_at - first_polled_at) / 86400)::float8 as watched,
+        (extract(epoch from verified_at - coalesce(changed_at, first_polled_at)) / 86400)::float8 as silent
+      from ${large ? sql`mirror.poll_state tablesample system (1)` : sql`mirror.poll_state`}
+      where app_id = ${appId} and status in ('pending', 'active')
+    ) state
+    -- Four steps for each factor of e and for each of the first ten days: what lies within one is alike.
+    group by
+      first_polled_at is null,
+      round(ln(change_mass + 0.01) * 4),
+      least(floor(watched * 4), 40),
+      round(ln(greatest(silent, 0) + 0.01) * 4)
+  `.execute(db);
+  return {
+    neverRead: rows.filter((row) => row.neverRead).reduce((sum, row) => sum + row.accounts, 0),
+    seen: rows.filter((row) => !row.neverRead).map(({ neverRead: _, ...alike }) => alike),
+  };
+}
