@@ -1,0 +1,112 @@
+import type { Line } from '../../../src/schedule/line.ts';
+import { backOff, decideNextPoll } from '../../../src/schedule/policy.ts';
+import { moveClock, openClock, splitClaim, type VirtualClock } from '../../../src/schedule/virtual-clock.ts';
+import { createAccountQueue } from '../account-queue.ts';
+import { createDueHeap } from '../due-heap.ts';
+import type { Policy, PolicyWorld } from '../policy.ts';
+
+/** The daemon counts its line once a minute. */
+const countEverySeconds = 60;
+
+export interface StrideOptions {
+  /** The sequence tells only that something changed, not how often. */
+  readonly changedOnly?: boolean;
+}
+
+/**
+ * What the daemon does: the production functions decide, move the virtual clock and split the claims. Here are
+ * only the two lines, which the daemon keeps in Postgres, and the columns of an account.
+ */
+export function createStride(world: PolicyWorld, options: StrideOptions = {}): Policy {
+  const { size, random } = world;
+  const changeMass = new Float64Array(size);
+  const weight = new Float64Array(size);
+  const firstPolledAt = new Float64Array(size).fill(Number.NaN);
+  const lastPolledAt = new Float64Array(size).fill(Number.NaN);
+  const lastChangedAt = new Float64Array(size).fill(Number.NaN);
+  const sequence = new Float64Array(size);
+  const failures = new Uint16Array(size);
+  const unseen = createAccountQueue(size);
+  const known = createDueHeap(size);
+  let accounts = 0;
+  let weightSum = 0;
+  let line: Line = { ...world, accounts, weightSum };
+  let countedAt = Number.NEGATIVE_INFINITY;
+  let clock: VirtualClock = { now: 0, ceiling: 0 };
+  let clockMovedAt = 0;
+
+  function count(at: number): void {
+    if (at < countedAt + countEverySeconds) return;
+    line = { ...line, accounts, weightSum };
+    countedAt = at;
+  }
+
+  return {
+    enrol(account) {
+      accounts += 1;
+      weight[account] = 1;
+      weightSum += 1;
+      unseen.push(account);
+    },
+
+    claim(at, places, claimed) {
+      count(at);
+      clock = openClock(clock, at - clockMovedAt);
+      clockMovedAt = at;
+      let taken = 0;
+      let largestDue: number | undefined;
+      const takeKnown = (wanted: number) => {
+        for (let left = wanted; left > 0 && known.smallestKey() <= clock.ceiling; left -= 1) {
+          largestDue = Math.max(largestDue ?? Number.NEGATIVE_INFINITY, known.smallestKey());
+          claimed[taken] = known.pop();
+          taken += 1;
+        }
+      };
+      takeKnown(splitClaim(places, random).known);
+      for (let left = Math.min(places - taken, unseen.length); left > 0; left -= 1) {
+        claimed[taken] = unseen.shift();
+        taken += 1;
+      }
+      takeKnown(places - taken);
+      clock = moveClock(clock, { full: taken === places, largestDue });
+      return taken;
+    },
+
+    answered(account, at, changes) {
+      const now = at * 1000;
+      const before = sequence[account] ?? 0;
+      const sequenceNow = before + (options.changedOnly === true ? Math.min(changes, 1) : changes);
+      const first = firstPolledAt[account] ?? 0;
+      const changedAt = lastChangedAt[account] ?? 0;
+      const isFirst = Number.isNaN(first);
+      const decision = decideNextPoll(
+        line,
+        {
+          changeMass: changeMass[account] ?? 0,
+          weight: weight[account] ?? 0,
+          firstPolledAt: isFirst ? undefined : first,
+          lastPolledAt: isFirst ? undefined : lastPolledAt[account],
+          lastChangedAt: Number.isNaN(changedAt) ? undefined : changedAt,
+        },
+        { at: now, changed: changes > 0, sequenceBefore: before, sequenceNow },
+        random,
+      );
+      weightSum += decision.weight - (weight[account] ?? 0);
+      changeMass[account] = decision.changeMass;
+      weight[account] = decision.weight;
+      if (isFirst) firstPolledAt[account] = now;
+      lastPolledAt[account] = now;
+      if (changes > 0) lastChangedAt[account] = now;
+      sequence[account] = sequenceNow;
+      failures[account] = 0;
+      known.push(account, clock.now + decision.stride);
+    },
+
+    failed(account) {
+      failures[account] = (failures[account] ?? 0) + 1;
+      // An account never read stays in the line of those, as in the daemon.
+      if (Number.isNaN(firstPolledAt[account])) unseen.push(account);
+      else known.push(account, clock.now + backOff(line, failures[account] ?? 1, random));
+    },
+  };
+}

@@ -1,0 +1,166 @@
+import { createDelays } from './delays.ts';
+import type { Policy } from './policy.ts';
+import type { Population } from './population.ts';
+
+/** How a policy is tried. Times in seconds. */
+export interface Trial {
+  /** Changes made in this stretch count, whenever they are found. */
+  readonly window: { readonly from: number; readonly to: number };
+  /** When it ends; what is not found by then counts as found then. */
+  readonly end: number;
+  /** Calls a second at a moment. */
+  readonly budget: (at: number) => number;
+  /** Accounts over calls a second: what ages are measured in. */
+  readonly cycleSeconds: number;
+  readonly failureShare: number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+/** What came of it. Seconds; shares from 0 to 1; all of the window. */
+export interface Freshness {
+  readonly changes: number;
+  readonly meanSeconds: number;
+  readonly p50Seconds: number;
+  readonly p95Seconds: number;
+  readonly p99Seconds: number;
+  /** Of the accounts, at a random moment. */
+  readonly inSyncShare: number;
+  /** Of the polls, those that found nothing. */
+  readonly wastedShare: number;
+  readonly oldestAgeInCycles: number;
+  readonly callsPerSecond: number;
+  /** When the last account that was there from the start had been read. */
+  readonly firstReadSeconds: number;
+}
+
+/** A simulation that goes on as far as it is told, so that its caller can show how far it is. */
+export interface Simulation {
+  /** Goes on to `at` or the end. */
+  advance(at: number): void;
+  /** The figures; the simulation must have reached its end. */
+  result(): Freshness;
+}
+
+const tickSeconds = 1;
+
+/** Runs a policy over a population: a claim a second, as the daemon does, and its polls spread over that second. */
+export function createSimulation(population: Population, policy: Policy, trial: Trial): Simulation {
+  const { window, end } = trial;
+  const { changeAt, changeStart, events, joinedAt } = population;
+  const cursor = population.changeStart.slice(0, population.size);
+  const readAt = joinedAt.slice();
+  const seen = new Uint8Array(population.size);
+  const claimed = new Int32Array(population.size);
+  const delays = createDelays();
+  let staleSeconds = 0;
+  let polls = 0;
+  let wasted = 0;
+  let oldest = 0;
+  let atStart = 0;
+  let firstReadSeconds = 0;
+  let now = 0;
+  let tokens = 0;
+  let event = 0;
+
+  for (let account = 0; account < population.size; account += 1) {
+    if ((joinedAt[account] ?? 0) > 0) continue;
+    policy.enrol(account, 0);
+    atStart += 1;
+  }
+  let toRead = atStart;
+
+  /** Accounts for everything an account has had since it was read last. Returns how many changes that is. */
+  function settle(account: number, at: number): number {
+    const first = cursor[account] ?? 0;
+    const stop = changeStart[account + 1] ?? 0;
+    let next = first;
+    for (; next < stop; next += 1) {
+      const changedAt = changeAt[next] ?? 0;
+      if (changedAt > at) break;
+      if (changedAt >= window.from && changedAt < window.to) delays.add(at - changedAt);
+    }
+    cursor[account] = next;
+    const staleFrom =
+      seen[account] === 1 ? (next > first ? (changeAt[first] ?? 0) : at) : (joinedAt[account] ?? 0);
+    staleSeconds += overlap(staleFrom, at);
+    if (at >= window.from && at <= window.to) oldest = Math.max(oldest, at - (readAt[account] ?? 0));
+    return next - first;
+  }
+
+  function overlap(from: number, to: number): number {
+    return Math.max(0, Math.min(to, window.to) - Math.max(from, window.from));
+  }
+
+  function poll(account: number, at: number): void {
+    const counts = at >= window.from && at < window.to;
+    if (counts) polls += 1;
+    if (trial.failureShare > 0 && trial.random() < trial.failureShare) {
+      policy.failed(account, at);
+      return;
+    }
+    const changes = settle(account, at);
+    if (counts && changes === 0) wasted += 1;
+    if (seen[account] !== 1) {
+      seen[account] = 1;
+      if (account < atStart) {
+        toRead -= 1;
+        if (toRead === 0) firstReadSeconds = at;
+      }
+    }
+    readAt[account] = at;
+    policy.answered(account, at, changes);
+  }
+
+  function happen(until: number): void {
+    for (; event < events.at.length && (events.at[event] ?? 0) <= until; event += 1) {
+      const account = events.account[event] ?? 0;
+      if (events.joins[event] === 1) policy.enrol(account, until);
+      else policy.rateChanged?.(account, events.rate[event] ?? 0);
+    }
+  }
+
+  function tick(): void {
+    happen(now);
+    const budget = trial.budget(now) * tickSeconds;
+    // What a second leaves unused is lost, but for the fraction of a call.
+    tokens = Math.min(tokens + budget, budget + 1);
+    const places = Math.floor(tokens);
+    if (places > 0) {
+      const count = policy.claim(now, places, claimed);
+      tokens -= count;
+      for (let place = 0; place < count; place += 1) {
+        poll(claimed[place] ?? 0, now + (tickSeconds * (place + 1)) / (places + 1));
+      }
+    }
+    now += tickSeconds;
+  }
+
+  return {
+    advance(at) {
+      const until = Math.min(at, end);
+      while (now < until) tick();
+    },
+    result() {
+      let accountSeconds = 0;
+      for (let account = 0; account < population.size; account += 1) {
+        const joined = joinedAt[account] ?? 0;
+        if (joined >= end) continue;
+        settle(account, end);
+        accountSeconds += overlap(joined, window.to);
+      }
+      return {
+        changes: delays.count,
+        meanSeconds: delays.mean,
+        p50Seconds: delays.quantile(0.5),
+        p95Seconds: delays.quantile(0.95),
+        p99Seconds: delays.quantile(0.99),
+        inSyncShare: 1 - staleSeconds / accountSeconds,
+        wastedShare: polls === 0 ? 0 : wasted / polls,
+        oldestAgeInCycles: oldest / trial.cycleSeconds,
+        callsPerSecond: polls / (window.to - window.from),
+        firstReadSeconds,
+      };
+    },
+  };
+}

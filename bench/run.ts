@@ -1,0 +1,15 @@
+import { Command } from 'commander';
+import { freshnessCommand } from './freshness/command.ts';
+
+/** Every bench; each takes --quick and --json. */
+const benches: readonly (() => Command)[] = [freshnessCommand];
+
+const program = new Command('bench').description('Measures what tim-mirror promises.');
+for (const bench of benches) program.addCommand(bench());
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 2;
+}
