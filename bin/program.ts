@@ -79,6 +79,7 @@ export function createProgram(): Command {
     .option('--json', 'one JSON object')
     .option('--watch', 'again every two seconds')
     .option('--quarantined', 'the accounts that are set aside, with the vendor’s words')
+    .option('--learning', 'what polls have shown of how accounts change, and whether the estimates fit')
     .addHelpText('after', examples('tim-mirror status', 'tim-mirror status --json | jq .apps[0].ageSeconds'))
     .action(lazily(async () => (await import('./commands/status.ts')).statusCommand));
 

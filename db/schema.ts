@@ -34,6 +34,8 @@ export interface MirrorApp {
   account_count: Generated<number>;
   app_id: number;
   calls_per_second: Generated<number>;
+  changes_missing: Generated<number>;
+  changes_per_day: Generated<number>;
   claim_ceiling: Generated<number>;
   clock_moved_at: Generated<Date>;
   counted_at: Date | null;
@@ -42,6 +44,8 @@ export interface MirrorApp {
   halt_kind: string | null;
   halt_message: string | null;
   halted_at: Date | null;
+  max_interval_seconds: Generated<number>;
+  min_interval_seconds: Generated<number>;
   probe_at: Date | null;
   probe_count: Generated<number>;
   removals_free_until: Date | null;
@@ -95,6 +99,15 @@ export interface MirrorHeldRemoval {
   held_at: Generated<Date>;
   members: number;
   released_at: Date | null;
+}
+
+export interface MirrorLearning {
+  app_id: number;
+  expected: number;
+  expected_log2: number;
+  interval_log2: number;
+  polls: number;
+  step: string;
 }
 
 export interface MirrorMigration {
@@ -367,6 +380,7 @@ export interface DB {
   "mirror.friend_group": MirrorFriendGroup;
   "mirror.friend_group_member": MirrorFriendGroupMember;
   "mirror.held_removal": MirrorHeldRemoval;
+  "mirror.learning": MirrorLearning;
   "mirror.migration": MirrorMigration;
   "mirror.poll_outcome": MirrorPollOutcome;
   "mirror.poll_state": MirrorPollState;

@@ -4,6 +4,7 @@ import type { DatabaseClock } from '../db/clock.ts';
 import type { Activity } from '../db/queries/activity.ts';
 import { type AppRow, haltApp, resumeApp } from '../db/queries/apps.ts';
 import type { ClaimedAccount } from '../db/queries/claims.ts';
+import type { LearningCell } from '../db/queries/learning.ts';
 import type { PollRecord } from '../db/queries/poll-records.ts';
 import type { EvidenceCount } from '../db/queries/sequence-evidence.ts';
 import { auditSample } from '../src/audit/audit-sample.ts';
@@ -12,6 +13,7 @@ import type { Stop } from '../src/lifecycle.ts';
 import type { SlotSource } from '../src/limiter/slots.ts';
 import { createTokenBucket, type TokenBucket } from '../src/limiter/token-bucket.ts';
 import type { Logger } from '../src/log.ts';
+import type { Lesson } from '../src/schedule/learning.ts';
 import type { Line } from '../src/schedule/line.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { type PollOutcome, type PollResult, pollAccount } from '../src/sync/poll-account.ts';
@@ -42,8 +44,14 @@ export interface Lane {
   /** Resolves when no poll is under way. */
   drained(): Promise<void>;
   /** What was counted since the last call. */
-  takeCounts(): { readonly activity: readonly Activity[]; readonly evidence: readonly EvidenceCount[] };
+  takeCounts(): LaneCounts;
   close(): Promise<void>;
+}
+
+export interface LaneCounts {
+  readonly activity: readonly Activity[];
+  readonly evidence: readonly EvidenceCount[];
+  readonly learning: readonly LearningCell[];
 }
 
 export interface LaneOptions {
@@ -81,6 +89,7 @@ export function createLane(options: LaneOptions): Lane {
   const log = options.log.child({ app: app.appId });
   const activity = new Map<string, number>();
   const evidence = new Map<string, number>();
+  const learning = new Map<string, LearningCell>();
   const health = createVendorHealth();
   const recorder = createRecorder({ db, appId: app.appId, log });
   let halted = false;
@@ -124,6 +133,7 @@ export function createLane(options: LaneOptions): Lane {
     else if (answeredWell.has(result.outcome)) health.note(false);
     if (result.shrank === true) count(activity, 'shrank');
     for (const observation of result.evidence ?? []) count(evidence, observation);
+    if (result.lesson !== undefined) learn(result.lesson);
     if (result.evidence?.includes('silent_change') && !silentChangeKnown) {
       silentChangeKnown = true;
       log.warn(
@@ -131,6 +141,20 @@ export function createLane(options: LaneOptions): Lane {
         'groups changed though the sequence did not: it can’t be trusted on this app, so accounts are read in full more often',
       );
     }
+  }
+
+  function learn(lesson: Lesson): void {
+    const { intervalLog2, expectedLog2, step, expected } = lesson;
+    const cell = `${intervalLog2} ${expectedLog2} ${step}`;
+    const before = learning.get(cell);
+    learning.set(cell, {
+      appId: app.appId,
+      intervalLog2,
+      expectedLog2,
+      step,
+      polls: (before?.polls ?? 0) + 1,
+      expected: (before?.expected ?? 0) + expected,
+    });
   }
 
   /** How often accounts are asked for everything: more often on an app whose sequence has been caught lying. */
@@ -266,9 +290,11 @@ export function createLane(options: LaneOptions): Lane {
       const taken = {
         activity: [...activity].map(([event, times]) => ({ appId, event, count: times })),
         evidence: [...evidence].map(([observation, times]) => ({ appId, observation, count: times })),
+        learning: [...learning.values()],
       };
       activity.clear();
       evidence.clear();
+      learning.clear();
       return taken;
     },
 

@@ -1,6 +1,6 @@
 import type { Database } from '../db/client.ts';
 import { dropOldActivity } from '../db/queries/activity.ts';
-import { countLine } from '../db/queries/apps.ts';
+import { countLine } from '../db/queries/count-line.ts';
 import {
   deleteOldHistory,
   dropChangePartition,
@@ -8,6 +8,7 @@ import {
   findOldChangePartitions,
 } from '../db/queries/history.ts';
 import type { Logger } from '../src/log.ts';
+import { rateRule } from '../src/schedule/policy.ts';
 import type { Lane } from './lane.ts';
 import type { JobWorker, Queues } from './queues.ts';
 
@@ -43,7 +44,7 @@ export function startMaintenanceWorker(deps: MaintenanceDeps): JobWorker {
 /** One round. Each step stands for itself, so a round cut short is made good by the next. */
 export async function maintain(deps: MaintenanceDeps): Promise<void> {
   const { db, log } = deps;
-  for (const { appId } of deps.lanes) await countLine(db, appId);
+  for (const { appId } of deps.lanes) await countLine(db, appId, rateRule);
   await ensureChangePartitions(db, monthsAhead);
   await dropOldActivity(db);
   if (deps.historyRetentionMs === undefined) return;

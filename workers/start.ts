@@ -4,8 +4,10 @@ import { createDatabaseClock } from '../db/clock.ts';
 import { assertSchema, SchemaError } from '../db/migrate.ts';
 import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
 import { addActivity } from '../db/queries/activity.ts';
-import { countLine, ensureApp, probeNow, readApps } from '../db/queries/apps.ts';
+import { ensureApp, probeNow, readApps, storeIntervals } from '../db/queries/apps.ts';
+import { countLine } from '../db/queries/count-line.ts';
 import { ensureChangePartitions } from '../db/queries/history.ts';
+import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
@@ -14,6 +16,7 @@ import { createLocalSlots } from '../src/limiter/local-slots.ts';
 import { createRedisSlots } from '../src/limiter/redis-slots.ts';
 import type { SlotSource } from '../src/limiter/slots.ts';
 import type { Logger } from '../src/log.ts';
+import { rateRule } from '../src/schedule/policy.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { watchRemovals } from '../src/sync/breaker.ts';
 import { startDispatchWorker, tickMs } from './dispatch-worker.ts';
@@ -93,7 +96,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       onIdleError: (error) => log.debug({ err: error }, 'idle connection to postgres lost'),
     });
     closers.push(() => db.destroy());
-    await prepareDatabase(db, apps);
+    await prepareDatabase(db, apps, config.poll);
 
     const taken = Promise.withResolvers<StartError>();
     const lock = await lockOut(databaseUrl, config.redisUrl === undefined, taken.resolve);
@@ -222,7 +225,11 @@ function mayCall(app: Config['apps'][number]): app is CallingAppConfig {
   return app.secretKey !== undefined;
 }
 
-async function prepareDatabase(db: Database, apps: readonly CallingAppConfig[]): Promise<void> {
+async function prepareDatabase(
+  db: Database,
+  apps: readonly CallingAppConfig[],
+  poll: Config['poll'],
+): Promise<void> {
   try {
     await sql`select 1`.execute(db);
   } catch (error) {
@@ -236,7 +243,11 @@ async function prepareDatabase(db: Database, apps: readonly CallingAppConfig[]):
   await ensureChangePartitions(db, 3);
   for (const app of apps) {
     await ensureApp(db, app);
-    await countLine(db, app.appId);
+    await storeIntervals(db, app.appId, {
+      minSeconds: poll.minIntervalMs / 1000,
+      maxSeconds: poll.maxIntervalMs / 1000,
+    });
+    await countLine(db, app.appId, rateRule);
     // Whoever starts the daemon may have mended the credentials.
     await probeNow(db, app.appId);
   }
@@ -283,6 +294,10 @@ async function storeCounts(db: Database, lanes: readonly Lane[]): Promise<void> 
   await addEvidence(
     db,
     counts.flatMap(({ evidence }) => evidence),
+  );
+  await addLearning(
+    db,
+    counts.flatMap(({ learning }) => learning),
   );
 }
 

@@ -4,12 +4,14 @@ import type { Readable } from 'node:stream';
 import { PassThrough } from 'node:stream';
 import type { Database } from '../../db/client.ts';
 import { assertSchema } from '../../db/migrate.ts';
-import { countLine, ensureApp } from '../../db/queries/apps.ts';
+import { ensureApp } from '../../db/queries/apps.ts';
+import { countLine } from '../../db/queries/count-line.ts';
 import { accountIdProblem } from '../../src/accounts/account-id.ts';
 import { type ImportReport, importAccounts } from '../../src/accounts/import-accounts.ts';
 import { type AccountFormat, detectFormat, readAccountIds } from '../../src/accounts/read-account-ids.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
 import type { AppConfig } from '../../src/config.ts';
+import { rateRule } from '../../src/schedule/policy.ts';
 import { CommandError } from '../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { createProgress, formatCount } from '../progress.ts';
@@ -72,7 +74,7 @@ export async function enrolList(
       progress.update(list.bytesRead(), `${formatCount(read)} accounts, ${formatCount(perSecond)}/s`);
     },
   }).finally(() => progress.stop());
-  await countLine(db, app.appId);
+  await countLine(db, app.appId, rateRule);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   process.stdout.write(
     `${formatCount(report.enrolled)} accounts enrolled, ${formatCount(report.known)} were known, ` +
@@ -90,7 +92,7 @@ export async function enrolIds(db: Database, app: AppConfig, ids: readonly strin
     onProblem: () => undefined,
     onProgress: () => undefined,
   });
-  await countLine(db, app.appId);
+  await countLine(db, app.appId, rateRule);
   return report;
 }
 
@@ -119,7 +121,7 @@ export async function removeCommand(ids: readonly string[], options: RemoveComma
     await assertSchema(db);
     const unique = [...new Set(all)];
     const report = await removeAccounts(db, app.appId, unique, options.purge === true);
-    await countLine(db, app.appId);
+    await countLine(db, app.appId, rateRule);
     const missing = unique.length - report.removed.length;
     process.stdout.write(
       `${formatCount(report.removed.length)} accounts removed` +

@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../../db/client.ts';
 import { assertSchema } from '../../db/migrate.ts';
+import { readApps } from '../../db/queries/apps.ts';
 import { readQuarantined } from '../../db/queries/explain.ts';
+import { readLearning } from '../../db/queries/learning.ts';
 import { formatStatus } from '../../src/status/format-status.ts';
+import { formatLearning, reportLearning } from '../../src/status/learning-report.ts';
 import { readStatus } from '../../src/status/read-status.ts';
 import { readEnvironment, withDatabase } from '../environment.ts';
 
@@ -14,15 +17,20 @@ export interface StatusCommand {
   readonly json?: boolean;
   readonly watch?: boolean;
   readonly quarantined?: boolean;
+  readonly learning?: boolean;
 }
 
-/** `status [--json] [--watch] [--quarantined]` */
+/** `status [--json] [--watch] [--quarantined | --learning]` */
 export async function statusCommand(options: StatusCommand): Promise<void> {
   const environment = readEnvironment(['database']);
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
     if (options.quarantined === true) {
       await listQuarantined(db, options.json === true);
+      return;
+    }
+    if (options.learning === true) {
+      await tellLearning(db, options.json === true);
       return;
     }
     for (;;) {
@@ -34,6 +42,13 @@ export async function statusCommand(options: StatusCommand): Promise<void> {
       await sleep(watchMs);
     }
   });
+}
+
+async function tellLearning(db: Database, json: boolean): Promise<void> {
+  for (const { appId } of await readApps(db)) {
+    const report = reportLearning(appId, await readLearning(db, appId));
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : formatLearning(report));
+  }
 }
 
 async function listQuarantined(db: Database, json: boolean): Promise<void> {

@@ -10,6 +10,9 @@ create type mirror.change_kind as enum ('group_added', 'group_removed', 'member_
 create table mirror.app (
   app_id bigint primary key,
   calls_per_second integer not null default 190,
+  -- what the daemon was told last
+  min_interval_seconds double precision not null default 30,
+  max_interval_seconds double precision not null default 86400,
   -- the polling policy's virtual clock, in units (src/schedule/virtual-clock.ts)
   virtual_clock double precision not null default 0,
   claim_ceiling double precision not null default 0,
@@ -18,6 +21,9 @@ create table mirror.app (
   -- the size of the line, counted once a minute
   account_count bigint not null default 0,
   weight_sum double precision not null default 0,
+  -- estimated with it: how much changes, and how much of that is not in the tables yet
+  changes_per_day double precision not null default 0,
+  changes_missing double precision not null default 0,
   counted_at timestamptz,
   -- set while the vendor refuses the app as a whole
   halted_at timestamptz,
@@ -177,6 +183,22 @@ create table mirror.sequence_evidence (
   count bigint not null,
   last_seen_at timestamptz not null default clock_timestamp(),
   primary key (app_id, observation)
+);
+
+-- What polls have shown of how accounts change, to see whether the policy's assumptions hold: a histogram whose axes
+-- are powers of two, a few hundred rows an app.
+create table mirror.learning (
+  app_id bigint not null references mirror.app,
+  -- seconds since the good poll before
+  interval_log2 smallint not null,
+  -- changes that the estimate expected meanwhile
+  expected_log2 smallint not null,
+  -- by how much the sequence moved
+  step text not null,
+  polls bigint not null,
+  -- the sum of what was expected, to be compared with the polls that showed a change
+  expected double precision not null,
+  primary key (app_id, interval_log2, expected_log2, step)
 );
 
 -- Comparisons of the mirror with full reads of accounts taken at random.

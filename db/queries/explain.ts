@@ -22,8 +22,6 @@ export interface AccountRecord {
   readonly claims: number;
   readonly changeMass: number;
   readonly weight: number;
-  /** Days between the first and the last good poll. */
-  readonly watchedDays: number | null;
   /** Units of virtual time until its turn; negative when it is due, null at the head of the line. */
   readonly unitsLeft: number | null;
   readonly held: { readonly groups: number; readonly members: number; readonly heldAt: string } | null;
@@ -64,7 +62,6 @@ export async function readAccount(
       state.claim_no as claims,
       state.change_mass as "changeMass",
       state.weight,
-      extract(epoch from state.verified_at - state.first_polled_at)::float8 / 86400 as "watchedDays",
       case when state.due_v > '-infinity' then state.due_v - app.virtual_clock end as "unitsLeft",
       (
         select json_build_object('groups', groups, 'members', members, 'heldAt', held_at)

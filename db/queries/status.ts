@@ -12,6 +12,8 @@ export interface AccountFigures {
   readonly failing: number;
   readonly awaitingConfirmation: number;
   readonly overdue: number;
+  /** Known accounts whose turn has come. */
+  readonly due: number;
   readonly age: {
     readonly p50: number | null;
     readonly p95: number | null;
@@ -38,7 +40,8 @@ export async function readAccountFigures(db: Kysely<DB>): Promise<readonly Accou
       coalesce(gone, 0) as gone,
       coalesce(quarantined, 0) as quarantined,
       coalesce(failing, 0) as failing,
-      coalesce(awaiting, 0) as "awaitingConfirmation"
+      coalesce(awaiting, 0) as "awaitingConfirmation",
+      coalesce(due, 0) as due
     from tim.freshness
     left join (
       select
@@ -48,8 +51,9 @@ export async function readAccountFigures(db: Kysely<DB>): Promise<readonly Accou
         count(*) filter (where status = 'gone') as gone,
         count(*) filter (where status = 'quarantined') as quarantined,
         count(*) filter (where fail_count > 0 and status <> 'quarantined') as failing,
-        count(*) filter (where pending_hash is not null) as awaiting
-      from mirror.poll_state
+        count(*) filter (where pending_hash is not null) as awaiting,
+        count(*) filter (where first_polled_at is not null and due_v <= virtual_clock) as due
+      from mirror.poll_state join mirror.app using (app_id)
       group by app_id
     ) counted using (app_id)
     order by app_id

@@ -19,7 +19,7 @@ export const kappa = 2.5;
 export const maxIntervalShare = 0.5;
 
 /** Real seconds that one unit of virtual time lasts at this line's budget (`c`). */
-export function secondsPerUnit(line: Line): number {
+export function secondsPerUnit(line: Pick<Line, 'weightSum' | 'callsPerSecond'>): number {
   return Math.max(line.weightSum / line.callsPerSecond, plentifulUnitSeconds);
 }
 

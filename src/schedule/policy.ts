@@ -34,6 +34,9 @@ export const memoryDays = 2;
 const priorChanges = 0.05;
 const priorDays = 0.05;
 
+/** The constants by which the database estimates the same rates (db/queries/count-line.ts). */
+export const rateRule = { memoryDays, priorChanges, priorDays } as const;
+
 const firstBackOffSeconds = 30;
 const longestBackOffSeconds = 3600;
 
@@ -63,6 +66,22 @@ export function decideNextPoll(
 export function ratePerDay(changeMass: number, age: number): number {
   const exposure = memoryDays * (1 - Math.exp(-Math.max(age, 0) / memoryDays));
   return (changeMass + priorChanges) / (exposure + priorDays);
+}
+
+/** Changes a day that an account is reckoned with since its last poll; undefined when it was never polled. */
+export function presentRate(estimate: Omit<Estimate, 'weight'>): number | undefined {
+  const { changeMass, firstPolledAt, lastPolledAt, lastChangedAt } = estimate;
+  if (firstPolledAt === undefined || lastPolledAt === undefined) return undefined;
+  const rate = ratePerDay(changeMass, days(lastPolledAt - firstPolledAt));
+  return afterSilence(rate, days(lastPolledAt - (lastChangedAt ?? firstPolledAt)));
+}
+
+/** Changes that were to be expected between the last poll and `at`; undefined where there was none before. */
+export function expectedChanges(estimate: Omit<Estimate, 'weight'>, at: number): number | undefined {
+  const rate = presentRate(estimate);
+  if (rate === undefined || estimate.lastPolledAt === undefined || at <= estimate.lastPolledAt)
+    return undefined;
+  return rate * days(at - estimate.lastPolledAt);
 }
 
 /**

@@ -6,7 +6,8 @@ import {
   readAccount,
   readAccountOutcomes,
 } from '../../db/queries/explain.ts';
-import { ratePerDay } from '../schedule/policy.ts';
+import { secondsPerUnit } from '../schedule/line.ts';
+import { presentRate } from '../schedule/policy.ts';
 import { duration } from './format-status.ts';
 
 /** All that is known of one account, and why it is due when it is. */
@@ -31,12 +32,16 @@ export async function explainAccount(
   if (account === undefined) return undefined;
   const app = (await readApps(db)).find((candidate) => candidate.appId === appId);
   const outcomes = await readAccountOutcomes(db, account.accountKey);
-  const unitSeconds = Math.max((app?.weightSum ?? 0) / (app?.callsPerSecond ?? 1), 60);
+  const unitSeconds = secondsPerUnit(app ?? { weightSum: 0, callsPerSecond: 1 });
   const dueInSeconds = account.unitsLeft === null ? 0 : Math.max(0, account.unitsLeft * unitSeconds);
   return {
     account,
-    changesPerDay:
-      account.watchedDays === null ? undefined : ratePerDay(account.changeMass, account.watchedDays),
+    changesPerDay: presentRate({
+      changeMass: account.changeMass,
+      firstPolledAt: account.firstPolledAt?.getTime(),
+      lastPolledAt: account.verifiedAt?.getTime(),
+      lastChangedAt: account.changedAt?.getTime(),
+    }),
     dueInSeconds,
     why: tellWhy(account, dueInSeconds),
     outcomes: outcomes.map((outcome, index) => ({

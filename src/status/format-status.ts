@@ -27,7 +27,12 @@ function formatApp(app: AppStatus): string {
         ? 'nothing read yet'
         : `half under ${duration(age.p50)}, 95 % under ${duration(age.p95)}, oldest ${duration(age.oldest)}`,
     ],
-    ['backlog', `${count(backlog.neverRead)} to read for the first time, ${count(backlog.overdue)} overdue`],
+    [
+      'backlog',
+      `${count(backlog.neverRead)} to read for the first time, ${count(backlog.overdue)} overdue; ${duration(backlog.seconds)} of calls wait`,
+    ],
+    ['delay', delay(app)],
+    ...intervalRows(app),
     ['last 15 min', outcomes(app)],
     ['accuracy', accuracy(app)],
     ['sequence', sequence(app)],
@@ -48,6 +53,27 @@ function heldLines({ removalsHeld: held }: AppStatus): readonly string[] {
   return [
     `  REMOVALS HELD since ${held.since}: ${count(held.shrunk)} accounts shrank in ${count(held.read)} polls within ten minutes.`,
     '  Additions go on. Look at `tim-mirror removals list`, then `removals release` or `removals discard`.',
+  ];
+}
+
+function delay({ delay: figures }: AppStatus): string {
+  if (figures === null) return 'not known yet: it is estimated once accounts have been read';
+  const { changesMissing, meanSeconds, roundRobinSeconds, changesPerDay } = figures;
+  return (
+    `${duration(meanSeconds)} from a change to the tables, on average, estimated (round robin: ${duration(roundRobinSeconds)}); ` +
+    `of ${count(Math.round(changesPerDay))} changes a day ${count(Math.round(changesMissing))} are not in the tables yet`
+  );
+}
+
+/** Said only when the budget does not allow POLL_MAX_INTERVAL. */
+function intervalRows({ interval }: AppStatus): readonly [string, string][] {
+  const { maxSeconds, effectiveMaxSeconds } = interval;
+  if (effectiveMaxSeconds <= maxSeconds) return [];
+  return [
+    [
+      'interval',
+      `POLL_MAX_INTERVAL ${duration(maxSeconds)} gives way to the budget: half of it allows ${duration(effectiveMaxSeconds)}`,
+    ],
   ];
 }
 

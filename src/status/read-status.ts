@@ -1,6 +1,6 @@
 import type { Database } from '../../db/client.ts';
 import { readActivity } from '../../db/queries/activity.ts';
-import { readApps } from '../../db/queries/apps.ts';
+import { type AppRow, readApps } from '../../db/queries/apps.ts';
 import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
 import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
 import {
@@ -10,6 +10,7 @@ import {
   readFailureReasons,
 } from '../../db/queries/status.ts';
 import { estimateShare, type Share } from '../audit/accuracy.ts';
+import { effectiveMaxIntervalSeconds, type Line } from '../schedule/line.ts';
 import { mistrustSeconds, type SequenceObservation } from '../sync/sequence-evidence.ts';
 import { remedyFor } from '../tencent/errors.ts';
 
@@ -23,8 +24,22 @@ export interface AppStatus {
   /** `idle`: nobody has claimed accounts for ten seconds; is the daemon running? */
   readonly state: 'polling' | 'halted' | 'idle';
   readonly halt: HaltStatus | null;
-  readonly accounts: Omit<AccountFigures, 'appId' | 'age' | 'overdue'>;
-  readonly backlog: { readonly neverRead: number; readonly overdue: number };
+  readonly accounts: Omit<AccountFigures, 'appId' | 'age' | 'overdue' | 'due'>;
+  readonly backlog: {
+    readonly neverRead: number;
+    readonly overdue: number;
+    /** What it takes to serve everybody whose turn has come, at the full budget. */
+    readonly seconds: number;
+  };
+  /** What the polling policy achieves now, estimated once a minute from what accounts are known to do. */
+  readonly delay: DelayStatus | null;
+  /** Between which intervals accounts are polled. */
+  readonly interval: {
+    readonly minSeconds: number;
+    readonly maxSeconds: number;
+    /** What the budget allows of `maxSeconds`: the greater one when it gives way. */
+    readonly effectiveMaxSeconds: number;
+  };
   /** Seconds since the state of active accounts was last proved. */
   readonly ageSeconds: AccountFigures['age'];
   readonly calls: {
@@ -51,6 +66,16 @@ export interface AppStatus {
     readonly trusted: boolean;
     readonly evidence: Readonly<Record<string, number>>;
   };
+}
+
+export interface DelayStatus {
+  readonly changesPerDay: number;
+  /** Changes that the vendor has and the tables have not, at a random moment of the last minute. */
+  readonly changesMissing: number;
+  /** From a change to its place in the tables, on average. */
+  readonly meanSeconds: number;
+  /** What round robin would give at this budget. */
+  readonly roundRobinSeconds: number;
 }
 
 /** Shares with their 95 % intervals. */
@@ -121,7 +146,17 @@ export async function readStatus(db: Database): Promise<Status> {
           failing: figure?.failing ?? 0,
           awaitingConfirmation: figure?.awaitingConfirmation ?? 0,
         },
-        backlog: { neverRead: figure?.pending ?? 0, overdue: figure?.overdue ?? 0 },
+        backlog: {
+          neverRead: figure?.pending ?? 0,
+          overdue: figure?.overdue ?? 0,
+          seconds: ((figure?.pending ?? 0) + (figure?.due ?? 0)) / app.callsPerSecond,
+        },
+        delay: delayOf(app),
+        interval: {
+          minSeconds: app.minIntervalSeconds,
+          maxSeconds: app.maxIntervalSeconds,
+          effectiveMaxSeconds: effectiveMaxIntervalSeconds(lineOf(app)),
+        },
         ageSeconds: figure?.age ?? { p50: null, p95: null, p99: null, oldest: null },
         calls: { perSecond: calls / rateSeconds, limit: app.callsPerSecond },
         outcomes: Object.fromEntries(
@@ -143,6 +178,23 @@ export async function readStatus(db: Database): Promise<Status> {
         ),
       };
     }),
+  };
+}
+
+function lineOf(app: AppRow): Line {
+  const { accountCount: accounts, weightSum, callsPerSecond, minIntervalSeconds, maxIntervalSeconds } = app;
+  return { accounts, weightSum, callsPerSecond, minIntervalSeconds, maxIntervalSeconds };
+}
+
+/** By Little's law the mean delay is what is missing, by how much comes. */
+function delayOf(app: AppRow): DelayStatus | null {
+  const { changesPerDay, changesMissing } = app;
+  if (changesPerDay === 0) return null;
+  return {
+    changesPerDay,
+    changesMissing,
+    meanSeconds: (changesMissing / changesPerDay) * 86_400,
+    roundRobinSeconds: app.accountCount / (2 * app.callsPerSecond),
   };
 }
 

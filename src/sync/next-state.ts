@@ -1,7 +1,8 @@
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollRecord } from '../../db/queries/poll-records.ts';
+import { type Lesson, lessonOf } from '../schedule/learning.ts';
 import { type Line, unitsOf, weightBounds } from '../schedule/line.ts';
-import { backOff, decideNextPoll } from '../schedule/policy.ts';
+import { backOff, decideNextPoll, type Estimate, type Observation } from '../schedule/policy.ts';
 
 /** A good read of an account: what it showed, and when its request was sent (milliseconds, Postgres' time). */
 export interface GoodRead {
@@ -29,23 +30,7 @@ export function afterRead(
   line: Line,
   random: () => number,
 ): PollRecord {
-  const decision = decideNextPoll(
-    line,
-    {
-      changeMass: account.changeMass,
-      weight: account.weight,
-      firstPolledAt: account.firstPolledAt ?? undefined,
-      lastPolledAt: account.verifiedAt ?? undefined,
-      lastChangedAt: account.changedAt ?? undefined,
-    },
-    {
-      at: read.at,
-      changed: read.changed,
-      sequenceBefore: account.sequence ?? undefined,
-      sequenceNow: read.sequence,
-    },
-    random,
-  );
+  const decision = decideNextPoll(line, estimateOf(account), observationOf(account, read), random);
   return {
     ...unpolled(account),
     ...decision,
@@ -57,6 +42,30 @@ export function afterRead(
     fullReadAt: read.full ? read.at : account.fullReadAt,
     pendingAt: null,
     pendingHash: null,
+  };
+}
+
+/** What a good read teaches of how accounts change. */
+export function lessonOfRead(account: ClaimedAccount, read: GoodRead): Lesson | undefined {
+  return lessonOf(estimateOf(account), observationOf(account, read));
+}
+
+function estimateOf(account: ClaimedAccount): Estimate {
+  return {
+    changeMass: account.changeMass,
+    weight: account.weight,
+    firstPolledAt: account.firstPolledAt ?? undefined,
+    lastPolledAt: account.verifiedAt ?? undefined,
+    lastChangedAt: account.changedAt ?? undefined,
+  };
+}
+
+function observationOf(account: ClaimedAccount, read: GoodRead): Observation {
+  return {
+    at: read.at,
+    changed: read.changed,
+    sequenceBefore: account.sequence ?? undefined,
+    sequenceNow: read.sequence,
   };
 }
 

@@ -4,6 +4,7 @@ import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import { loadGroupNames, loadGroups, lockAccount, type MirroredGroup } from '../../db/queries/groups.ts';
 import { forgetHeldRemoval, holdRemoval, isReleased } from '../../db/queries/held-removals.ts';
 import { type PollRecord, recordPolls } from '../../db/queries/poll-records.ts';
+import type { Lesson } from '../schedule/learning.ts';
 import type { Line } from '../schedule/line.ts';
 import type { GroupRead, StopSignals, TencentClient } from '../tencent/client.ts';
 import { contentHash, emptyHash } from './content-hash.ts';
@@ -17,7 +18,7 @@ import {
   withoutRemovals,
 } from './diff.ts';
 import { takesTooMuch } from './guards.ts';
-import { afterGone, afterHeld, afterRead, awaitingConfirmation } from './next-state.ts';
+import { afterGone, afterHeld, afterRead, awaitingConfirmation, lessonOfRead } from './next-state.ts';
 import { observeReach, observeStep, type SequenceObservation } from './sequence-evidence.ts';
 import { writeGroups } from './write-groups.ts';
 
@@ -52,6 +53,7 @@ export interface SyncResult {
   /** The first of the reads that a removal needs: the breaker counts these. */
   readonly shrank?: boolean;
   readonly evidence?: readonly SequenceObservation[];
+  readonly lesson?: Lesson | undefined;
 }
 
 /** Marks a pending removal that rests on "no such account", and not on an answer. */
@@ -151,6 +153,7 @@ function unchanged(deps: SyncDeps, account: ClaimedAccount, read: GroupRead, ask
     outcome: 'unchanged',
     record: afterRead(account, seen, deps.line(), deps.random),
     evidence: observeStep(asked, read),
+    lesson: lessonOfRead(account, seen),
   };
 }
 
@@ -207,9 +210,10 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
       changedAt: nothing ? account.changedAt : observedAt,
     };
     await recordPolls(trx, deps.appId, [record]);
+    const told = { evidence, lesson: lessonOfRead(account, seen) };
     return nothing
-      ? { outcome: 'unchanged', evidence }
-      : { outcome: 'changed', story: tellDiff(diff), evidence };
+      ? { outcome: 'unchanged', ...told }
+      : { outcome: 'changed', story: tellDiff(diff), ...told };
   });
 }
 

@@ -1,9 +1,11 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readLearning } from '../../db/queries/learning.ts';
+import { reportLearning } from '../../src/status/learning-report.ts';
 import { startTestDaemon } from '../support/daemon.ts';
 import { createTestRedis, type TestRedis } from '../support/redis.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { createWorld } from '../support/world.ts';
+import { createWorld, testApp } from '../support/world.ts';
 
 let redis: TestRedis;
 
@@ -71,6 +73,11 @@ test('of 2,000 accounts the lively 5 % are mirrored far sooner than round robin 
     const meanDelay = delays.reduce((sum, delay) => sum + delay, 0) / delays.length;
     const roundRobin = accounts / (2 * callsPerSecond);
     expect(meanDelay / roundRobin).toBeLessThan(0.5);
+
+    // What the polls have taught is kept for whoever wants to know whether the estimates fit.
+    const learnt = reportLearning(testApp.appId, await readLearning(world.db, testApp.appId));
+    expect(learnt.polls).toBeGreaterThan(accounts);
+    expect(learnt.intervals.length).toBeGreaterThan(2);
   } finally {
     clearInterval(timer);
   }

@@ -1,10 +1,12 @@
 import { sql } from 'kysely';
 import type { Database } from '../../db/client.ts';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
-import { countLine, ensureApp, readApps } from '../../db/queries/apps.ts';
+import { ensureApp, readApps } from '../../db/queries/apps.ts';
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
+import { countLine } from '../../db/queries/count-line.ts';
 import { recordPolls } from '../../db/queries/poll-records.ts';
 import type { Line } from '../../src/schedule/line.ts';
+import { rateRule } from '../../src/schedule/policy.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { claimBatches } from '../../src/sync/claim-batches.ts';
 import { afterRead } from '../../src/sync/next-state.ts';
@@ -53,7 +55,7 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
   for (let index = 0; index < accounts; index += 1)
     indexes.set(`account-${String(index).padStart(6, '0')}`, index);
   // What Postgres keeps too, and would cut off at its own present.
-  const times = new Map<number, { first: number; last: number }>();
+  const times = new Map<number, { first: number; last: number; changed: number | null }>();
   let { callsPerSecond } = options;
   let now = 0;
   let counted = Number.NEGATIVE_INFINITY;
@@ -65,7 +67,10 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
   await count();
 
   async function makeKnown(): Promise<void> {
-    for (const index of indexes.values()) times.set(index, { first: -watchedDays * daySeconds, last: -1 });
+    for (const index of indexes.values()) {
+      const gap = Math.min(1 / changesPerDay(index), watchedDays) * daySeconds;
+      times.set(index, { first: -watchedDays * daySeconds, last: -1, changed: -1 - gap * random.next() });
+    }
     const rates = [...indexes.values()].map(changesPerDay);
     // As the policy would have left them: two days of memory, and a place somewhere in the line.
     await sql`
@@ -80,7 +85,7 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
   }
 
   async function count(): Promise<void> {
-    await countLine(db, appId);
+    await countLine(db, appId, rateRule);
     counted = now;
     const app = (await readApps(db)).find((candidate) => candidate.appId === appId);
     line = {
@@ -106,15 +111,23 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
     const changed =
       before !== undefined &&
       random.next() < 1 - Math.exp((-changesPerDay(index) * (now - before.last)) / daySeconds);
-    times.set(index, { first: before?.first ?? now, last: now });
+    times.set(index, {
+      first: before?.first ?? now,
+      last: now,
+      changed: changed ? now : (before?.changed ?? null),
+    });
     const known = {
       ...account,
       firstPolledAt: before === undefined ? null : before.first * 1000,
       verifiedAt: before === undefined ? null : before.last * 1000,
+      changedAt: before?.changed == null ? null : before.changed * 1000,
     };
     const sequence = (account.sequence ?? 1) + (changed ? 1 : 0);
     const record = afterRead(known, { at: now * 1000, sequence, changed, full: false }, line, random.next);
-    return { poll: { index, at: now }, record: { ...record, firstPolledAt: 1, verifiedAt: 1 } };
+    return {
+      poll: { index, at: now },
+      record: { ...record, firstPolledAt: 1, verifiedAt: 1, changedAt: null },
+    };
   }
 
   return {

@@ -1,0 +1,101 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { enrolAccounts } from '../../db/queries/accounts.ts';
+import { ensureApp, storeIntervals } from '../../db/queries/apps.ts';
+import { countLine } from '../../db/queries/count-line.ts';
+import { addLearning, readLearning } from '../../db/queries/learning.ts';
+import { expectedChanges, rateRule } from '../../src/schedule/policy.ts';
+import { createRandom } from '../../src/simulator/random.ts';
+import { formatStatus } from '../../src/status/format-status.ts';
+import { readStatus } from '../../src/status/read-status.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { testSeed } from '../support/world.ts';
+
+const appId = 1;
+const accounts = 500;
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await ensureApp(database.db, { appId, callsPerSecond: 2 });
+  const ids = Array.from({ length: accounts }, (_, index) => `account-${String(index).padStart(4, '0')}`);
+  await enrolAccounts(database.db, appId, ids);
+});
+
+afterAll(async () => {
+  await database?.[Symbol.asyncDispose]();
+});
+
+const statusNow = async () => {
+  await countLine(database.db, appId, rateRule);
+  const status = await readStatus(database.db);
+  const [app] = status.apps;
+  if (app === undefined) throw new Error('no app');
+  return { app, text: formatStatus(status) };
+};
+
+describe('the status', () => {
+  test('of accounts never read knows no delay, and says how long their first read takes', async () => {
+    const { app, text } = await statusNow();
+    expect(app.delay).toBeNull();
+    expect(app.backlog).toEqual({ neverRead: accounts, overdue: 0, seconds: accounts / 2 });
+    expect(text).toContain('500 to read for the first time, 0 overdue; 4 min of calls wait');
+  });
+
+  test('tells the changes that are missing and the mean delay as the policy estimates them', async () => {
+    const random = createRandom(testSeed());
+    const now = Date.now();
+    const known = Array.from({ length: accounts }, () => {
+      const lastPolledAt = now - random.below(7_200_000);
+      const firstPolledAt = lastPolledAt - random.below(20 * 86_400_000) - 1000;
+      const lastChangedAt = firstPolledAt + random.below(lastPolledAt - firstPolledAt);
+      return { changeMass: random.next() * 30, weight: 1, firstPolledAt, lastPolledAt, lastChangedAt };
+    });
+    await sql`
+      update mirror.poll_state state set
+        status = 'active', due_v = 1, change_mass = known.mass,
+        first_polled_at = to_timestamp(known.first), verified_at = to_timestamp(known.last),
+        changed_at = to_timestamp(known.changed)
+      from mirror.account
+      join unnest(
+        ${known.map((each) => each.changeMass)}::float8[], ${known.map((each) => each.firstPolledAt / 1000)}::float8[],
+        ${known.map((each) => each.lastPolledAt / 1000)}::float8[], ${known.map((each) => each.lastChangedAt / 1000)}::float8[]
+      ) with ordinality as known (mass, first, last, changed, place)
+        on account_id = 'account-' || lpad((place - 1)::text, 4, '0')
+      where account.account_key = state.account_key
+    `.execute(database.db);
+    const missing = known.reduce((sum, each) => sum + (expectedChanges(each, now) ?? 0), 0);
+    const { app, text } = await statusNow();
+    expect(app.delay?.changesMissing).toBeGreaterThan(missing * 0.99);
+    expect(app.delay?.changesMissing).toBeLessThan(missing * 1.05);
+    expect(app.delay?.roundRobinSeconds).toBe(accounts / 4);
+    // Two hours at most, one on average, whatever the rates are.
+    expect(app.delay?.meanSeconds).toBeGreaterThan(3000);
+    expect(app.delay?.meanSeconds).toBeLessThan(4200);
+    expect(text).toMatch(
+      /delay +\d+ min from a change to the tables, on average, estimated \(round robin: 2 min\)/,
+    );
+  });
+
+  test('says when POLL_MAX_INTERVAL gives way to the budget, and only then', async () => {
+    expect((await statusNow()).text).not.toContain('POLL_MAX_INTERVAL');
+    await storeIntervals(database.db, appId, { minSeconds: 1, maxSeconds: 60 });
+    const { app, text } = await statusNow();
+    expect(app.interval).toEqual({ minSeconds: 1, maxSeconds: 60, effectiveMaxSeconds: 500 });
+    expect(text).toContain('POLL_MAX_INTERVAL 60 s gives way to the budget: half of it allows 8 min');
+  });
+});
+
+test('what is learnt adds up, from however many processes', async () => {
+  const cell = { appId, intervalLog2: 5, expectedLog2: -3, step: 'one', polls: 2, expected: 0.25 };
+  await Promise.all([
+    addLearning(database.db, [cell, { ...cell, step: 'none' }]),
+    addLearning(database.db, [{ ...cell, step: 'none' }, cell]),
+  ]);
+  expect(await readLearning(database.db, appId)).toEqual(
+    expect.arrayContaining([
+      { ...cell, polls: 4, expected: 0.5 },
+      { ...cell, step: 'none', polls: 4, expected: 0.5 },
+    ]),
+  );
+});
