@@ -20,6 +20,7 @@ export interface MirrorAccount {
   account_key: Generated<number>;
   app_id: number;
   enrolled_at: Generated<Date>;
+  last_claim_no: Generated<number>;
   unenrolled_at: Date | null;
 }
 

@@ -47,6 +47,9 @@ create table mirror.account (
   enrolled_at timestamptz not null default now(),
   -- set when an operator took the account out: it is polled no more and its past stays
   unenrolled_at timestamptz,
+  -- of its polling state when it was taken out: when it comes back, claims go on from here, so that an answer from
+  -- before fits none of them
+  last_claim_no integer not null default 0,
   unique (app_id, account_id)
 );
 

@@ -13,10 +13,10 @@ export async function enrolAccounts(db: Kysely<DB>, appId: number, ids: readonly
       select ${appId}, id from unnest(${ids}::text[]) as new_account (id)
       on conflict (app_id, account_id) do update set unenrolled_at = null, enrolled_at = now()
         where mirror.account.unenrolled_at is not null
-      returning account_key
+      returning account_key, last_claim_no
     ), lined_up as (
-      insert into mirror.poll_state (account_key, app_id, due_v)
-      select account_key, ${appId}, virtual_clock
+      insert into mirror.poll_state (account_key, app_id, due_v, claim_no)
+      select account_key, ${appId}, virtual_clock, last_claim_no
       from enrolled, mirror.app where app_id = ${appId}
       returning 1
     )
@@ -38,33 +38,62 @@ export async function findEnrolled(
   return new Set(rows.map((row) => row.id));
 }
 
+/** An account that nobody else writes while its claim number stays as it is. */
+export interface FencedAccount {
+  readonly accountKey: number;
+  readonly claimNo: number;
+}
+
 /**
- * Takes accounts out: they are polled no more, and what the mirror held of them ends now, as the change feed
- * tells. Their past stays. Returns the ids that were enrolled.
+ * Claims enrolled accounts away from whoever polls them, before they are taken out. It must be committed first: a
+ * transaction begun after that has a greater number than that of any writer, and so the change feed, which is read
+ * in the order of these numbers, tells the end of an account after everything else of it.
+ */
+export async function fenceAccounts(
+  db: Kysely<DB>,
+  appId: number,
+  ids: readonly string[],
+  leaseSeconds: number,
+): Promise<readonly FencedAccount[]> {
+  const { rows } = await sql<FencedAccount>`
+    update mirror.poll_state state set
+      claim_no = claim_no + 1,
+      leased_until = clock_timestamp() + ${leaseSeconds} * interval '1 second'
+    from mirror.account
+    where account.account_key = state.account_key
+      and account.app_id = ${appId} and account.account_id = any(${ids}::text[])
+    returning state.account_key as "accountKey", state.claim_no as "claimNo"
+  `.execute(db);
+  return rows;
+}
+
+/**
+ * Takes fenced accounts out: they are polled no more, and what the mirror held of them ends now, as the change feed
+ * tells. Their past stays. Returns the ids taken out; not among them are those claimed by somebody else since.
  */
 export async function unenrolAccounts(
   trx: Transaction<DB>,
   appId: number,
-  ids: readonly string[],
+  fenced: readonly FencedAccount[],
 ): Promise<readonly string[]> {
-  // Deleting the state first locks out every writer of these accounts.
   const { rows } = await sql<{ key: number; id: string }>`
-    with taken as (
-      update mirror.account set unenrolled_at = now()
-      where app_id = ${appId} and account_id = any(${ids}::text[]) and unenrolled_at is null
-      returning account_key, account_id
-    ), stopped as (
-      delete from mirror.poll_state using taken where poll_state.account_key = taken.account_key
-    ), let_go as (
-      delete from mirror.held_removal using taken where held_removal.account_key = taken.account_key
-    ), forgotten as (
-      delete from mirror.poll_outcome using taken where poll_outcome.account_key = taken.account_key
+    with stopped as (
+      delete from mirror.poll_state state
+      using unnest(
+        ${fenced.map((account) => account.accountKey)}::bigint[], ${fenced.map((account) => account.claimNo)}::integer[]
+      ) as fenced (account_key, claim_no)
+      where state.account_key = fenced.account_key and state.claim_no = fenced.claim_no
+      returning state.account_key, state.claim_no
     )
-    select account_key as key, account_id as id from taken
+    update mirror.account set unenrolled_at = now(), last_claim_no = stopped.claim_no
+    from stopped where account.account_key = stopped.account_key
+    returning account.account_key as key, account_id as id
   `.execute(trx);
   const keys = rows.map((row) => row.key);
   if (keys.length === 0) return [];
 
+  await sql`delete from mirror.held_removal where account_key = any(${keys}::bigint[])`.execute(trx);
+  await sql`delete from mirror.poll_outcome where account_key = any(${keys}::bigint[])`.execute(trx);
   await sql`
     insert into mirror.change (app_id, account_key, kind, group_name, friend_id, observed_at)
     select ${appId}, account_key, kind, group_name, friend_id, now() from (

@@ -110,10 +110,15 @@ export async function readAudits(
   return rows;
 }
 
-/** Has an account read in full, first in line: it was found to be wrong. */
+/**
+ * Has an account read in full, first in line: it was found to be wrong. A poll that is under way still believes in
+ * the account's old state, so it is fenced off.
+ */
 export async function readAnew(db: Kysely<DB>, accountKey: number): Promise<void> {
   await sql`
-    update mirror.poll_state set due_v = '-infinity', full_read_at = null, content_hash = null
+    update mirror.poll_state set
+      due_v = '-infinity', full_read_at = null, content_hash = null,
+      claim_no = claim_no + 1, leased_until = null
     where account_key = ${accountKey}
   `.execute(db);
 }

@@ -1,5 +1,5 @@
 import type { Database } from '../../db/client.ts';
-import { purgeAccounts, unenrolAccounts } from '../../db/queries/accounts.ts';
+import { fenceAccounts, purgeAccounts, unenrolAccounts } from '../../db/queries/accounts.ts';
 
 /** What came of taking accounts out. */
 export interface RemovalReport {
@@ -8,10 +8,12 @@ export interface RemovalReport {
 }
 
 const chunkSize = 500;
+/** Far longer than a chunk takes. One that takes longer all the same finds accounts claimed by others, and goes again. */
+const fenceSeconds = 60;
 
 /**
- * Takes accounts out of the mirror, in chunks, each in one transaction; with `purge` all trace of them goes too,
- * also of those taken out before.
+ * Takes accounts out of the mirror, in chunks; with `purge` all trace of them goes too, also of those taken out
+ * before.
  */
 export async function removeAccounts(
   db: Database,
@@ -23,10 +25,17 @@ export async function removeAccounts(
   let purged = 0;
   for (let start = 0; start < ids.length; start += chunkSize) {
     const chunk = ids.slice(start, start + chunkSize);
-    await db.transaction().execute(async (trx) => {
-      removed.push(...(await unenrolAccounts(trx, appId, chunk)));
-      if (purge) purged += await purgeAccounts(trx, appId, chunk);
-    });
+    removed.push(...(await takeOut(db, appId, chunk)));
+    if (purge) purged += await db.transaction().execute((trx) => purgeAccounts(trx, appId, chunk));
   }
   return { removed, purged };
+}
+
+async function takeOut(db: Database, appId: number, ids: readonly string[]): Promise<readonly string[]> {
+  const removed: string[] = [];
+  for (;;) {
+    const fenced = await fenceAccounts(db, appId, ids, fenceSeconds);
+    if (fenced.length === 0) return removed;
+    removed.push(...(await db.transaction().execute((trx) => unenrolAccounts(trx, appId, fenced))));
+  }
 }

@@ -1,7 +1,13 @@
 import { sql, type Transaction } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Database, DB } from '../../db/client.ts';
-import { purgeAccounts, putFirstInLine, readOutcomes, unenrolAccounts } from '../../db/queries/accounts.ts';
+import {
+  fenceAccounts,
+  purgeAccounts,
+  putFirstInLine,
+  readOutcomes,
+  unenrolAccounts,
+} from '../../db/queries/accounts.ts';
 import { readMirroredAccount } from '../../db/queries/audit.ts';
 import { type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
 import { readAccount, readAccountOutcomes } from '../../db/queries/explain.ts';
@@ -210,7 +216,8 @@ describe('at a million accounts no whole table and no whole index is read', () =
     expectIndexes(async (trx) => {
       const ids = ['user-1', 'user-2', 'user-3'];
       await putFirstInLine(trx, appId, ids);
-      expect(await unenrolAccounts(trx, appId, ids)).toHaveLength(3);
+      const fenced = await fenceAccounts(trx, appId, ids, 60);
+      expect(await unenrolAccounts(trx, appId, fenced)).toHaveLength(3);
       expect(await purgeAccounts(trx, appId, ids)).toBe(3);
     }));
 
