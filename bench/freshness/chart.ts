@@ -12,13 +12,21 @@ const colours: Readonly<Partial<Record<PolicyName, string>>> = {
 };
 
 const width = 860;
-const left = 20;
+const left = 30;
 const right = 70;
 const barHeight = 14;
 const groupGap = 34;
 const top = 64;
 const shortestSeconds = 60;
-const ticks = [60, 300, 900, 3600, 4 * 3600, 16 * 3600];
+const ticks: readonly (readonly [number, string])[] = [
+  [60, '1 min'],
+  [300, '5 min'],
+  [900, '15 min'],
+  [3600, '1 h'],
+  [4 * 3600, '4 h'],
+  [16 * 3600, '16 h'],
+];
+const legendAt = [0, 260, 400, 600];
 
 /** The mean delay of a change by scenario and policy, on a logarithmic scale; a thin line reaches to the 95th percentile. */
 export function drawChart(rows: readonly Row[]): string {
@@ -37,15 +45,18 @@ export function drawChart(rows: readonly Row[]): string {
   const bottom = height - 24;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">`,
+    `<title>How long a change waits, by scenario and polling policy</title>`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
     text(
       left,
       18,
-      'How long a change waits: mean (bar) and 95th percentile (line); shorter is better',
+      'How long a change waits: mean (bar) and 95th percentile (line), logarithmic; shorter is better',
       'font-size="13"',
     ),
-    ...policies.map((name, index) => legend(name, left + index * 205)),
-    ...ticks.filter((seconds) => seconds <= longest).map((seconds) => tick(place(seconds), bottom, seconds)),
+    ...policies.map((name, index) => legend(name, left + (legendAt[index] ?? 0))),
+    ...ticks
+      .filter(([seconds]) => seconds <= longest)
+      .map(([seconds, label]) => tick(place(seconds), bottom, label)),
     ...shown.map((row, index) => group(row, policies, top + index * groupHeight, place)),
     '</svg>',
     '',
@@ -60,9 +71,9 @@ function legend(name: PolicyName, x: number): string {
   return `<rect x="${x}" y="30" width="10" height="10" fill="${colours[name]}"/>${text(x + 15, 39, policyTitles[name])}`;
 }
 
-function tick(x: number, bottom: number, seconds: number): string {
+function tick(x: number, bottom: number, label: string): string {
   const line = `<line x1="${round(x)}" y1="${top - 8}" x2="${round(x)}" y2="${bottom}" stroke="#e3e3e3"/>`;
-  return line + text(x, bottom + 14, fineDuration(seconds), 'text-anchor="middle" fill="#666666"');
+  return line + text(x, bottom + 14, label, 'text-anchor="middle" fill="#666666"');
 }
 
 function group(

@@ -18,7 +18,8 @@ export interface GroupGetAnswer {
 /** The result every answer carries, whatever else is in it. */
 const envelope = z.object({
   ActionStatus: z.string().nullish(),
-  ErrorCode: z.int(),
+  // The vendor's codes have five digits; a number that the tables can't hold is no code.
+  ErrorCode: z.int32(),
   ErrorInfo: z.string().nullish(),
 });
 

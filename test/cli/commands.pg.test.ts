@@ -91,6 +91,7 @@ test('every command has a help with an example, and the version is told', async 
     ['sync'],
     ['fetch'],
     ['simulator'],
+    ['plan'],
   ]) {
     const { code, stdout } = await run([...command, '--help']);
     expect(code).toBe(0);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { drawChart } from '../../bench/freshness/chart.ts';
 import { createDelays } from '../../bench/freshness/delays.ts';
 import { createDueHeap } from '../../bench/freshness/due-heap.ts';
 import { createPopulation, type Habits } from '../../bench/freshness/population.ts';
@@ -173,6 +174,8 @@ describe('a row of the bench', () => {
     expect(row).toMatchObject({ name: 'quarter-budget', target: null, gainTarget: 3.3, accounts: 500 });
     expect(row?.goals).toHaveLength(1);
     expect(new Set(notes).size).toBe(4);
+    // A bar and a legend for each of four policies, and the ground.
+    expect(drawChart(row === undefined ? [] : [row]).match(/<rect/g)).toHaveLength(9);
   });
 
   test('needs every policy it compares', () => {

@@ -99,9 +99,12 @@ describe('the verdict', () => {
     expect(parseVerdict({ ActionStatus: 'FAIL', ErrorCode: 0 })).toEqual({ code: 0, info: '' });
   });
 
-  test.each([[null], ['text'], [{}], [{ ErrorCode: '0' }]])('%j carries no verdict', (body) => {
-    expect(kindOf(() => parseVerdict(body))).toBe('unclear_answer');
-  });
+  test.each([[null], ['text'], [{}], [{ ErrorCode: '0' }], [{ ErrorCode: 2 ** 31 }]])(
+    '%j carries no verdict',
+    (body) => {
+      expect(kindOf(() => parseVerdict(body))).toBe('unclear_answer');
+    },
+  );
 });
 
 describe('a request', () => {

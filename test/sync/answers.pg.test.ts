@@ -1,0 +1,163 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readMirrorRows } from '../../db/queries/mirror.ts';
+import type { PollOutcome } from '../../src/sync/poll-account.ts';
+import { mutatedAnswer, readPlainly } from '../support/answers.ts';
+import { runs } from '../support/effort.ts';
+import { type RawVendor, startRawVendor } from '../support/raw-vendor.ts';
+import { currentRows, replayFeed, rowsAt } from '../support/replay.ts';
+import { createWorld, testApp, type World } from '../support/world.ts';
+
+let world: World;
+let vendor: RawVendor;
+let answer = () => '';
+
+beforeAll(async () => {
+  world = await createWorld();
+  vendor = await startRawVendor(() => answer(), world.deps.now);
+});
+
+afterAll(async () => {
+  await vendor?.[Symbol.asyncDispose]();
+  await world?.[Symbol.asyncDispose]();
+});
+
+const poll = (id: string) => world.poll(id, { client: vendor.client, confirmRemovalAfterMs: 0 });
+
+/** Groups with their counts and members, in one form for the mirror and for answers. */
+type Rows = Readonly<Record<string, readonly [friendNumber: number, members: readonly string[]]>>;
+
+async function rowsOf(id: string): Promise<Rows> {
+  const { groups, members } = await readMirrorRows(world.db, testApp.appId, [id]);
+  return inOrder(
+    groups.map(([, name, count]) => [
+      name,
+      [count, members.filter(([, group]) => group === name).map(([, , friend]) => friend)],
+    ]),
+  );
+}
+
+function rowsIn(text: string): Rows | undefined {
+  const told = readPlainly(text);
+  return (
+    told && inOrder([...told.groups].map(([name, group]) => [name, [group.friendNumber, [...group.members]]]))
+  );
+}
+
+function inOrder(rows: readonly (readonly [string, readonly [number, readonly string[]]])[]): Rows {
+  return Object.fromEntries(rows.map(([name, [count, members]]) => [name, [count, members.toSorted()]]));
+}
+
+describe('answers gone wrong', () => {
+  /** Whether the last of the calls may have turned `before` into `after`. */
+  function isJustified(
+    before: Rows,
+    after: Rows,
+    calls: ReturnType<RawVendor['take']>,
+    last: PollOutcome | undefined,
+  ): boolean {
+    const { asked, answered } = calls.at(-1) ?? { asked: '{}', answered: '{}' };
+    if (JSON.parse(answered).ErrorCode === 30_003)
+      return last === 'removal_pending' && Object.keys(after).length === 0;
+    const told = rowsIn(answered);
+    if (told === undefined) return false;
+    const complete =
+      JSON.parse(asked).LastSequence === 0 || Object.keys(before).every((name) => Object.hasOwn(told, name));
+    expect(after).toEqual(told);
+    return complete;
+  }
+
+  test('never crash a poll, and nothing is written but what a complete answer says', async () => {
+    const ids = ['a', 'b', 'c', 'd'];
+    await world.addAccounts(...ids);
+    answer = () => mutatedAnswer(world.random);
+    const last = new Map<string, PollOutcome>();
+    const outcomes = new Map<PollOutcome, number>();
+    for (let run = runs(400); run > 0; run -= 1) {
+      const id = world.random.pick(ids);
+      const before = await rowsOf(id);
+      const { outcome } = await poll(id);
+      const after = await rowsOf(id);
+      const calls = vendor.take();
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      if (JSON.stringify(after) !== JSON.stringify(before)) {
+        expect(outcome).toBe('changed');
+        expect(
+          isJustified(before, after, calls, last.get(id)),
+          JSON.stringify({ before, after, calls }),
+        ).toBe(true);
+      }
+      last.set(id, outcome);
+    }
+    expect(outcomes.get('storage_failed'), 'answers that the database refused').toBeUndefined();
+    for (const outcome of ['changed', 'transient', 'quarantined'] as const)
+      expect(outcomes.get(outcome), outcome).toBeGreaterThan(runs(10));
+    const rows = await currentRows(world.db);
+    expect(await replayFeed(world.db)).toEqual(rows);
+    expect(await rowsAt(world.db, 'infinity')).toEqual(rows);
+  }, 60_000);
+});
+
+describe('a sequence', () => {
+  let next = 0;
+
+  /** An account whose groups have been read at sequence 7. */
+  async function readAt7(): Promise<string> {
+    next += 1;
+    const id = `sequence-${next}`;
+    await world.addAccounts(id);
+    answer = () => told('7', ['x']);
+    await poll(id);
+    vendor.take();
+    return id;
+  }
+
+  const told = (sequence: string, members: readonly string[]) =>
+    `{"ErrorCode":0,"ResultItem":[{"GroupName":"家人","To_Account":${JSON.stringify(members)}}],"CurrentSequence":${sequence}}`;
+
+  async function stored(id: string): Promise<unknown> {
+    const { rows } = await sql`
+      select
+        sequence::text,
+        (select sequence::text from tim.changes where account_id = ${id} order by change_id desc limit 1) as in_feed,
+        last_error
+      from tim.accounts where account_id = ${id}
+    `.execute(world.db);
+    return rows[0];
+  }
+
+  test.each(['9007199254740991', '9007199254740990', '4294967296', '8', '6', '0'])(
+    'of %s survives unharmed, into the tables and back to the vendor',
+    async (sequence) => {
+      const id = await readAt7();
+      answer = () => told(sequence, ['x', 'y']);
+      expect((await poll(id)).outcome).toBe('changed');
+      expect(await stored(id)).toEqual({ sequence, in_feed: sequence, last_error: null });
+      vendor.take();
+      expect((await poll(id)).outcome).toBe('unchanged');
+      expect(vendor.take()[0]?.asked).toContain(`"LastSequence":${sequence},`);
+    },
+  );
+
+  test.each([
+    '9007199254740992',
+    '9007199254740993',
+    '18446744073709551615',
+    '1e400',
+    '-1',
+    '1.5',
+    '"8"',
+    'null',
+    '[8]',
+  ])('of %s is refused with a reason, and nothing is written', async (sequence) => {
+    const id = await readAt7();
+    answer = () => told(sequence, ['x', 'y']);
+    expect((await poll(id)).outcome).toBe('transient');
+    expect(await stored(id)).toEqual({
+      sequence: '7',
+      in_feed: '7',
+      last_error: expect.stringContaining('CurrentSequence is not what the API promises'),
+    });
+    expect(await rowsOf(id)).toEqual({ 家人: [1, ['x']] });
+  });
+});
