@@ -63,7 +63,8 @@ describe('answers gone wrong', () => {
     if (told === undefined) return false;
     const complete =
       JSON.parse(asked).LastSequence === 0 || Object.keys(before).every((name) => Object.hasOwn(told, name));
-    expect(after).toEqual(told);
+    // JSON has a zero that is negative, and Postgres has not.
+    expect(after).toEqual(JSON.parse(JSON.stringify(told)));
     return complete;
   }
 
