@@ -37,10 +37,12 @@ async function rowsOf(id: string): Promise<Rows> {
   );
 }
 
+/** The rows an answer stands for; JSON knows a -0, which Postgres stores as 0. */
 function rowsIn(text: string): Rows | undefined {
   const told = readPlainly(text);
   return (
-    told && inOrder([...told.groups].map(([name, group]) => [name, [group.friendNumber, [...group.members]]]))
+    told &&
+    inOrder([...told.groups].map(([name, group]) => [name, [group.friendNumber + 0, [...group.members]]]))
   );
 }
 
@@ -63,8 +65,7 @@ describe('answers gone wrong', () => {
     if (told === undefined) return false;
     const complete =
       JSON.parse(asked).LastSequence === 0 || Object.keys(before).every((name) => Object.hasOwn(told, name));
-    // JSON has a zero that is negative, and Postgres has not.
-    expect(after).toEqual(JSON.parse(JSON.stringify(told)));
+    expect(after).toEqual(told);
     return complete;
   }
 
