@@ -29,7 +29,7 @@ export interface DemoOptions {
 const simulatedApp = { appId: 1_400_000_000, secretKey: 'the-key-of-a-simulated-app' };
 /** Of `--for`, the time in which nothing changes any more, so that the mirror can be seen to be right. */
 const calmMs = 6000;
-const longestCalmMs = 30_000;
+const longestCalmMs = 60_000;
 
 /** `npm run demo`: a PostgreSQL of its own, the simulator or the user's own app, and the daemon, until it is told to end. */
 export async function runDemo(options: DemoOptions): Promise<void> {

@@ -25,7 +25,11 @@ export function testMirroring(redisUrl: () => string | undefined): void {
         ...(url === undefined ? {} : { redisUrl: url }),
       });
       const changing = keepChanging(world, ids, 40);
-      await waitFor('every account to be read several times', () => vendor.stats().calls > 3 * ids.length);
+      await waitFor(
+        'every account to be read several times',
+        () => vendor.stats().calls > 3 * ids.length,
+        120_000,
+      );
       const changes = changing.stop();
       await expectMirrorIsTruth(world);
       await running.daemon.stop();
