@@ -1,5 +1,9 @@
 #!/usr/bin/env node
-import { createProgram, runProgram } from './program.ts';
+import { enableCompileCache } from 'node:module';
+
+// Keeps what it has compiled in the folder for temporary files: a command then starts in half the time.
+enableCompileCache();
+const { createProgram, runProgram } = await import('./program.ts');
 
 // A connection that is still trying to reach a server must not keep the process alive.
 process.exit(await runProgram(createProgram(), process.argv));
