@@ -1,8 +1,9 @@
 import { Command } from 'commander';
+import { claimCommand } from './claim/command.ts';
 import { freshnessCommand } from './freshness/command.ts';
 
 /** Every bench; each takes --quick and --json. */
-const benches: readonly (() => Command)[] = [freshnessCommand];
+const benches: readonly (() => Command)[] = [freshnessCommand, claimCommand];
 
 const program = new Command('bench').description('Measures what tim-mirror promises.');
 for (const bench of benches) program.addCommand(bench());

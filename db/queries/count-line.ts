@@ -8,8 +8,8 @@ export interface RateRule {
   readonly priorDays: number;
 }
 
-/** Rows that are looked at, however many there are: pages taken at random, so within 3 %. */
-const rowsSampled = 150_000;
+/** Rows that are looked at, however many there are: pages taken at random, so within 3 %, in 60 ms. */
+const rowsSampled = 100_000;
 
 /**
  * Counts the line: accounts, the sum of weights, and by the rule how much changes a day and how much of that is not in
@@ -37,27 +37,35 @@ export async function countLine(db: Kysely<DB>, appId: number, rule: RateRule): 
         coalesce(sum(weight), 0) as weights,
         coalesce(sum(rate), 0) as changes,
         coalesce(sum(rate * age), 0) as missing
-      from ${source}
-      left join lateral (
-        select seen.rate / (1 + seen.rate * seen.silence / 2) as rate, seen.age
+      from (
+        select weight, rate / (1 + rate * silence / 2) as rate, age
         from (
           select
-            -- At most 50: Postgres raises an error where the exponential of more comes to nothing.
-            (change_mass + ${rule.priorChanges}::float8)
-              / (${rule.memoryDays}::float8 * (1 - exp(-least(days.watched / ${rule.memoryDays}::float8, 50))) + ${rule.priorDays}::float8)
-              as rate,
-            days.silence,
-            days.age
+            weight,
+            silence,
+            age,
+            case when status = 'active' then
+              -- At most 50: Postgres raises an error where the exponential of more comes to nothing.
+              (change_mass + ${rule.priorChanges}::float8)
+                / (${rule.memoryDays}::float8 * (1 - exp(-least(watched / ${rule.memoryDays}::float8, 50))) + ${rule.priorDays}::float8)
+            end as rate
           from (
+            -- date_part gives double precision; extract gives numeric, which takes three times as long.
             select
-              extract(epoch from verified_at - first_polled_at)::float8 / 86400 as watched,
-              extract(epoch from verified_at - coalesce(changed_at, first_polled_at))::float8 / 86400 as silence,
-              extract(epoch from greatest(clock_timestamp() - verified_at, interval '0'))::float8 / 86400 as age
+              weight,
+              change_mass,
+              status,
+              date_part('epoch', verified_at - first_polled_at) / 86400 as watched,
+              date_part('epoch', verified_at - coalesce(changed_at, first_polled_at)) / 86400 as silence,
+              date_part('epoch', greatest(statement_timestamp() - verified_at, interval '0')) / 86400 as age
+            from ${source}
+            where app_id = ${appId}
           ) days
-        ) seen
-        where status = 'active'
-      ) estimate on true
-      where app_id = ${appId}
+          -- Keeps the planner from writing an expression out wherever it is used: it would be computed four times.
+          offset 0
+        ) rates
+        offset 0
+      ) seen
     ) line
     where app.app_id = ${appId}
   `.execute(db);
