@@ -33,6 +33,7 @@ function formatApp(app: AppStatus): string {
     ],
     ['delay', delay(app)],
     ...intervalRows(app),
+    ...firstReadRow(app),
     ['last 15 min', outcomes(app)],
     ['accuracy', accuracy(app)],
     ['sequence', sequence(app)],
@@ -46,6 +47,17 @@ function formatApp(app: AppStatus): string {
     ...heldLines(app),
     ...rows.map(([label, text]) => `  ${label.padEnd(12)}${text}`),
   ].join('\n');
+}
+
+function firstReadRow({ firstRead }: AppStatus): [string, string][] {
+  return firstRead === null ? [] : [['first read', tellFirstRead(firstRead)]];
+}
+
+/** How the first read of all accounts gets on. */
+export function tellFirstRead(firstRead: NonNullable<AppStatus['firstRead']>): string {
+  const { left, perSecond, secondsLeft } = firstRead;
+  const time = secondsLeft === null ? 'nothing is read at present' : `${duration(secondsLeft)} left`;
+  return `${count(left)} accounts to go, ${perSecond.toFixed(1)}/s, ${time}`;
 }
 
 function heldLines({ removalsHeld: held }: AppStatus): readonly string[] {
