@@ -20,6 +20,8 @@ const pictures = process.env['TEST_PICTURES'];
 let browser: Browser;
 let world: World;
 let server: TestServer;
+let opened: Opened;
+let page: Page;
 
 describe.skipIf(path === '')('the page for people', () => {
   beforeAll(async () => {
@@ -38,6 +40,8 @@ describe.skipIf(path === '')('the page for people', () => {
     await addActivity(world.db, pastActivity());
     await addAudit(world.db, testApp.appId, { checked: 4000, stale: 12, wrong: 0 });
     server = await startTestServer(world.db);
+    opened = await open(server);
+    page = opened.page;
   }, 120_000);
 
   afterAll(async () => {
@@ -47,9 +51,7 @@ describe.skipIf(path === '')('the page for people', () => {
   });
 
   test('shows the numbers of /status, the plot, the changes and the errors, and loads nothing from elsewhere', async () => {
-    await using opened = await open();
-    const { page, status } = await opened.shown();
-    const [app] = status.apps;
+    const [app] = (await opened.shown()).apps;
     const text = (name: string) => page.locator(`[data-figure="${name}"]`).innerText();
     const count = (number: number | undefined) => (number ?? Number.NaN).toLocaleString('en-US');
     expect(await text('appId')).toBe(String(testApp.appId));
@@ -71,8 +73,6 @@ describe.skipIf(path === '')('the page for people', () => {
   });
 
   test('explains an account, whose id stays text whatever it holds', async () => {
-    await using opened = await open();
-    const { page } = await opened.shown();
     await page.getByLabel('UserID').fill(hostile);
     await page.getByRole('button', { name: 'Explain' }).click();
     await page.locator('#explanation dd').first().waitFor();
@@ -87,8 +87,6 @@ describe.skipIf(path === '')('the page for people', () => {
   });
 
   test('fits on a phone and on a desktop, in the light and in the dark', async () => {
-    await using opened = await open();
-    const { page } = await opened.shown();
     await page.getByLabel('UserID').fill('user-00003');
     await page.getByRole('button', { name: 'Explain' }).click();
     await page.locator('#explanation dl').waitFor();
@@ -112,8 +110,8 @@ describe.skipIf(path === '')('the page for people', () => {
 
   test('asks for the token, shows itself to who has it, and lets go again', async () => {
     await using guarded = await startTestServer(world.db, { adminToken: token });
-    await using opened = await open({}, guarded);
-    const { page } = opened;
+    await using stranger = await open(guarded);
+    const { page } = stranger;
     await page.goto(`${guarded.server.url}/`);
     await keepPicture(page, 'login');
     await page.getByLabel('Admin token').fill('not the token');
@@ -146,14 +144,11 @@ interface Opened extends AsyncDisposable {
   /** What the browser had to say: errors and what the policy refused. */
   readonly complaints: readonly string[];
   /** Opens the page, and the status that it shows. */
-  shown(): Promise<{ page: Page; status: Status }>;
+  shown(): Promise<Status>;
 }
 
-async function open(
-  options: Parameters<Browser['newContext']>[0] = {},
-  of: TestServer = server,
-): Promise<Opened> {
-  const context = await browser.newContext({ locale: 'en-GB', ...options });
+async function open(of: TestServer): Promise<Opened> {
+  const context = await browser.newContext({ locale: 'en-GB' });
   const page = await context.newPage();
   const elsewhere: string[] = [];
   const complaints: string[] = [];
@@ -180,7 +175,7 @@ async function open(
       await page.goto(`${of.server.url}/`);
       const status = (await (await answered).json()) as Status;
       await page.locator('.changes table').waitFor();
-      return { page, status };
+      return status;
     },
     [Symbol.asyncDispose]: () => context.close(),
   };
