@@ -124,6 +124,7 @@ export function createLane(options: LaneOptions): Lane {
   stop.soft.addEventListener('abort', () => waiting.abort(), { once: true });
 
   const bucket = createTokenBucket({ slots: options.slots, callsPerSecond: app.callsPerSecond, log });
+  metrics.countForfeited(() => bucket.stats().forfeited);
   const client = createTencentClient({
     app,
     async takeToken(signal) {

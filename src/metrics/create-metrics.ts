@@ -19,6 +19,8 @@ export interface AppMetrics {
   failed(kind: string): void;
   changed(kind: string, changes: number): void;
   batchDone(took: number): void;
+  /** Gives the number of slots forfeited so far, whenever it is asked. */
+  countForfeited(read: () => number): void;
 }
 
 /** Metrics of their own registry, with those of Node itself. */
@@ -35,6 +37,15 @@ export function createMetrics(): Metrics {
   const pollDuration = new Histogram({ ...histograms.pollDuration, registers });
   const batchDuration = new Histogram({ ...histograms.batchDuration, registers });
   const limits = new Gauge({ ...processGauges.limit, registers });
+  const forfeited = new Map<string, () => number>();
+  new Counter({
+    ...counters.forfeited,
+    registers,
+    collect() {
+      this.reset();
+      for (const [app, read] of forfeited) this.inc({ app }, read());
+    },
+  });
   const peaks = new Map<string, () => number>();
   new Gauge({
     ...processGauges.peakCalls,
@@ -65,6 +76,7 @@ export function createMetrics(): Metrics {
         failed: (kind) => failures.inc({ app, class: kind }),
         changed: (kind, written) => changes.inc({ app, kind }, written),
         batchDone: (took) => batchDuration.observe({ app }, took),
+        countForfeited: (read) => void forfeited.set(app, read),
       };
     },
   };
