@@ -9,6 +9,7 @@ import { countLine } from '../db/queries/count-line.ts';
 import { ensureChangePartitions } from '../db/queries/history.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
+import { assertServerVersion } from '../db/server-version.ts';
 import { createCache } from '../src/cache.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
@@ -25,6 +26,7 @@ import type { Scrubber } from '../src/scrubber.ts';
 import { readFigures } from '../src/status/read-figures.ts';
 import { watchRemovals } from '../src/sync/breaker.ts';
 import { startDispatchWorker, tickMs } from './dispatch-worker.ts';
+import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
 import { createHealth, findUnready } from './health.ts';
 import { createLane, type Lane } from './lane.ts';
 import { maintenanceMs, startMaintenanceWorker } from './maintenance-worker.ts';
@@ -184,6 +186,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       }),
       loop('clock', clockMs, () => clock.refresh()),
       loop('health', healthMs, () => health.look()),
+      loop('first read', firstReadMs, createFirstReadLog({ db, figures, log })),
       loop('schedules', scheduleMs, async () => {
         if (redis === undefined || redis.queues.status === 'ready') await keepSchedules(db, schedules);
       }),
@@ -266,6 +269,7 @@ async function prepareDatabase(
     throw new StartError('Postgres does not answer; check DATABASE_URL and that it is running.', error);
   }
   try {
+    await assertServerVersion(db);
     await assertSchema(db);
   } catch (error) {
     throw error instanceof SchemaError ? new StartError(error.message) : error;

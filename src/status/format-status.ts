@@ -1,4 +1,5 @@
 import type { Share } from '../audit/accuracy.ts';
+import type { FirstRead } from './first-read.ts';
 import type { AppStatus, Status } from './read-status.ts';
 
 /** The status as a person reads it on a terminal. */
@@ -54,7 +55,7 @@ function firstReadRow({ firstRead }: AppStatus): [string, string][] {
 }
 
 /** How the first read of all accounts gets on. */
-export function tellFirstRead(firstRead: NonNullable<AppStatus['firstRead']>): string {
+export function tellFirstRead(firstRead: FirstRead): string {
   const { left, perSecond, secondsLeft } = firstRead;
   const time = secondsLeft === null ? 'nothing is read at present' : `${duration(secondsLeft)} left`;
   return `${count(left)} accounts to go, ${perSecond.toFixed(1)}/s, ${time}`;

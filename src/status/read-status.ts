@@ -1,5 +1,5 @@
 import type { Database } from '../../db/client.ts';
-import { type Activity, besidesOutcomes, readActivity } from '../../db/queries/activity.ts';
+import { besidesOutcomes, readActivity } from '../../db/queries/activity.ts';
 import { type AppRow, readApps } from '../../db/queries/apps.ts';
 import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
 import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
@@ -14,6 +14,7 @@ import { effectiveMaxIntervalSeconds, type Line } from '../schedule/line.ts';
 import { mistrustSeconds, type SequenceObservation } from '../sync/sequence-evidence.ts';
 import { remedyFor } from '../tencent/errors.ts';
 import { type ErrorClass, errorsByClass } from './errors-by-class.ts';
+import { type FirstRead, firstReadOf, perSecondOf, rateSeconds } from './first-read.ts';
 import { problemsOf } from './problems.ts';
 
 /** How the mirror of every app is doing. `status --json` prints it as it is. */
@@ -45,12 +46,7 @@ export interface AppStatus {
     readonly effectiveMaxSeconds: number;
   };
   /** Set while accounts are read for the first time. */
-  readonly firstRead: {
-    readonly left: number;
-    /** Over the last whole minute. */
-    readonly perSecond: number;
-    readonly secondsLeft: number | null;
-  } | null;
+  readonly firstRead: FirstRead | null;
   /** Seconds since the state of active accounts was last proved. */
   readonly ageSeconds: AccountFigures['age'];
   readonly calls: {
@@ -111,7 +107,6 @@ export interface HaltStatus {
 }
 
 const idleAfterSeconds = 10;
-const rateSeconds = 60;
 const outcomesSeconds = 900;
 
 /** Gathers the status from the database alone, so that it can be had while the daemon is down. */
@@ -129,7 +124,6 @@ export async function readStatus(db: Database): Promise<Status> {
     apps: apps.map((app) => {
       const { appId } = app;
       const figure = figures.find((candidate) => candidate.appId === appId);
-      const perSecond = (event: string) => perSecondOf(recent, appId, event);
       const state = stateOf(app);
       const neverRead = figure?.pending ?? 0;
       const outcomesOfApp = Object.fromEntries(
@@ -174,16 +168,9 @@ export async function readStatus(db: Database): Promise<Status> {
           maxSeconds: app.maxIntervalSeconds,
           effectiveMaxSeconds: effectiveMaxIntervalSeconds(lineOf(app)),
         },
-        firstRead:
-          neverRead === 0
-            ? null
-            : {
-                left: neverRead,
-                perSecond: perSecond('first_read'),
-                secondsLeft: secondsLeft(neverRead, perSecond('first_read')),
-              },
+        firstRead: firstReadOf(recent, appId, neverRead),
         ageSeconds: figure?.age ?? { p50: null, p95: null, p99: null, oldest: null },
-        calls: { perSecond: perSecond('call'), limit: app.callsPerSecond },
+        calls: { perSecond: perSecondOf(recent, appId, 'call'), limit: app.callsPerSecond },
         outcomes: outcomesOfApp,
         failures: failuresOfApp,
         errors: errorsByClass(outcomesOfApp, failuresOfApp),
@@ -222,16 +209,6 @@ function delayOf(app: AppRow): DelayStatus | null {
 function stateOf(app: AppRow): AppStatus['state'] {
   if (app.halt !== undefined) return 'halted';
   return (app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds ? 'idle' : 'polling';
-}
-
-function perSecondOf(recent: readonly Activity[], appId: number, event: string): number {
-  const found = recent.find((activity) => activity.appId === appId && activity.event === event);
-  return (found?.count ?? 0) / rateSeconds;
-}
-
-function secondsLeft(left: number, perSecond: number): number | null {
-  if (left === 0) return 0;
-  return perSecond === 0 ? null : left / perSecond;
 }
 
 function accuracyOf(audit: AuditCounts | undefined): AccuracyStatus | null {
