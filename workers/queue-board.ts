@@ -19,5 +19,14 @@ export async function addQueueBoard(
     options: { uiConfig: { boardTitle: 'tim-mirror queues' } },
   });
   serverAdapter.setBasePath(path);
-  await server.register(serverAdapter.registerPlugin(), { prefix: path });
+  await server.register(
+    async (scope) => {
+      // Its page names a font of another server's; nothing of ours is loaded from elsewhere.
+      scope.addHook('onSend', async (_request, _reply, payload: unknown) =>
+        typeof payload === 'string' ? payload.replace(/<link href="https:[^>]*>/g, '') : payload,
+      );
+      await scope.register(serverAdapter.registerPlugin());
+    },
+    { prefix: path },
+  );
 }

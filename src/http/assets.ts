@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 
 interface Asset {
@@ -16,9 +15,8 @@ const text = {
 const own = (name: string) => new URL(`./page/${name}`, import.meta.url);
 const uplot = (name: string) => new URL(name, import.meta.resolve('uplot'));
 
-/** The page for people and all that it loads. */
+/** All that the page for people loads. */
 const pageAssets: readonly Asset[] = [
-  { path: '/', file: own('index.html'), type: text.html },
   { path: '/page.css', file: own('page.css'), type: text.css },
   { path: '/page.js', file: own('page.js'), type: text.js },
   { path: '/account.js', file: own('account.js'), type: text.js },
@@ -32,8 +30,11 @@ const pageAssets: readonly Asset[] = [
 
 const loginAssets: readonly Asset[] = [{ path: '/login.css', file: own('login.css'), type: text.css }];
 
-/** Serves the page for people. */
-export function addPage(server: FastifyInstance): void {
+/** Serves the page for people; with a way out where there was a way in. */
+export function addPage(server: FastifyInstance, loggedIn: boolean): void {
+  const page = readFileSync(own('index.html'), 'utf8');
+  const shown = loggedIn ? page.replace('action="/logout" hidden', 'action="/logout"') : page;
+  server.get('/', async (_request, reply) => reply.type(text.html).send(shown));
   serve(server, pageAssets);
 }
 
@@ -45,7 +46,7 @@ export function addLoginAssets(server: FastifyInstance): void {
 /** Few and small files: read once, so that a missing one shows at the start. */
 function serve(server: FastifyInstance, assets: readonly Asset[]): void {
   for (const { path, file, type } of assets) {
-    const content = readFileSync(fileURLToPath(file));
+    const content = readFileSync(file);
     server.get(path, async (_request, reply) => reply.type(type).send(content));
   }
 }

@@ -78,7 +78,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     addLogin(server, access.token, wrongTokens);
   }
   if (access.kind !== 'hidden') {
-    addPage(server);
+    addPage(server, access.kind === 'token');
     addFiguresRoutes(server, options);
     await options.addQueues(server, queuesPath);
   }
