@@ -47,6 +47,8 @@ function optionsFor(place, limit) {
   return {
     width: place.clientWidth,
     height,
+    // Room for the last time of day.
+    padding: [null, 28, null, null],
     cursor: { y: false },
     scales: { y: { range: (_plot, _least, most) => [0, Math.max(limit, most) * 1.1] } },
     axes: [
