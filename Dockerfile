@@ -7,8 +7,9 @@ ENV NODE_ENV=production \
 
 WORKDIR /app
 COPY package.json package-lock.json ./
-# No package of ours needs its install script at run time.
-RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
+# No package of ours needs its install script at run time, nor what is optional: that would bring the TypeScript compiler, a
+# peer that one of Bull Board’s packages may use.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force
 COPY . .
 RUN ln -s /app/bin/tim-mirror.ts /usr/local/bin/tim-mirror
 

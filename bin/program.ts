@@ -414,7 +414,8 @@ Environment (each secret also as NAME_FILE, the path of a file that holds it):
   TIM_APPS_FILE                    several apps, instead of the above
   DATABASE_URL                     postgres://user@host:5432/database
   REDIS_URL                        redis://host:6379; without it one process only
-  HTTP_HOST, HTTP_PORT             where probes are answered (127.0.0.1, 8080)
+  HTTP_HOST, HTTP_PORT             where HTTP is answered (127.0.0.1, 8080)
+  ADMIN_TOKEN                      asked for by all of it but probes and metrics
   POLL_MIN_INTERVAL, POLL_MAX_INTERVAL, FULL_READ_INTERVAL   (30s, 24h, 7d)
   HISTORY_RETENTION                how long the past is kept (none: for ever)
   LOG_LEVEL                        trace, debug, info, warn, error, fatal, silent (info)

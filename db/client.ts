@@ -50,5 +50,10 @@ export function createPool(options: ConnectOptions): pg.Pool {
 
 /** A pool of connections to Postgres, for statements. */
 export function connect(options: ConnectOptions): Database {
-  return new Kysely<DB>({ dialect: new PostgresDialect({ pool: createPool(options) }) });
+  return openDatabase(createPool(options));
+}
+
+/** Statements over connections of a pool, which ends with it. */
+export function openDatabase(pool: pg.Pool): Database {
+  return new Kysely<DB>({ dialect: new PostgresDialect({ pool }) });
 }

@@ -61,3 +61,10 @@ export async function within(ms: number, work: Promise<unknown>): Promise<boolea
     timeout.abort();
   }
 }
+
+/** What `work` comes to; rejects when that takes longer than `ms`. The work itself goes on. */
+export async function inTime<T>(ms: number, work: Promise<T>): Promise<T> {
+  work.catch(() => undefined);
+  if (await within(ms, work)) return work;
+  throw new Error(`it took longer than ${ms} ms`);
+}

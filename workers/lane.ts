@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Database } from '../db/client.ts';
 import type { DatabaseClock } from '../db/clock.ts';
-import type { Activity } from '../db/queries/activity.ts';
+import { bucketMs, type CountedActivity } from '../db/queries/activity.ts';
 import { type AppRow, haltApp, resumeApp } from '../db/queries/apps.ts';
 import type { ClaimedAccount } from '../db/queries/claims.ts';
 import type { LearningCell } from '../db/queries/learning.ts';
@@ -13,6 +13,7 @@ import type { Stop } from '../src/lifecycle.ts';
 import type { SlotSource } from '../src/limiter/slots.ts';
 import { createTokenBucket, type TokenBucket } from '../src/limiter/token-bucket.ts';
 import type { Logger } from '../src/log.ts';
+import type { AppMetrics } from '../src/metrics/create-metrics.ts';
 import type { Lesson } from '../src/schedule/learning.ts';
 import type { Line } from '../src/schedule/line.ts';
 import type { Scrubber } from '../src/scrubber.ts';
@@ -27,6 +28,7 @@ import { createRecorder } from './recorder.ts';
 export interface Lane {
   readonly appId: number;
   readonly callsPerSecond: number;
+  readonly metrics: AppMetrics;
   readonly bucket: TokenBucket;
   line(): Line;
   /** The vendor refuses the app: nothing but probes may be sent. */
@@ -49,7 +51,7 @@ export interface Lane {
 }
 
 export interface LaneCounts {
-  readonly activity: readonly Activity[];
+  readonly activity: readonly CountedActivity[];
   readonly evidence: readonly EvidenceCount[];
   readonly learning: readonly LearningCell[];
 }
@@ -61,6 +63,7 @@ export interface LaneOptions {
   readonly db: Database;
   readonly clock: DatabaseClock;
   readonly slots: SlotSource;
+  readonly metrics: AppMetrics;
   readonly stop: Stop;
   readonly scrubber: Scrubber;
   readonly log: Logger;
@@ -83,11 +86,17 @@ const answeredWell: ReadonlySet<PollOutcome> = new Set([
   'removal_held',
 ]);
 
+/** Outcomes after which an account counts as read. */
+const wasRead: ReadonlySet<PollOutcome> = new Set(['unchanged', 'changed', 'removal_held', 'gone']);
+
+const secondsSince = (moment: number) => (performance.now() - moment) / 1000;
+
 /** A lane whose line is still to be told by `refresh`. */
 export function createLane(options: LaneOptions): Lane {
-  const { app, db, clock, stop } = options;
+  const { app, db, clock, stop, metrics } = options;
   const log = options.log.child({ app: app.appId });
-  const activity = new Map<string, number>();
+  // By the moment at which a bucket began: what is stored later belongs to when it happened.
+  const activity = new Map<number, Map<string, number>>();
   const evidence = new Map<string, number>();
   const learning = new Map<string, LearningCell>();
   const health = createVendorHealth();
@@ -115,23 +124,42 @@ export function createLane(options: LaneOptions): Lane {
   stop.soft.addEventListener('abort', () => waiting.abort(), { once: true });
 
   const bucket = createTokenBucket({ slots: options.slots, callsPerSecond: app.callsPerSecond, log });
+  metrics.countForfeited(() => bucket.stats().forfeited);
   const client = createTencentClient({
     app,
-    takeToken: (signal) => bucket.take(signal),
+    async takeToken(signal) {
+      const asked = performance.now();
+      await bucket.take(signal);
+      metrics.tokenTaken(secondsSince(asked));
+    },
     now: () => clock.now(),
     scrubber: options.scrubber,
-    onCall: () => count(activity, 'call'),
+    onCall() {
+      countEvent('call');
+      metrics.callSent();
+    },
+    onCallEnd: metrics.callEnded,
   });
 
   function count(counts: Map<string, number>, what: string): void {
     counts.set(what, (counts.get(what) ?? 0) + 1);
   }
 
+  function countEvent(event: string): void {
+    const bucket = Math.floor(clock.now() / bucketMs) * bucketMs;
+    const counts = activity.get(bucket) ?? new Map<string, number>();
+    activity.set(bucket, counts);
+    count(counts, event);
+  }
+
   function countResult(account: ClaimedAccount, result: PollResult): void {
-    count(activity, result.outcome);
+    countEvent(result.outcome);
     if (result.outcome === 'transient') health.note(true);
     else if (answeredWell.has(result.outcome)) health.note(false);
-    if (result.shrank === true) count(activity, 'shrank');
+    if (result.shrank === true) countEvent('shrank');
+    if (account.firstPolledAt === null && wasRead.has(result.outcome)) countEvent('first_read');
+    if (result.failure !== undefined) metrics.failed(result.failure);
+    for (const [kind, written] of Object.entries(result.written ?? {})) metrics.changed(kind, written);
     for (const observation of result.evidence ?? []) count(evidence, observation);
     if (result.lesson !== undefined) learn(result.lesson);
     if (result.evidence?.includes('silent_change') && !silentChangeKnown) {
@@ -215,6 +243,7 @@ export function createLane(options: LaneOptions): Lane {
 
   async function pollAndCount(account: ClaimedAccount, onSent: () => void): Promise<PollResult> {
     const signals = { soft: waiting.signal, hard: stop.hard, onSent };
+    const began = performance.now();
     const result = await pollAccount(
       {
         db,
@@ -234,6 +263,7 @@ export function createLane(options: LaneOptions): Lane {
       account,
       signals,
     );
+    metrics.polled(result.outcome, secondsSince(began));
     countResult(account, result);
     log.debug({ account: account.accountId, outcome: result.outcome, note: result.note?.message }, 'polled');
     if (answeredWell.has(result.outcome)) {
@@ -247,6 +277,7 @@ export function createLane(options: LaneOptions): Lane {
   return {
     appId: app.appId,
     callsPerSecond: app.callsPerSecond,
+    metrics,
     bucket,
     line: () => line,
     isHalted: () => halted,
@@ -288,7 +319,9 @@ export function createLane(options: LaneOptions): Lane {
     takeCounts() {
       const { appId } = app;
       const taken = {
-        activity: [...activity].map(([event, times]) => ({ appId, event, count: times })),
+        activity: [...activity].flatMap(([at, counts]) =>
+          [...counts].map(([event, times]) => ({ appId, event, count: times, at })),
+        ),
         evidence: [...evidence].map(([observation, times]) => ({ appId, observation, count: times })),
         learning: [...learning.values()],
       };

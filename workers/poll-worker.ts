@@ -24,7 +24,11 @@ export function startPollWorker(deps: PollWorkerDeps, lane: Lane): JobWorker {
   return deps.queues.work('poll', {
     appId: lane.appId,
     concurrency,
-    process: (data) => pollAll(deps, lane, data),
+    async process(data) {
+      const began = performance.now();
+      await pollAll(deps, lane, data);
+      lane.metrics.batchDone((performance.now() - began) / 1000);
+    },
   });
 }
 

@@ -1,3 +1,5 @@
+import type { BaseAdapter } from '@bull-board/api/baseAdapter';
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import {
   createPostgresBackend,
   type Job,
@@ -54,6 +56,8 @@ export type PollBatch = z.infer<typeof pollBatch>;
 export interface Queues {
   open(kind: QueueKind, appId?: number): JobQueue;
   work(kind: QueueKind, options: WorkOptions): JobWorker;
+  /** The queues opened so far, as Bull Board shows them. */
+  boards(): readonly BaseAdapter[];
   close(): Promise<void>;
 }
 
@@ -91,6 +95,12 @@ const workerSettings = {
 // Nobody listens to the event stream; this is what BullMQ itself writes into it.
 const queueSettings = { streams: { events: { maxLen: 100 } } } as const;
 
+/** Bull Board knows both backends, but is typed for one: it is asked of the object what it is. */
+function boardOf(queue: unknown): BaseAdapter {
+  if (!(queue instanceof Queue)) throw new Error('not a queue');
+  return new BullMQAdapter(queue, { readOnlyMode: true });
+}
+
 function queueName(kind: QueueKind, appId: number | undefined): string {
   return appId === undefined ? kind : `${kind}-${appId}`;
 }
@@ -103,8 +113,14 @@ function keyPrefix(appId: number | undefined): string {
 /** Queues on Redis, shared by all replicas. */
 export function createRedisQueues(redis: Redis, options: QueuesOptions): Queues {
   return register(options, {
-    open: (kind, appId) =>
-      new Queue(queueName(kind, appId), { connection: redis, prefix: keyPrefix(appId), ...queueSettings }),
+    open(kind, appId) {
+      const queue = new Queue(queueName(kind, appId), {
+        connection: redis,
+        prefix: keyPrefix(appId),
+        ...queueSettings,
+      });
+      return { queue, board: boardOf(queue) };
+    },
     work: (kind, { appId, concurrency, process }) =>
       new Worker(queueName(kind, appId), (job: Job<unknown>) => process(job.data), {
         connection: redis,
@@ -123,8 +139,8 @@ export function createPostgresQueues(databaseUrl: string, options: QueuesOptions
     max: 3,
   };
   return register(options, {
-    open: (kind, appId) =>
-      new Queue<
+    open(kind, appId) {
+      const queue = new Queue<
         unknown,
         unknown,
         string,
@@ -133,7 +149,9 @@ export function createPostgresQueues(databaseUrl: string, options: QueuesOptions
         string,
         PostgresQueueBackend,
         PostgresConnectionOptions
-      >(queueName(kind, appId), { connection, ...queueSettings }, createPostgresBackend),
+      >(queueName(kind, appId), { connection, ...queueSettings }, createPostgresBackend);
+      return { queue, board: boardOf(queue) };
+    },
     work: (kind, { appId, concurrency, process }) =>
       new Worker<unknown, unknown, string, PostgresQueueBackend, JobProgress, PostgresConnectionOptions>(
         queueName(kind, appId),
@@ -190,16 +208,18 @@ const closeMs = 2000;
 function register(
   { log }: QueuesOptions,
   make: {
-    open: (kind: QueueKind, appId: number | undefined) => AnyQueue;
+    open: (kind: QueueKind, appId: number | undefined) => { queue: AnyQueue; board: BaseAdapter };
     work: (kind: QueueKind, options: WorkOptions) => AnyWorker;
   },
 ): Queues {
   const opened: (AnyQueue | AnyWorker)[] = [];
+  const boards: BaseAdapter[] = [];
   return {
     open(kind, appId) {
-      const queue = make.open(kind, appId);
+      const { queue, board } = make.open(kind, appId);
       queue.on('error', (error) => log.debug({ err: error, queue: queue.name }, 'queue in trouble'));
       opened.push(queue);
+      boards.push(board);
       return {
         async add(jobs) {
           if (jobs.length > 0) await queue.addBulk(jobs.map((data) => ({ name: kind, data })));
@@ -220,6 +240,7 @@ function register(
       opened.push(worker);
       return { close: () => worker.close() };
     },
+    boards: () => boards,
     async close() {
       const closed = Promise.all(opened.map((each) => each.close()));
       // Closing waits for a server that is away; disconnecting does not.

@@ -8,6 +8,8 @@ export interface RedisConnections {
   readonly queues: Redis;
   /** For the buckets: a command that can't be carried out now fails now, for late slots are worthless. */
   readonly buckets: Redis;
+  /** Keys that the server has evicted since it was started. */
+  readEvicted(): Promise<number>;
   close(): void;
 }
 
@@ -60,6 +62,9 @@ export async function connectRedis(url: string, log: Logger): Promise<RedisConne
   return {
     queues,
     buckets,
+    async readEvicted() {
+      return Number(/evicted_keys:(\d+)/.exec(await buckets.info('stats'))?.[1] ?? 0);
+    },
     close() {
       ready = false;
       disconnect();
@@ -70,6 +75,6 @@ export async function connectRedis(url: string, log: Logger): Promise<RedisConne
 async function warnOfEviction(redis: Redis, log: Logger): Promise<void> {
   const policy = /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1];
   if (policy !== undefined && policy !== 'noeviction') {
-    log.warn({ policy }, 'redis may evict keys under this maxmemory-policy; set it to noeviction');
+    log.warn({ policy }, `Redis may evict keys under maxmemory-policy ${policy}; set it to noeviction.`);
   }
 }

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { connect, type Database } from '../db/client.ts';
+import { createPool, type Database, openDatabase } from '../db/client.ts';
 import { createDatabaseClock } from '../db/clock.ts';
 import { assertSchema, SchemaError } from '../db/migrate.ts';
 import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
@@ -9,6 +9,8 @@ import { countLine } from '../db/queries/count-line.ts';
 import { ensureChangePartitions } from '../db/queries/history.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
+import { assertServerVersion } from '../db/server-version.ts';
+import { createCache } from '../src/cache.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
 import { createStop, repeat, within } from '../src/lifecycle.ts';
@@ -16,13 +18,20 @@ import { createLocalSlots } from '../src/limiter/local-slots.ts';
 import { createRedisSlots } from '../src/limiter/redis-slots.ts';
 import type { SlotSource } from '../src/limiter/slots.ts';
 import type { Logger } from '../src/log.ts';
+import { createMetrics } from '../src/metrics/create-metrics.ts';
+import { exposeDatabase } from '../src/metrics/database-gauges.ts';
+import { exposeProcess } from '../src/metrics/process-gauges.ts';
 import { rateRule } from '../src/schedule/policy.ts';
 import type { Scrubber } from '../src/scrubber.ts';
+import { readFigures } from '../src/status/read-figures.ts';
 import { watchRemovals } from '../src/sync/breaker.ts';
 import { startDispatchWorker, tickMs } from './dispatch-worker.ts';
+import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
+import { createHealth, findUnready } from './health.ts';
 import { createLane, type Lane } from './lane.ts';
 import { maintenanceMs, startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
+import { addQueueBoard } from './queue-board.ts';
 import { createPostgresQueues, createRedisQueues, type JobQueue, type Queues } from './queues.ts';
 import { connectRedis, type RedisConnections } from './redis.ts';
 import { StartError } from './start-error.ts';
@@ -57,11 +66,14 @@ const refreshMs = 1000;
 const countsMs = 5000;
 const clockMs = 30_000;
 const scheduleMs = 5000;
+const healthMs = 5000;
+/** What is told of the whole mirror is at most so old. */
+const figuresMs = 15_000;
 const closeMs = 3000;
 /** A dispatcher that has been silent for so long has lost its schedule: Redis was emptied, or a clock is off. */
 const silentSeconds = 10;
 /** A loop is stuck when it has not come round for so long; a slow database alone must not restart us. */
-const stuckMs = 120_000;
+const stuckSeconds = 120;
 
 /** Starts the daemon. Throws StartError, with one sentence, when it can't run. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
@@ -89,12 +101,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
 
   try {
-    const db = connect({
+    const pool = createPool({
       url: databaseUrl,
       applicationName: 'tim-mirror',
       maxConnections: 12,
       onIdleError: (error) => log.debug({ err: error }, 'idle connection to postgres lost'),
     });
+    const db = openDatabase(pool);
     closers.push(() => db.destroy());
     await prepareDatabase(db, apps, config.poll);
 
@@ -109,6 +122,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         : createRedisQueues(redis.queues, { log });
     closers.push(() => queues.close());
     const clock = await createDatabaseClock(db);
+    const metrics = createMetrics();
 
     const lanes = apps.map((app) =>
       createLane({
@@ -118,6 +132,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         db,
         clock,
         slots: slotsOf(app, redis, lock),
+        metrics: metrics.forApp(app.appId, app.callsPerSecond),
         stop,
         scrubber,
         log,
@@ -145,6 +160,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ];
     const schedules = openSchedules(queues, lanes);
 
+    const health = createHealth(db, redis);
+    const figures = createCache({ keepMs: figuresMs, read: () => readFigures(db, () => clock.now()) });
     const beats = new Map<string, number>();
     const loop = (name: string, everyMs: number, once: () => Promise<void>) =>
       repeat(
@@ -168,16 +185,32 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         for (const lane of lanes) await watchRemovals(db, lane.appId, log);
       }),
       loop('clock', clockMs, () => clock.refresh()),
+      loop('health', healthMs, () => health.look()),
+      loop('first read', firstReadMs, createFirstReadLog({ db, figures, log })),
       loop('schedules', scheduleMs, async () => {
         if (redis === undefined || redis.queues.status === 'ready') await keepSchedules(db, schedules);
       }),
     ]);
 
+    const loopAges = () => new Map([...beats].map(([name, at]) => [name, (performance.now() - at) / 1000]));
+    exposeDatabase(metrics.registry, figures);
+    exposeProcess(metrics.registry, {
+      loopAges,
+      pool,
+      unreadyFor: health.unreadyFor,
+      redisEvicted: health.redisEvicted,
+    });
     const http = await startHttpServer({
       ...config.http,
+      adminToken: config.adminToken,
       log,
-      stuck: () => [...beats].filter(([, at]) => performance.now() - at > stuckMs).map(([name]) => name),
+      scrubber,
+      db,
+      figures,
+      metrics: metrics.registry,
+      stuck: () => [...loopAges()].filter(([, age]) => age > stuckSeconds).map(([name]) => name),
       unready: () => findUnready(db, redis),
+      addQueues: (server, path) => addQueueBoard(server, path, queues.boards()),
     });
     closers.push(() => http.close());
 
@@ -236,6 +269,7 @@ async function prepareDatabase(
     throw new StartError('Postgres does not answer; check DATABASE_URL and that it is running.', error);
   }
   try {
+    await assertServerVersion(db);
     await assertSchema(db);
   } catch (error) {
     throw error instanceof SchemaError ? new StartError(error.message) : error;
@@ -321,18 +355,4 @@ async function keepSchedules(db: Database, schedules: Schedules): Promise<void> 
     await queue.schedule(tickMs, silent > silentSeconds);
   }
   await schedules.maintenance.schedule(maintenanceMs, false);
-}
-
-async function findUnready(db: Database, redis: RedisConnections | undefined): Promise<readonly string[]> {
-  const unready: string[] = [];
-  try {
-    await assertSchema(db);
-  } catch (error) {
-    unready.push(error instanceof SchemaError ? 'schema' : 'postgres');
-  }
-  if (redis !== undefined) {
-    const pong = await redis.buckets.ping().catch(() => undefined);
-    if (pong === undefined) unready.push('redis');
-  }
-  return unready;
 }

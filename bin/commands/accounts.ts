@@ -14,7 +14,7 @@ import type { AppConfig } from '../../src/config.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
 import { CommandError } from '../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
-import { createProgress, formatCount } from '../progress.ts';
+import { createProgress, formatCount, formatRate } from '../progress.ts';
 
 export interface ImportCommand {
   readonly app?: number;
@@ -70,8 +70,7 @@ export async function enrolList(
       if (problems === problemsShown) process.stderr.write('further bad lines are only counted\n');
     },
     onProgress({ read }) {
-      const perSecond = Math.round((read / (performance.now() - started)) * 1000);
-      progress.update(list.bytesRead(), `${formatCount(read)} accounts, ${formatCount(perSecond)}/s`);
+      progress.update(list.bytesRead(), `${formatCount(read)} accounts, ${formatRate(read, started)}`);
     },
   }).finally(() => progress.stop());
   await countLine(db, app.appId, rateRule);

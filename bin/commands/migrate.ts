@@ -1,4 +1,5 @@
 import { migrate } from '../../db/migrate.ts';
+import { assertServerVersion } from '../../db/server-version.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { readEnvironment, withDatabase } from '../environment.ts';
 
@@ -7,6 +8,7 @@ export async function migrateCommand(): Promise<void> {
   const environment = readEnvironment(['database']);
   const { databaseUrl, redisUrl } = environment.config;
   await withDatabase(environment, async (db) => {
+    await assertServerVersion(db);
     const report = await migrate(db);
     // Without Redis the queues live in the database too.
     if (redisUrl === undefined && databaseUrl !== undefined) await migratePostgresQueues(databaseUrl);

@@ -5,7 +5,7 @@ import { type AuditableAccount, pageAccounts, sampleAccounts } from '../../db/qu
 import { compareAccount } from '../../src/audit/compare-account.ts';
 import { CommandError } from '../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
-import { createProgress, formatCount } from '../progress.ts';
+import { createProgress, formatCount, formatRate } from '../progress.ts';
 import { withVendor } from '../vendor.ts';
 
 export interface VerifyCommand {
@@ -37,6 +37,7 @@ export async function verifyCommand(options: VerifyCommand): Promise<void> {
     await withVendor(environment, app, async ({ client, stop }) => {
       const total = options.sample ?? (await countAccounts(db, app.appId));
       const progress = createProgress('verify', total);
+      const began = performance.now();
       const everyMs = 1000 / (app.callsPerSecond * budgetShare);
       try {
         for await (const account of accountsOf(db, app.appId, options.sample)) {
@@ -50,7 +51,7 @@ export async function verifyCommand(options: VerifyCommand): Promise<void> {
           }
           progress.update(
             findings.checked,
-            `${formatCount(findings.checked)} accounts, ${findings.wrong} wrong`,
+            `${formatCount(findings.checked)} accounts, ${formatRate(findings.checked, began)}, ${findings.wrong} wrong`,
           );
           const leftMs = everyMs - (performance.now() - started);
           if (leftMs > 0) await sleep(leftMs, undefined, { signal: stop.soft }).catch(() => undefined);

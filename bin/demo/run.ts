@@ -92,7 +92,7 @@ async function mirror({ options, postgres, vendor, ended }: Stage): Promise<void
       // People do not watch a demo for a minute to see a group go.
       ...(vendor === undefined ? {} : { confirmRemovalAfterMs: 2000 }),
     });
-    process.stdout.write(whereToLook(config, postgres, logFile, vendor));
+    process.stdout.write(whereToLook(config, postgres, logFile, vendor, daemon.http.url));
     try {
       await watch(db, app.appId, ended, vendor);
       await summarise(db, app.appId, vendor, options.for !== undefined);
@@ -140,11 +140,12 @@ function whereToLook(
   postgres: LocalPostgres,
   logFile: string,
   vendor: DemoVendor | undefined,
+  page: string,
 ): string {
   const against =
     vendor === undefined ? config.apps.map((app) => app.origin).join(', ') : 'a simulated vendor';
   return `
-The daemon mirrors ${against} into PostgreSQL. Where to look, from another terminal:
+The daemon mirrors ${against} into PostgreSQL. Where to look: ${page} in a browser, or from another terminal:
 
   export DATABASE_URL='${postgres.url()}'
   psql $DATABASE_URL -c 'select * from tim.friend_group_members limit 20'

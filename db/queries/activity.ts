@@ -1,35 +1,85 @@
 import { type Kysely, sql } from 'kysely';
 import type { DB } from '../schema.ts';
 
-/** How often something happened to an app: `call` is an HTTP attempt, everything else an outcome of a poll. */
+/**
+ * How often something happened to an app: `call` is an HTTP attempt, `first_read` an account that was never read
+ * before, `shrank` one that lost something; everything else is an outcome of a poll.
+ */
 export interface Activity {
   readonly appId: number;
   readonly event: string;
   readonly count: number;
 }
 
-/** Adds what a process has counted to the bucket of these ten seconds. */
-export async function addActivity(db: Kysely<DB>, counted: readonly Activity[]): Promise<void> {
+/** Events that are no outcomes of polls. */
+export const besidesOutcomes: ReadonlySet<string> = new Set(['call', 'first_read']);
+
+/** Length of a bucket. */
+export const bucketMs = 10_000;
+
+/** What a process has counted, and in which bucket: Postgres' time in milliseconds, or now. */
+export interface CountedActivity extends Activity {
+  readonly at?: number;
+}
+
+/** Adds what a process has counted to the buckets of ten seconds. */
+export async function addActivity(db: Kysely<DB>, counted: readonly CountedActivity[]): Promise<void> {
   if (counted.length === 0) return;
   await sql`
     insert into mirror.activity (app_id, bucket, event, count)
-    select "appId", date_bin('10 seconds', clock_timestamp(), timestamptz 'epoch'), event, count
-    from json_to_recordset(${JSON.stringify(counted)}::json) as counted ("appId" bigint, event text, count integer)
+    select
+      "appId",
+      date_bin('10 seconds', coalesce(to_timestamp(at / 1000), clock_timestamp()), timestamptz 'epoch') as bucket,
+      event,
+      count
+    from json_to_recordset(${JSON.stringify(counted)}::json)
+      as counted ("appId" bigint, event text, count integer, at float8)
     -- Two processes at once take the rows in one order.
-    order by event
+    order by bucket, event
     on conflict (app_id, bucket, event) do update set count = mirror.activity.count + excluded.count
   `.execute(db);
 }
 
+// Processes store what they have counted every five seconds: a bucket is complete six seconds after its end.
+const newestBucket = sql`date_bin('10 seconds', clock_timestamp() - interval '6 seconds', timestamptz 'epoch')`;
+
 /** What happened in the last `seconds`, in whole buckets of ten. */
 export async function readActivity(db: Kysely<DB>, seconds: number): Promise<readonly Activity[]> {
   const { rows } = await sql<Activity>`
-    with now as (select date_bin('10 seconds', clock_timestamp(), timestamptz 'epoch') as bucket)
+    with now as (select ${newestBucket} as bucket)
     select app_id as "appId", event, sum(count)::bigint as count
     from mirror.activity, now
     where activity.bucket >= now.bucket - ${seconds} * interval '1 second' and activity.bucket < now.bucket
     group by app_id, event
     order by app_id, event
+  `.execute(db);
+  return rows;
+}
+
+/** Calls an app has sent in each of the last buckets of ten seconds, oldest first. */
+export interface CallSeries {
+  readonly appId: number;
+  /** Start of the first bucket, in seconds since the epoch. */
+  readonly from: number;
+  readonly calls: readonly number[];
+}
+
+/** The calls of the last `seconds`, for every app. */
+export async function readCallSeries(db: Kysely<DB>, seconds: number): Promise<readonly CallSeries[]> {
+  const { rows } = await sql<CallSeries>`
+    with now as (select ${newestBucket} as bucket)
+    select
+      app.app_id as "appId",
+      extract(epoch from min(moment))::float8 as "from",
+      json_agg(coalesce(activity.count, 0) order by moment) as calls
+    from mirror.app
+    cross join now
+    cross join lateral generate_series(
+      now.bucket - ${seconds} * interval '1 second', now.bucket - interval '10 seconds', interval '10 seconds'
+    ) moment
+    left join mirror.activity on activity.app_id = app.app_id and activity.bucket = moment and event = 'call'
+    group by app.app_id
+    order by app.app_id
   `.execute(db);
   return rows;
 }

@@ -1,14 +1,28 @@
-import fastify from 'fastify';
+import fastify, { type FastifyInstance } from 'fastify';
+import type { Registry } from 'prom-client';
 import type { Logger } from '../log.ts';
+import type { Scrubber } from '../scrubber.ts';
+import { accessFor } from './access.ts';
+import { addLoginAssets, addPage } from './assets.ts';
+import { addFiguresRoutes, type FiguresRoutesOptions } from './figures-routes.ts';
+import { guard } from './gate.ts';
+import { addLogin } from './login.ts';
+import { ownPolicy, queuesPolicy, securityHeaders } from './security-headers.ts';
+import { createWrongTokens } from './wrong-tokens.ts';
 
-export interface HttpServerOptions {
+export interface HttpServerOptions extends FiguresRoutesOptions {
   readonly host: string;
   readonly port: number;
+  readonly adminToken: string | undefined;
   readonly log: Logger;
+  readonly scrubber: Scrubber;
   /** What does not make progress; empty when all is well. */
   readonly stuck: () => readonly string[];
   /** What can't be reached or does not fit; empty when all is well. */
   readonly unready: () => Promise<readonly string[]>;
+  readonly metrics: Registry;
+  /** Adds the queues’ own pages under a path. */
+  readonly addQueues: (server: FastifyInstance, path: string) => Promise<void>;
 }
 
 export interface HttpServer {
@@ -16,21 +30,75 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** `/livez` and `/readyz` for whoever keeps the daemon running. Neither hangs on the vendor. */
+const queuesPath = '/queues';
+/** Nobody sends us more than a token; a slow or endless request is cut off. */
+const limits = {
+  bodyLimit: 64 * 1024,
+  requestTimeout: 10_000,
+  keepAliveTimeout: 10_000,
+  maxRequestsPerSocket: 1000,
+  routerOptions: { maxParamLength: 200 },
+};
+const mostConnections = 200;
+
+/**
+ * The daemon's HTTP: `/livez` and `/readyz` for whoever keeps it running, neither of which hangs on the vendor,
+ * `/metrics`, and behind the admin token `/status`, a page for people at `/`, and the queues.
+ */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const server = fastify({ logger: false, forceCloseConnections: true });
-
-  server.get('/livez', async (_request, reply) => {
-    const stuck = options.stuck();
-    return reply.code(stuck.length === 0 ? 200 : 503).send({ ok: stuck.length === 0, stuck });
+  const { host, port, log, scrubber } = options;
+  const server = fastify({ logger: false, forceCloseConnections: true, ...limits });
+  server.server.maxConnections = mostConnections;
+  server.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string' },
+    (_request, body, done) => done(null, Object.fromEntries(new URLSearchParams(String(body)))),
+  );
+  server.setErrorHandler<Error & { statusCode?: number }>((error, _request, reply) => {
+    const code = error.statusCode ?? 500;
+    if (code >= 500) log.warn({ err: error }, 'a request could not be answered');
+    return reply.code(code).send({ error: code >= 500 ? 'internal error' : 'bad request' });
+  });
+  server.setNotFoundHandler((_request, reply) => reply.code(404).send({ error: 'not found' }));
+  server.addHook('onSend', async (request, reply, payload: unknown) => {
+    const policy = isBelow(request.url, queuesPath) ? queuesPolicy : ownPolicy;
+    reply.headers({ ...securityHeaders, 'content-security-policy': policy });
+    return typeof payload === 'string' ? scrubber.scrub(payload) : payload;
   });
 
-  server.get('/readyz', async (_request, reply) => {
-    const unready = await options.unready();
-    return reply.code(unready.length === 0 ? 200 : 503).send({ ok: unready.length === 0, unready });
-  });
+  const access = accessFor(host, options.adminToken);
+  const wrongTokens = createWrongTokens();
+  guard(server, access, wrongTokens);
+  addProbes(server, options);
+  server.get('/metrics', async (_request, reply) =>
+    reply.type(options.metrics.contentType).send(await options.metrics.metrics()),
+  );
+  if (access.kind === 'token') {
+    addLoginAssets(server);
+    addLogin(server, access.token, wrongTokens);
+  }
+  if (access.kind !== 'hidden') {
+    addPage(server, access.kind === 'token');
+    addFiguresRoutes(server, options);
+    await options.addQueues(server, queuesPath);
+  }
 
-  const url = await server.listen({ host: options.host, port: options.port });
-  options.log.info({ url }, 'http server listens');
+  const url = await server.listen({ host, port });
+  log.info({ url, access: access.kind }, 'http server listens');
   return { url, close: () => server.close() };
+}
+
+function addProbes(server: FastifyInstance, { stuck, unready }: HttpServerOptions): void {
+  server.get('/livez', async (_request, reply) => {
+    const found = stuck();
+    return reply.code(found.length === 0 ? 200 : 503).send({ ok: found.length === 0, stuck: found });
+  });
+  server.get('/readyz', async (_request, reply) => {
+    const found = await unready();
+    return reply.code(found.length === 0 ? 200 : 503).send({ ok: found.length === 0, unready: found });
+  });
+}
+
+function isBelow(url: string, path: string): boolean {
+  return url === path || url.startsWith(`${path}/`) || url.startsWith(`${path}?`);
 }

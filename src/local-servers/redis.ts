@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { Redis } from 'ioredis';
+import { canInstallPackages, installPackage } from './debian-package.ts';
 import { freePort } from './free-port.ts';
 import { createOwnedFolder, rememberServer } from './owned-folder.ts';
 import { LocalServerError } from './postgres.ts';
@@ -98,15 +99,9 @@ function findProgram(): string | undefined {
 }
 
 function install(say: (sentence: string) => void): string {
-  const asDebianRoot = process.getuid?.() === 0 && existsSync('/etc/debian_version');
-  if (asDebianRoot) {
+  if (canInstallPackages()) {
     say('No redis-server on the PATH: installing Debian’s package redis-server by apt.');
-    const quiet = {
-      stdio: 'ignore',
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' },
-    } as const;
-    spawnSync('apt-get', ['update'], quiet);
-    spawnSync('apt-get', ['install', '--yes', '--no-install-recommends', 'redis-server'], quiet);
+    installPackage('redis-server');
     const installed = findProgram();
     if (installed !== undefined) return installed;
   }

@@ -1,4 +1,5 @@
 import type { Share } from '../audit/accuracy.ts';
+import type { FirstRead } from './first-read.ts';
 import type { AppStatus, Status } from './read-status.ts';
 
 /** The status as a person reads it on a terminal. */
@@ -33,6 +34,7 @@ function formatApp(app: AppStatus): string {
     ],
     ['delay', delay(app)],
     ...intervalRows(app),
+    ...firstReadRow(app),
     ['last 15 min', outcomes(app)],
     ['accuracy', accuracy(app)],
     ['sequence', sequence(app)],
@@ -46,6 +48,17 @@ function formatApp(app: AppStatus): string {
     ...heldLines(app),
     ...rows.map(([label, text]) => `  ${label.padEnd(12)}${text}`),
   ].join('\n');
+}
+
+function firstReadRow({ firstRead }: AppStatus): [string, string][] {
+  return firstRead === null ? [] : [['first read', tellFirstRead(firstRead)]];
+}
+
+/** How the first read of all accounts gets on. */
+export function tellFirstRead(firstRead: FirstRead): string {
+  const { left, perSecond, secondsLeft } = firstRead;
+  const time = secondsLeft === null ? 'nothing is read at present' : `${duration(secondsLeft)} left`;
+  return `${count(left)} accounts to go, ${perSecond.toFixed(1)}/s, ${time}`;
 }
 
 function heldLines({ removalsHeld: held }: AppStatus): readonly string[] {

@@ -1,5 +1,5 @@
 import type { Database } from '../../db/client.ts';
-import { readActivity } from '../../db/queries/activity.ts';
+import { besidesOutcomes, readActivity } from '../../db/queries/activity.ts';
 import { type AppRow, readApps } from '../../db/queries/apps.ts';
 import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
 import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
@@ -13,6 +13,9 @@ import { estimateShare, type Share } from '../audit/accuracy.ts';
 import { effectiveMaxIntervalSeconds, type Line } from '../schedule/line.ts';
 import { mistrustSeconds, type SequenceObservation } from '../sync/sequence-evidence.ts';
 import { remedyFor } from '../tencent/errors.ts';
+import { type ErrorClass, errorsByClass } from './errors-by-class.ts';
+import { type FirstRead, firstReadOf, perSecondOf, rateSeconds } from './first-read.ts';
+import { problemsOf } from './problems.ts';
 
 /** How the mirror of every app is doing. `status --json` prints it as it is. */
 export interface Status {
@@ -21,6 +24,8 @@ export interface Status {
 
 export interface AppStatus {
   readonly appId: number;
+  /** What a person should look at, a sentence each; empty when all is well. */
+  readonly problems: readonly string[];
   /** `idle`: nobody has claimed accounts for ten seconds; is the daemon running? */
   readonly state: 'polling' | 'halted' | 'idle';
   readonly halt: HaltStatus | null;
@@ -40,6 +45,8 @@ export interface AppStatus {
     /** What the budget allows of `maxSeconds`: the greater one when it gives way. */
     readonly effectiveMaxSeconds: number;
   };
+  /** Set while accounts are read for the first time. */
+  readonly firstRead: FirstRead | null;
   /** Seconds since the state of active accounts was last proved. */
   readonly ageSeconds: AccountFigures['age'];
   readonly calls: {
@@ -50,6 +57,8 @@ export interface AppStatus {
   /** Polls of the last 15 minutes by outcome. */
   readonly outcomes: Readonly<Record<string, number>>;
   readonly failures: readonly Omit<FailureReason, 'appId'>[];
+  /** What goes wrong, by class, with what to do about it. */
+  readonly errors: readonly ErrorClass[];
   /** Set while removals wait for an operator. */
   readonly removalsHeld: {
     readonly since: string;
@@ -98,7 +107,6 @@ export interface HaltStatus {
 }
 
 const idleAfterSeconds = 10;
-const rateSeconds = 60;
 const outcomesSeconds = 900;
 
 /** Gathers the status from the database alone, so that it can be had while the daemon is down. */
@@ -116,16 +124,19 @@ export async function readStatus(db: Database): Promise<Status> {
     apps: apps.map((app) => {
       const { appId } = app;
       const figure = figures.find((candidate) => candidate.appId === appId);
-      const calls =
-        recent.find((activity) => activity.appId === appId && activity.event === 'call')?.count ?? 0;
-      return {
+      const state = stateOf(app);
+      const neverRead = figure?.pending ?? 0;
+      const outcomesOfApp = Object.fromEntries(
+        outcomes
+          .filter((activity) => activity.appId === appId && !besidesOutcomes.has(activity.event))
+          .map((activity) => [activity.event, activity.count]),
+      );
+      const failuresOfApp = failures
+        .filter((failure) => failure.appId === appId)
+        .map(({ outcome, code, message, accounts }) => ({ outcome, code, message, accounts }));
+      const status: Omit<AppStatus, 'problems'> = {
         appId,
-        state:
-          app.halt !== undefined
-            ? 'halted'
-            : (app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds
-              ? 'idle'
-              : 'polling',
+        state,
         halt:
           app.halt === undefined
             ? null
@@ -147,7 +158,7 @@ export async function readStatus(db: Database): Promise<Status> {
           awaitingConfirmation: figure?.awaitingConfirmation ?? 0,
         },
         backlog: {
-          neverRead: figure?.pending ?? 0,
+          neverRead,
           overdue: figure?.overdue ?? 0,
           seconds: ((figure?.pending ?? 0) + (figure?.due ?? 0)) / app.callsPerSecond,
         },
@@ -157,16 +168,12 @@ export async function readStatus(db: Database): Promise<Status> {
           maxSeconds: app.maxIntervalSeconds,
           effectiveMaxSeconds: effectiveMaxIntervalSeconds(lineOf(app)),
         },
+        firstRead: firstReadOf(recent, appId, neverRead),
         ageSeconds: figure?.age ?? { p50: null, p95: null, p99: null, oldest: null },
-        calls: { perSecond: calls / rateSeconds, limit: app.callsPerSecond },
-        outcomes: Object.fromEntries(
-          outcomes
-            .filter((activity) => activity.appId === appId && activity.event !== 'call')
-            .map((activity) => [activity.event, activity.count]),
-        ),
-        failures: failures
-          .filter((failure) => failure.appId === appId)
-          .map(({ outcome, code, message, accounts }) => ({ outcome, code, message, accounts })),
+        calls: { perSecond: perSecondOf(recent, appId, 'call'), limit: app.callsPerSecond },
+        outcomes: outcomesOfApp,
+        failures: failuresOfApp,
+        errors: errorsByClass(outcomesOfApp, failuresOfApp),
         removalsHeld:
           app.hold === undefined
             ? null
@@ -177,6 +184,7 @@ export async function readStatus(db: Database): Promise<Status> {
           evidence.filter((each) => each.appId === appId),
         ),
       };
+      return { ...status, problems: problemsOf(status) };
     }),
   };
 }
@@ -196,6 +204,11 @@ function delayOf(app: AppRow): DelayStatus | null {
     meanSeconds: (changesMissing / changesPerDay) * 86_400,
     roundRobinSeconds: app.accountCount / (2 * app.callsPerSecond),
   };
+}
+
+function stateOf(app: AppRow): AppStatus['state'] {
+  if (app.halt !== undefined) return 'halted';
+  return (app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds ? 'idle' : 'polling';
 }
 
 function accuracyOf(audit: AuditCounts | undefined): AccuracyStatus | null {

@@ -1,4 +1,4 @@
-import type { Change, Membership, MirroredGroup } from '../../db/queries/groups.ts';
+import type { Change, ChangeKind, Membership, MirroredGroup } from '../../db/queries/groups.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
 
 /** What has to be written to turn the groups the mirror holds into those the vendor has told. */
@@ -68,15 +68,26 @@ export function countRemovals(diff: GroupDiff): { readonly groups: number; reado
   return { groups: diff.removedGroups.length, members: diff.removedMembers.length + inGroups };
 }
 
-/** A difference in words: "+1 group, −2 members". */
-export function tellDiff(diff: GroupDiff): string {
+/** How many lines of the change feed a difference makes, by kind. */
+export function countChanges(diff: GroupDiff): Readonly<Record<ChangeKind, number>> {
   const going = countRemovals(diff);
   const inGroups = diff.addedGroups.reduce((sum, group) => sum + group.members.length, 0);
+  return {
+    group_added: diff.addedGroups.length,
+    member_added: diff.addedMembers.length + inGroups,
+    group_removed: going.groups,
+    member_removed: going.members,
+  };
+}
+
+/** A difference in words: "+1 group, −2 members". */
+export function tellDiff(diff: GroupDiff): string {
+  const counts = countChanges(diff);
   const parts: readonly (readonly [number, string, string])[] = [
-    [diff.addedGroups.length, '+', 'group'],
-    [diff.addedMembers.length + inGroups, '+', 'member'],
-    [going.groups, '−', 'group'],
-    [going.members, '−', 'member'],
+    [counts.group_added, '+', 'group'],
+    [counts.member_added, '+', 'member'],
+    [counts.group_removed, '−', 'group'],
+    [counts.member_removed, '−', 'member'],
   ];
   const told = parts
     .filter(([count]) => count > 0)

@@ -3,7 +3,7 @@ import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollNote } from '../../db/queries/poll-records.ts';
 import type { Logger } from '../log.ts';
 import type { StopSignals } from '../tencent/client.ts';
-import { TencentError } from '../tencent/errors.ts';
+import { TencentError, type TencentErrorKind } from '../tencent/errors.ts';
 import { afterFailure, afterQuarantine, unpolled } from './next-state.ts';
 import { type SyncDeps, type SyncResult, syncAccount, syncGoneAccount } from './sync-account.ts';
 
@@ -31,6 +31,8 @@ export interface PollResult extends Omit<SyncResult, 'outcome' | 'story'> {
   readonly outcome: PollOutcome;
   /** Worth remembering; still to be written. */
   readonly note?: PollNote;
+  /** What failed, where something did. */
+  readonly failure?: TencentErrorKind | 'storage_failed';
 }
 
 /** After this many failures in a row that time does not seem to mend, an account is set aside. */
@@ -49,7 +51,7 @@ export async function pollAccount(
       return { outcome: 'returned', record: unpolled(account) };
     if (stop.hard.aborted && error === stop.hard.reason)
       return { outcome: 'returned', record: unpolled(account) };
-    if (error instanceof TencentError) return actOn(deps, account, error);
+    if (error instanceof TencentError) return { failure: error.kind, ...(await actOn(deps, account, error)) };
     return storageFailed(deps, account, error);
   }
 }
@@ -119,6 +121,7 @@ function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown):
   deps.log.warn({ err: error, account: account.accountId }, 'answer not written');
   return {
     outcome: 'storage_failed',
+    failure: 'storage_failed',
     record: afterFailure(account, deps.vendorIsIll(), deps.line(), deps.random),
     note: noteOf(account, 'storage_failed', 0, `the database could not take the answer (${code})`),
   };

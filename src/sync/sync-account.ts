@@ -1,7 +1,13 @@
 import type { Transaction } from 'kysely';
 import type { Database, DB } from '../../db/client.ts';
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
-import { loadGroupNames, loadGroups, lockAccount, type MirroredGroup } from '../../db/queries/groups.ts';
+import {
+  type ChangeKind,
+  loadGroupNames,
+  loadGroups,
+  lockAccount,
+  type MirroredGroup,
+} from '../../db/queries/groups.ts';
 import { forgetHeldRemoval, holdRemoval, isReleased } from '../../db/queries/held-removals.ts';
 import { type PollRecord, recordPolls } from '../../db/queries/poll-records.ts';
 import type { Lesson } from '../schedule/learning.ts';
@@ -9,6 +15,7 @@ import type { Line } from '../schedule/line.ts';
 import type { GroupRead, StopSignals, TencentClient } from '../tencent/client.ts';
 import { contentHash, emptyHash } from './content-hash.ts';
 import {
+  countChanges,
   countRemovals,
   diffGroups,
   type GroupDiff,
@@ -50,6 +57,8 @@ export interface SyncResult {
   readonly record?: PollRecord;
   /** What happened, where that is worth remembering. */
   readonly story?: string;
+  /** Changes written to the feed. */
+  readonly written?: Readonly<Record<ChangeKind, number>>;
   /** The first of the reads that a removal needs: the breaker counts these. */
   readonly shrank?: boolean;
   readonly evidence?: readonly SequenceObservation[];
@@ -112,7 +121,7 @@ export async function syncGoneAccount(
     await writeGroups(trx, { ...ownerOf(deps, account), at: observedAt, sequence: null }, diff);
     const record = { ...afterGone(account, observedAt, emptyHash, line, deps.random), changedAt: observedAt };
     await recordPolls(trx, deps.appId, [record]);
-    return { outcome: 'changed', story: tellDiff(diff) };
+    return { outcome: 'changed', story: tellDiff(diff), written: countChanges(diff) };
   });
 }
 
@@ -213,7 +222,7 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
     const told = { evidence, lesson: lessonOfRead(account, seen) };
     return nothing
       ? { outcome: 'unchanged', ...told }
-      : { outcome: 'changed', story: tellDiff(diff), ...told };
+      : { outcome: 'changed', story: tellDiff(diff), written: countChanges(diff), ...told };
   });
 }
 
@@ -268,7 +277,7 @@ async function hold(
     changedAt: isEmpty(coming) ? account.changedAt : at,
   };
   await recordPolls(trx, deps.appId, [record]);
-  return { outcome: 'removal_held', story: `held back: ${tellDiff(diff)}` };
+  return { outcome: 'removal_held', story: `held back: ${tellDiff(diff)}`, written: countChanges(coming) };
 }
 
 /** A time not before the last proof and not in the future, however far the clocks are apart. */

@@ -1,7 +1,7 @@
 import { Pool } from 'undici';
 import type { CallingAppConfig } from '../config.ts';
 import type { Scrubber } from '../scrubber.ts';
-import { kindOfCode, kindOfStatus, TencentError } from './errors.ts';
+import { kindOfCode, kindOfStatus, TencentError, type TencentErrorKind } from './errors.ts';
 import { createUserSigSource } from './user-sig.ts';
 import { type GroupGetAnswer, groupGetRequest, parseGroupGet, parseVerdict } from './wire.ts';
 
@@ -22,8 +22,13 @@ export interface TencentClientOptions {
   readonly scrubber: Scrubber;
   /** Told of every HTTP attempt the moment it is sent. */
   readonly onCall?: () => void;
+  /** Told of every HTTP attempt when it has ended, and after how many seconds. */
+  readonly onCallEnd?: (outcome: CallOutcome, seconds: number) => void;
   readonly timeouts?: Timeouts;
 }
+
+/** How an HTTP attempt ended: answered, with which error of the vendor's or the network's, or broken off by a stop. */
+export type CallOutcome = 'answered' | TencentErrorKind | 'broken_off';
 
 export interface Timeouts {
   readonly connectMs: number;
@@ -33,6 +38,13 @@ export interface Timeouts {
 /** One account as the vendor tells it; `sentAt` is the database's time at which the request left. */
 export interface GroupRead extends GroupGetAnswer {
   readonly sentAt: number;
+}
+
+/** What the vendor answered, and its verdict where that is not "well". */
+interface Answer {
+  readonly sentAt: number;
+  readonly body: unknown;
+  readonly verdict: ReturnType<typeof parseVerdict>;
 }
 
 export interface TencentClient {
@@ -67,12 +79,22 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     bodyTimeout: timeouts.answerMs,
   });
 
-  async function attempt(body: string, stop: StopSignals): Promise<{ sentAt: number; body: unknown }> {
+  async function attempt(body: string, stop: StopSignals): Promise<Answer> {
     await options.takeToken(stop.soft);
     const sentAt = options.now();
     options.onCall?.();
     stop.onSent?.();
-    return { sentAt, body: parseJson(await post(body, stop.hard)) };
+    const sent = performance.now();
+    const end = (outcome: CallOutcome) => options.onCallEnd?.(outcome, (performance.now() - sent) / 1000);
+    try {
+      const answer = parseJson(await post(body, stop.hard));
+      const verdict = parseVerdict(answer);
+      end(verdict === undefined ? 'answered' : kindOfCode(verdict.code));
+      return { sentAt, body: answer, verdict };
+    } catch (error) {
+      end(error instanceof TencentError ? error.kind : 'broken_off');
+      throw error;
+    }
   }
 
   async function post(body: string, hardStop: AbortSignal): Promise<Uint8Array> {
@@ -121,7 +143,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
 
   async function callGroupGet(body: string, stop: StopSignals) {
     const answer = await attempt(body, stop);
-    const verdict = parseVerdict(answer.body);
+    const { verdict } = answer;
     if (verdict === undefined || kindOfCode(verdict.code) !== 'sign_again') return answer;
     userSig.renew();
     return attempt(body, stop);
@@ -132,7 +154,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
 
     async groupGet(accountId, lastSequence, stop) {
       const answer = await callGroupGet(groupGetRequest({ accountId, lastSequence }), stop);
-      const verdict = parseVerdict(answer.body);
+      const { verdict } = answer;
       if (verdict !== undefined) {
         const kind = kindOfCode(verdict.code);
         throw new TencentError(quotable(scrubber.scrub(verdict.info)) || 'no words from the vendor', {

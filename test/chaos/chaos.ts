@@ -30,6 +30,8 @@ export interface ChaosOptions {
    */
   readonly callsPerSecond: number;
   readonly say: (line: string) => void;
+  /** Told every second how far the disturbances have got, and with what. */
+  readonly onProgress?: (seconds: number, note: string) => void;
   /** A folder for what each daemon says. */
   readonly logs: string | undefined;
 }
@@ -244,7 +246,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   }
 }
 
-async function disturb(stage: Stage, { minutes, seed, say }: ChaosOptions): Promise<ChaosReport> {
+async function disturb(
+  stage: Stage,
+  { minutes, seed, say, onProgress = () => undefined }: ChaosOptions,
+): Promise<ChaosReport> {
   const { vendor, log, ids, random, running, db } = stage;
   const breaches: string[] = [];
   const counted: Record<string, number> = {};
@@ -257,18 +262,26 @@ async function disturb(stage: Stage, { minutes, seed, say }: ChaosOptions): Prom
   }, 1000 / changesPerSecond);
 
   vendor.setFaults(steadyFaults);
-  const ends = performance.now() + minutes * 60_000;
+  const began = performance.now();
+  const ends = began + minutes * 60_000;
+  let doing = '';
+  const ticking = setInterval(() => {
+    const seconds = (performance.now() - began) / 1000;
+    const { calls } = vendor.stats();
+    onProgress(seconds, `${calls} calls, ${Math.round(calls / seconds)}/s, ${changes} changes, ${doing}`);
+  }, 1000);
   let deck: string[] = [];
   while (performance.now() < ends) {
     // Each kind comes once before any comes again.
     if (deck.length === 0) deck = shuffled(Object.keys(disturbances), random);
     const name = deck.pop() ?? '';
     counted[name] = (counted[name] ?? 0) + 1;
-    say(`${Math.round((ends - performance.now()) / 1000)} s left: ${name}`);
+    doing = name;
     await disturbances[name]?.(stage).catch((error: Error) => breaches.push(`${name}: ${error.message}`));
     await sleep(Math.min(500 + random.below(2500), Math.max(ends - performance.now(), 0)));
   }
 
+  clearInterval(ticking);
   clearInterval(churn);
   for (const daemon of running) {
     if (daemon.child.exitCode !== null)

@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import { Command, InvalidArgumentError } from 'commander';
 import { CommandError } from '../../bin/command-error.ts';
 import { runProgram } from '../../bin/program.ts';
+import { createProgress } from '../../bin/progress.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { runChaos } from './chaos.ts';
 
@@ -17,12 +18,17 @@ const program = new Command('npm run chaos --')
   .showHelpAfterError('(--help tells more)')
   .action(async (options: { minutes: number; seed?: number; logs?: string; json?: boolean }) => {
     await sweepAbandonedFolders();
-    const say = (line: string) => void process.stderr.write(options.json === true ? '' : `${line}\n`);
+    const progress = createProgress('chaos', options.minutes * 60);
+    const say = (line: string) => {
+      progress.stop();
+      process.stderr.write(options.json === true ? '' : `${line}\n`);
+    };
     const report = await runChaos({
       minutes: options.minutes,
       seed: options.seed ?? randomInt(2 ** 31),
       callsPerSecond: 180,
       say,
+      ...(options.json === true ? {} : { onProgress: progress.update }),
       logs: options.logs,
     });
     process.stdout.write(`${JSON.stringify(report)}\n`);

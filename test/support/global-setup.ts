@@ -7,6 +7,7 @@ import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { LocalServerError, startPostgres } from '../../src/local-servers/postgres.ts';
 import { ensureRedisProgram } from '../../src/local-servers/redis.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
+import { findChromium } from './chromium.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -14,8 +15,12 @@ declare module 'vitest' {
     readonly postgresUrl: string;
     /** Name of a migrated database to copy. */
     readonly templateDatabase: string;
+    /** Where Chromium is; empty where there is none and none can be installed. */
+    readonly chromium: string;
   }
 }
+
+const say = (sentence: string) => void process.stderr.write(`${sentence}\n`);
 
 /** One Postgres for the whole run, with a migrated database that each test file gets a copy of. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -34,7 +39,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 async function startServers(project: TestProject, chosen: ReadonlySet<string>): Promise<() => Promise<void>> {
   await sweepAbandonedFolders();
   if (process.env['TEST_REDIS_URL'] === undefined && (chosen.has('redis') || chosen.has('e2e'))) {
-    ensureRedisProgram((sentence) => process.stderr.write(`${sentence}\n`));
+    ensureRedisProgram(say);
   }
   const given = process.env['TEST_DATABASE_URL'];
   const postgres = given === undefined ? await startPostgres({ durable: false }) : undefined;
@@ -48,6 +53,7 @@ async function startServers(project: TestProject, chosen: ReadonlySet<string>): 
   await migratePostgresQueues(url);
   project.provide('postgresUrl', serverUrl);
   project.provide('templateDatabase', template);
+  project.provide('chromium', chosen.has('e2e') ? findChromium(say) : '');
   return async () => {
     await command(serverUrl, `drop database ${template}`);
     await postgres?.stop();

@@ -1,0 +1,22 @@
+import { type Kysely, sql } from 'kysely';
+import { SchemaError } from './migrate.ts';
+import type { DB } from './schema.ts';
+
+/** The oldest Postgres that has all we use, as `server_version_num` counts. */
+const oldest = 150_000;
+
+/** Throws SchemaError, with one sentence, when the server is older than Postgres 15. */
+export async function assertServerVersion(db: Kysely<DB>): Promise<void> {
+  const { rows } = await sql<{ number: number; name: string }>`
+    select current_setting('server_version_num')::integer as number, current_setting('server_version') as name
+  `.execute(db);
+  const problem = rows[0] === undefined ? undefined : serverVersionProblem(rows[0].number, rows[0].name);
+  if (problem !== undefined) throw new SchemaError(problem);
+}
+
+/** What is wrong with a server's version, in a sentence; undefined when nothing. */
+export function serverVersionProblem(number: number, name: string): string | undefined {
+  return number >= oldest
+    ? undefined
+    : `This Postgres is of version ${name}, and tim-mirror needs 15 or newer; upgrade it, or let DATABASE_URL name another.`;
+}

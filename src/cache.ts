@@ -1,0 +1,48 @@
+import { inTime } from './lifecycle.ts';
+
+/** A value that is dear to read, read by one reader at a time and kept for a while. */
+export interface Cache<T> {
+  /** The value, at most as old as the cache allows. Rejects when it can't be read. */
+  get(): Promise<T>;
+  /** The last value that could be read, however old, and its age. */
+  latest(): { readonly value: T; readonly ageMs: number } | undefined;
+}
+
+export interface CacheOptions<T> {
+  readonly read: () => Promise<T>;
+  /** A value is kept for so long, or for twenty times as long as it took to read: at most a twentieth of the time goes into reading. */
+  readonly keepMs: number;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
+}
+
+const timesItsCost = 20;
+/** A connection may hang for hours: then somebody else tries anew. */
+const givenUpMs = 10_000;
+
+/** A cache that is empty at first. */
+export function createCache<T>(options: CacheOptions<T>): Cache<T> {
+  const { read, keepMs, now = () => performance.now() } = options;
+  let kept: { value: T; at: number; tookMs: number } | undefined;
+  let reading: Promise<T> | undefined;
+
+  async function readAnew(): Promise<T> {
+    const asked = now();
+    const value = await inTime(givenUpMs, read());
+    const at = now();
+    kept = { value, at, tookMs: at - asked };
+    return value;
+  }
+
+  return {
+    async get() {
+      if (kept !== undefined && now() - kept.at < Math.max(keepMs, kept.tookMs * timesItsCost))
+        return kept.value;
+      reading ??= readAnew().finally(() => {
+        reading = undefined;
+      });
+      return reading;
+    },
+    latest: () => (kept === undefined ? undefined : { value: kept.value, ageMs: now() - kept.at }),
+  };
+}

@@ -1,0 +1,81 @@
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { z } from 'zod';
+import type { Database } from '../../db/client.ts';
+import { readCallSeries } from '../../db/queries/activity.ts';
+import { readNewestChanges } from '../../db/queries/mirror.ts';
+import { type Cache, createCache } from '../cache.ts';
+import { inTime } from '../lifecycle.ts';
+import type { Logger } from '../log.ts';
+import { freshnessSeconds } from '../metrics/definitions.ts';
+import { explainAccount } from '../status/explain-account.ts';
+import type { AppFigures } from '../status/read-figures.ts';
+import { readStatus } from '../status/read-status.ts';
+
+export interface FiguresRoutesOptions {
+  readonly db: Database;
+  readonly figures: Cache<readonly AppFigures[]>;
+  readonly log: Logger;
+}
+
+/** However many pages are open, and however often they are drawn anew, each is read once in so long. */
+const keepMs = 1000;
+const patienceMs = 10_000;
+const plottedSeconds = 900;
+const changesShown = 12;
+
+const accountQuery = z.object({
+  app: z.coerce.number().int().positive(),
+  account: z.string().min(1).max(200),
+});
+
+/** What the page shows, as JSON: `/status` is what `status --json` prints, `/explain` what `explain --json` does. */
+export function addFiguresRoutes(server: FastifyInstance, options: FiguresRoutesOptions): void {
+  const { db, figures, log } = options;
+  const status = createCache({ keepMs, read: () => readStatus(db) });
+  const calls = createCache({
+    keepMs,
+    read: async () => ({ seconds: 10, apps: await readCallSeries(db, plottedSeconds) }),
+  });
+  const changes = createCache({ keepMs, read: () => readChanges(db, figures) });
+
+  /** Answers with what `read` gives, or says that Postgres does not. */
+  async function answer(reply: FastifyReply, read: () => Promise<object>): Promise<FastifyReply> {
+    try {
+      return reply.send(await inTime(patienceMs, read()));
+    } catch (error) {
+      log.debug({ err: error }, 'a question could not be answered');
+      return reply.code(503).send({ error: 'Postgres does not answer' });
+    }
+  }
+
+  server.get('/status', (_request, reply) => answer(reply, () => status.get()));
+  server.get('/calls', (_request, reply) => answer(reply, () => calls.get()));
+  server.get('/changes', (_request, reply) => answer(reply, () => changes.get()));
+  server.get('/freshness', (_request, reply) =>
+    answer(reply, async () => ({
+      bounds: freshnessSeconds,
+      apps: (await figures.get()).map(({ appId, freshness }) => ({ appId, accounts: freshness })),
+    })),
+  );
+  server.get('/explain', async (request, reply) => {
+    const asked = accountQuery.safeParse(request.query);
+    if (!asked.success)
+      return reply.code(400).send({ error: 'name an app and an account: ?app=…&account=…' });
+    const { app, account } = asked.data;
+    return answer(reply, async () => {
+      const explanation = await explainAccount(db, app, account);
+      if (explanation !== undefined) return explanation;
+      reply.code(404);
+      return { error: 'this account is not enrolled' };
+    });
+  });
+}
+
+async function readChanges(db: Database, figures: Cache<readonly AppFigures[]>) {
+  const apps = await figures.get();
+  return {
+    apps: await Promise.all(
+      apps.map(async ({ appId }) => ({ appId, changes: await readNewestChanges(db, appId, changesShown) })),
+    ),
+  };
+}

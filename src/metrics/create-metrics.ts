@@ -1,0 +1,83 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { counters, histograms, processGauges } from './definitions.ts';
+import { createPeakRate } from './peak-rate.ts';
+
+/** The metrics of one process. */
+export interface Metrics {
+  /** Where everything is registered. */
+  readonly registry: Registry;
+  /** Counts what a lane does. */
+  forApp(appId: number, limit: number): AppMetrics;
+}
+
+/** What one lane tells of itself; times in seconds. */
+export interface AppMetrics {
+  tokenTaken(waited: number): void;
+  callSent(): void;
+  callEnded(outcome: string, took: number): void;
+  polled(outcome: string, took: number): void;
+  failed(kind: string): void;
+  changed(kind: string, changes: number): void;
+  batchDone(took: number): void;
+  /** Gives the number of slots forfeited so far, whenever it is asked. */
+  countForfeited(read: () => number): void;
+}
+
+/** Metrics of their own registry, with those of Node itself. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const calls = new Counter({ ...counters.calls, registers });
+  const polls = new Counter({ ...counters.polls, registers });
+  const failures = new Counter({ ...counters.failures, registers });
+  const changes = new Counter({ ...counters.changes, registers });
+  const callDuration = new Histogram({ ...histograms.callDuration, registers });
+  const tokenWait = new Histogram({ ...histograms.tokenWait, registers });
+  const pollDuration = new Histogram({ ...histograms.pollDuration, registers });
+  const batchDuration = new Histogram({ ...histograms.batchDuration, registers });
+  const limits = new Gauge({ ...processGauges.limit, registers });
+  const forfeited = new Map<string, () => number>();
+  new Counter({
+    ...counters.forfeited,
+    registers,
+    collect() {
+      this.reset();
+      for (const [app, read] of forfeited) this.inc({ app }, read());
+    },
+  });
+  const peaks = new Map<string, () => number>();
+  new Gauge({
+    ...processGauges.peakCalls,
+    registers,
+    collect() {
+      for (const [app, peak] of peaks) this.set({ app }, peak());
+    },
+  });
+
+  return {
+    registry,
+    forApp(appId, limit) {
+      const app = String(appId);
+      const { note, peak } = createPeakRate();
+      peaks.set(app, peak);
+      limits.set({ app }, limit);
+      return {
+        tokenTaken: (waited) => tokenWait.observe({ app }, waited),
+        callSent: note,
+        callEnded(outcome, took) {
+          calls.inc({ app, outcome });
+          callDuration.observe({ app }, took);
+        },
+        polled(outcome, took) {
+          polls.inc({ app, outcome });
+          pollDuration.observe({ app }, took);
+        },
+        failed: (kind) => failures.inc({ app, class: kind }),
+        changed: (kind, written) => changes.inc({ app, kind }, written),
+        batchDone: (took) => batchDuration.observe({ app }, took),
+        countForfeited: (read) => void forfeited.set(app, read),
+      };
+    },
+  };
+}

@@ -1,0 +1,128 @@
+import { Gauge, Histogram, type Registry } from 'prom-client';
+import type { Cache } from '../cache.ts';
+import { within } from '../lifecycle.ts';
+import type { AppFigures } from '../status/read-figures.ts';
+import { databaseGauges, freshness, freshnessSeconds } from './definitions.ts';
+
+/** Prometheus gives up after 10 s; it shall have this process' own figures even when Postgres hangs. */
+const patienceMs = 1000;
+/** Figures so old are not told any more: no figure is better than a wrong one. */
+const oldestMs = 120_000;
+
+type Values = readonly { readonly labels: Record<string, string>; readonly value: number }[];
+
+/** Registers gauges that tell what Postgres says of the mirror. A scrape never waits for Postgres longer than a second. */
+export function exposeDatabase(registry: Registry, figures: Cache<readonly AppFigures[]>): void {
+  const registers = [registry];
+  let asking: Promise<readonly AppFigures[]> | undefined;
+
+  /** One scrape collects many gauges; they wait together. */
+  async function latest(): Promise<readonly AppFigures[]> {
+    asking ??= ask().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  }
+
+  async function ask(): Promise<readonly AppFigures[]> {
+    await within(
+      patienceMs,
+      figures.get().catch(() => undefined),
+    );
+    const known = figures.latest();
+    return known === undefined || known.ageMs > oldestMs ? [] : known.value;
+  }
+
+  for (const [definition, tell] of tellers) {
+    new Gauge({
+      ...definition,
+      registers,
+      async collect() {
+        const apps = await latest();
+        this.reset();
+        for (const app of apps) for (const { labels, value } of tell(app)) this.set(labels, value);
+      },
+    });
+  }
+  new Gauge({
+    ...databaseGauges.figuresAge,
+    registers,
+    async collect() {
+      await latest();
+      this.reset();
+      const known = figures.latest();
+      if (known !== undefined) this.set(known.ageMs / 1000);
+    },
+  });
+  const histogram = new Histogram({ ...freshness, buckets: [...freshness.buckets], registers: [] });
+  registry.registerMetric(
+    // A snapshot that is read, where prom-client knows only histograms that are observed.
+    Object.assign(histogram, {
+      get: async () => ({
+        ...freshness,
+        type: 'histogram',
+        aggregator: 'sum',
+        values: (await latest()).flatMap(tellFreshness),
+      }),
+    }),
+  );
+}
+
+const one = (app: AppFigures, value: number | undefined): Values =>
+  value === undefined ? [] : [{ labels: { app: String(app.appId) }, value }];
+
+const several = (app: AppFigures, label: string, values: Readonly<Record<string, number>>): Values =>
+  Object.entries(values).map(([name, value]) => ({
+    labels: { app: String(app.appId), [label]: name },
+    value,
+  }));
+
+interface Definition {
+  readonly name: string;
+  readonly help: string;
+  readonly labelNames: readonly string[];
+}
+
+/** What each gauge says of an app. */
+const tellers: readonly (readonly [Definition, (app: AppFigures) => Values])[] = [
+  [databaseGauges.accounts, (app) => several(app, 'status', app.accounts)],
+  [
+    databaseGauges.backlog,
+    (app) => several(app, 'reason', { never_read: app.accounts.pending, overdue: app.overdue }),
+  ],
+  [databaseGauges.oldestAge, (app) => one(app, app.oldestAgeSeconds)],
+  [databaseGauges.failing, (app) => one(app, app.failing)],
+  [databaseGauges.heldAccounts, (app) => one(app, app.heldAccounts)],
+  [databaseGauges.held, (app) => one(app, app.heldSeconds)],
+  [databaseGauges.halted, (app) => one(app, app.haltedSeconds)],
+  [databaseGauges.dispatched, (app) => one(app, app.dispatchedAgo)],
+  [databaseGauges.accuracy, tellAccuracy],
+  [databaseGauges.compared, (app) => one(app, app.audits?.checked ?? 0)],
+];
+
+function tellAccuracy(app: AppFigures): Values {
+  const { checked = 0, stale = 0, wrong = 0 } = app.audits ?? {};
+  if (checked === 0) return [];
+  return several(app, 'measure', {
+    right: (checked - wrong) / checked,
+    in_sync: (checked - wrong - stale) / checked,
+  });
+}
+
+function tellFreshness(app: AppFigures) {
+  const labels = { app: String(app.appId) };
+  let younger = 0;
+  const buckets = app.freshness.map((accounts, index) => {
+    younger += accounts;
+    return {
+      metricName: `${freshness.name}_bucket`,
+      labels: { ...labels, le: String(freshnessSeconds[index] ?? '+Inf') },
+      value: younger,
+    };
+  });
+  return [
+    ...buckets,
+    { metricName: `${freshness.name}_sum`, labels, value: app.ageSumSeconds },
+    { metricName: `${freshness.name}_count`, labels, value: younger },
+  ];
+}

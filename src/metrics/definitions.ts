@@ -1,0 +1,173 @@
+/** Every metric of the daemon by what it is: names end in units, and no label holds an account. */
+
+/** From a call that is at once to one that times out. */
+const callSeconds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15];
+/** From a token that lies ready to a pause that the vendor has asked for. */
+const waitSeconds = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** From seconds, which a small installation reaches, to a week, when every account is asked for everything. */
+export const freshnessSeconds = [
+  1, 5, 15, 30, 60, 300, 900, 3600, 14_400, 43_200, 86_400, 259_200, 604_800,
+] as const;
+
+/** What this process has done. */
+export const counters = {
+  calls: {
+    name: 'tim_mirror_calls_total',
+    help: 'HTTP attempts of this process by how they ended: answered, or the kind of error.',
+    labelNames: ['app', 'outcome'],
+  },
+  polls: {
+    name: 'tim_mirror_polls_total',
+    help: 'Polls of this process by what came of them.',
+    labelNames: ['app', 'outcome'],
+  },
+  failures: {
+    name: 'tim_mirror_failures_total',
+    help: 'Polls of this process that failed, by class; docs/operations.md says what to do about each.',
+    labelNames: ['app', 'class'],
+  },
+  forfeited: {
+    name: 'tim_mirror_forfeited_slots_total',
+    help: 'Moments to send a call that came too late to be used: too little processor, or a slow Redis.',
+    labelNames: ['app'],
+  },
+  changes: {
+    name: 'tim_mirror_changes_total',
+    help: 'Changes this process has written to the feed, by kind.',
+    labelNames: ['app', 'kind'],
+  },
+} as const;
+
+/** How long this process took for it. */
+export const histograms = {
+  callDuration: {
+    name: 'tim_mirror_call_duration_seconds',
+    help: 'From sending a call to its end.',
+    labelNames: ['app'],
+    buckets: callSeconds,
+  },
+  tokenWait: {
+    name: 'tim_mirror_token_wait_seconds',
+    help: 'How long calls waited for their token.',
+    labelNames: ['app'],
+    buckets: waitSeconds,
+  },
+  pollDuration: {
+    name: 'tim_mirror_poll_duration_seconds',
+    help: 'From taking up an account to knowing what came of it; waiting for tokens included.',
+    labelNames: ['app'],
+    buckets: callSeconds,
+  },
+  batchDuration: {
+    name: 'tim_mirror_batch_duration_seconds',
+    help: 'How long a job of the poll queue took.',
+    labelNames: ['app'],
+    buckets: callSeconds,
+  },
+} as const;
+
+/** How this process is. */
+export const processGauges = {
+  peakCalls: {
+    name: 'tim_mirror_peak_calls_per_second',
+    help: 'The most calls that this process has sent in any sliding second of the last minute.',
+    labelNames: ['app'],
+  },
+  limit: {
+    name: 'tim_mirror_limit_calls_per_second',
+    help: 'What all processes together may send: TIM_CALLS_PER_SECOND.',
+    labelNames: ['app'],
+  },
+  loopAge: {
+    name: 'tim_mirror_loop_age_seconds',
+    help: 'Since each loop of this process last came round.',
+    labelNames: ['loop'],
+  },
+  unready: {
+    name: 'tim_mirror_unready_seconds',
+    help: 'For how long postgres, redis or schema has not been well, as this process sees it; 0 when it is.',
+    labelNames: ['part'],
+  },
+  poolConnections: {
+    name: 'tim_mirror_postgres_pool_connections',
+    help: 'Connections of this process to Postgres.',
+    labelNames: ['state'],
+  },
+  poolWaiting: {
+    name: 'tim_mirror_postgres_pool_waiting_statements',
+    help: 'Statements of this process that wait for a connection to Postgres.',
+    labelNames: [],
+  },
+  redisEvicted: {
+    name: 'tim_mirror_redis_evicted_keys',
+    help: 'Keys that Redis has evicted since it was started. It must never evict any.',
+    labelNames: [],
+  },
+} as const;
+
+/** How the mirror is: the same from every process, so take the maximum over them. Large mirrors are told from a sample. */
+export const databaseGauges = {
+  accounts: {
+    name: 'tim_mirror_accounts',
+    help: 'Enrolled accounts by status.',
+    labelNames: ['app', 'status'],
+  },
+  backlog: {
+    name: 'tim_mirror_backlog_accounts',
+    help: 'Accounts that wait: never_read, or overdue by the polling policy.',
+    labelNames: ['app', 'reason'],
+  },
+  oldestAge: {
+    name: 'tim_mirror_oldest_age_seconds',
+    help: 'Since the state of the oldest active account was proved.',
+    labelNames: ['app'],
+  },
+  failing: {
+    name: 'tim_mirror_failing_accounts',
+    help: 'Accounts whose last poll failed and that will be tried again.',
+    labelNames: ['app'],
+  },
+  heldAccounts: {
+    name: 'tim_mirror_held_removal_accounts',
+    help: 'Accounts whose removals are held until an operator has looked.',
+    labelNames: ['app'],
+  },
+  held: {
+    name: 'tim_mirror_removals_held_seconds',
+    help: 'For how long removals of the app have been held; 0 when they are not.',
+    labelNames: ['app'],
+  },
+  halted: {
+    name: 'tim_mirror_halted_seconds',
+    help: 'For how long the vendor has refused the app; 0 when it does not.',
+    labelNames: ['app'],
+  },
+  dispatched: {
+    name: 'tim_mirror_dispatch_age_seconds',
+    help: 'Since any process last claimed accounts of the app.',
+    labelNames: ['app'],
+  },
+  accuracy: {
+    name: 'tim_mirror_accuracy_ratio',
+    help: 'Share of accounts, compared at random in seven days, that were right, and that were in sync.',
+    labelNames: ['app', 'measure'],
+  },
+  compared: {
+    name: 'tim_mirror_compared_accounts',
+    help: 'Accounts compared with the vendor in seven days.',
+    labelNames: ['app'],
+  },
+  figuresAge: {
+    name: 'tim_mirror_figures_age_seconds',
+    help: 'Since the figures of the mirror were last read from Postgres.',
+    labelNames: [],
+  },
+} as const;
+
+/** The ages of active accounts at this moment: a snapshot, so no rate of it makes sense. */
+export const freshness = {
+  name: 'tim_mirror_freshness_seconds',
+  help: 'Active accounts by how long ago their state was proved (now - verified_at); a snapshot.',
+  labelNames: ['app'],
+  buckets: [...freshnessSeconds],
+} as const;

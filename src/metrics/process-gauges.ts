@@ -1,0 +1,60 @@
+import { Gauge, type Registry } from 'prom-client';
+import { processGauges } from './definitions.ts';
+
+/** What a process can tell of itself at any moment, without asking anybody. */
+export interface ProcessState {
+  /** Seconds since each loop last came round. */
+  readonly loopAges: () => ReadonlyMap<string, number>;
+  /** Seconds for which each part has not been well; 0 when it is. */
+  readonly unreadyFor: () => ReadonlyMap<string, number>;
+  readonly pool: {
+    readonly totalCount: number;
+    readonly idleCount: number;
+    readonly waitingCount: number;
+  };
+  /** Undefined without Redis, or while it is not known. */
+  readonly redisEvicted: () => number | undefined;
+}
+
+/** Registers gauges that tell the state of the process when they are asked. */
+export function exposeProcess(registry: Registry, state: ProcessState): void {
+  const registers = [registry];
+  new Gauge({
+    ...processGauges.loopAge,
+    registers,
+    collect() {
+      for (const [loop, age] of state.loopAges()) this.set({ loop }, age);
+    },
+  });
+  new Gauge({
+    ...processGauges.unready,
+    registers,
+    collect() {
+      for (const [part, seconds] of state.unreadyFor()) this.set({ part }, seconds);
+    },
+  });
+  new Gauge({
+    ...processGauges.poolConnections,
+    registers,
+    collect() {
+      this.set({ state: 'idle' }, state.pool.idleCount);
+      this.set({ state: 'busy' }, state.pool.totalCount - state.pool.idleCount);
+    },
+  });
+  new Gauge({
+    ...processGauges.poolWaiting,
+    registers,
+    collect() {
+      this.set(state.pool.waitingCount);
+    },
+  });
+  new Gauge({
+    ...processGauges.redisEvicted,
+    registers,
+    collect() {
+      this.reset();
+      const evicted = state.redisEvicted();
+      if (evicted !== undefined) this.set(evicted);
+    },
+  });
+}

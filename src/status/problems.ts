@@ -1,0 +1,25 @@
+import type { AppStatus } from './read-status.ts';
+
+/** Shares from which on a person should look. */
+const overdueShare = 0.05;
+const failingShare = 0.01;
+const leastAccounts = 10;
+
+/** What is not well with an app, a sentence each, the worst first; empty when all is well. */
+export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] {
+  const { accounts, backlog, outcomes } = app;
+  const many = (count: number, share: number) => count >= leastAccounts && count > share * accounts.total;
+  return [
+    app.halt !== null && `The vendor refuses the app: ${app.halt.remedy}`,
+    app.state === 'idle' && 'Nobody polls: no daemon has claimed accounts for ten seconds.',
+    app.removalsHeld !== null &&
+      'Removals are held: many accounts shrank at once. Look at `tim-mirror removals list`.',
+    (outcomes['rate_limited'] ?? 0) > 0 && 'The vendor has said “too often” in the last 15 minutes.',
+    app.sequence.trusted ||
+      'The vendor’s sequence can’t be trusted on this app; accounts are read in full more often.',
+    app.accuracy !== null && app.accuracy.right.share < 1 && 'The mirror was found to be wrong in places.',
+    many(backlog.overdue, overdueShare) && 'Accounts wait longer than the polling policy gives them.',
+    many(accounts.failing, failingShare) && 'Many accounts can’t be read at present.',
+    many(accounts.quarantined, failingShare) && 'Many accounts are set aside.',
+  ].filter((problem) => typeof problem === 'string');
+}

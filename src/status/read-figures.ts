@@ -1,0 +1,89 @@
+import { sql } from 'kysely';
+import type { Database } from '../../db/client.ts';
+import { type AppRow, readApps } from '../../db/queries/apps.ts';
+import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
+import {
+  type AccountBand,
+  countAccountBands,
+  countTrouble,
+  type TroubleCounts,
+} from '../../db/queries/figures.ts';
+import { freshnessSeconds } from '../metrics/definitions.ts';
+
+/** How the mirror of one app is doing, at a price that does not grow with it: for metrics and for what is drawn. */
+export interface AppFigures {
+  readonly appId: number;
+  readonly accounts: Readonly<Record<AccountBand['status'], number>>;
+  readonly overdue: number;
+  /** Undefined before the first read. */
+  readonly oldestAgeSeconds: number | undefined;
+  /** Active accounts younger than each of `freshnessSeconds`, and not younger than the one before; at last the others. */
+  readonly freshness: readonly number[];
+  readonly ageSumSeconds: number;
+  readonly failing: number;
+  readonly heldAccounts: number;
+  readonly haltedSeconds: number;
+  readonly heldSeconds: number;
+  readonly dispatchedAgo: number | undefined;
+  readonly audits: AuditCounts | undefined;
+}
+
+// Figures are worth no more: what takes longer is given up.
+const timeoutMs = 5000;
+
+/** Reads the figures of every app. `now` is Postgres' time in milliseconds. */
+export async function readFigures(db: Database, now: () => number): Promise<readonly AppFigures[]> {
+  return db.transaction().execute(async (trx) => {
+    await sql`select set_config('statement_timeout', ${String(timeoutMs)}, true)`.execute(trx);
+    const apps = await readApps(trx);
+    const bands = await countAccountBands(trx, freshnessSeconds);
+    const troubles = await countTrouble(trx);
+    const audits = await readAudits(trx);
+    return apps.map((app) =>
+      figuresOf(
+        app,
+        bands.filter(({ appId }) => appId === app.appId),
+        troubles.find(({ appId }) => appId === app.appId),
+        audits.find(({ appId }) => appId === app.appId),
+        now(),
+      ),
+    );
+  });
+}
+
+function figuresOf(
+  app: AppRow,
+  bands: readonly AccountBand[],
+  trouble: TroubleCounts | undefined,
+  audits: AuditCounts | undefined,
+  now: number,
+): AppFigures {
+  const active = bands.filter(({ status }) => status === 'active');
+  const sinceSeconds = (start: Date | undefined) =>
+    start === undefined ? 0 : Math.max((now - start.getTime()) / 1000, 0);
+  return {
+    appId: app.appId,
+    accounts: {
+      pending: sum(bands.filter(({ status }) => status === 'pending')),
+      active: sum(active),
+      gone: trouble?.gone ?? 0,
+      quarantined: trouble?.quarantined ?? 0,
+    },
+    overdue: sum(active.filter(({ overdue }) => overdue)),
+    oldestAgeSeconds: active.length === 0 ? undefined : Math.max(...active.map(({ ageMax }) => ageMax)),
+    freshness: [...freshnessSeconds, Number.POSITIVE_INFINITY].map((_, index) =>
+      sum(active.filter(({ bucket }) => bucket === index)),
+    ),
+    ageSumSeconds: active.reduce((total, { ageSum }) => total + ageSum, 0),
+    failing: trouble?.failing ?? 0,
+    heldAccounts: trouble?.held ?? 0,
+    haltedSeconds: sinceSeconds(app.halt?.since),
+    heldSeconds: sinceSeconds(app.hold?.since),
+    dispatchedAgo: app.dispatchedAgo,
+    audits,
+  };
+}
+
+function sum(bands: readonly AccountBand[]): number {
+  return bands.reduce((total, { accounts }) => total + accounts, 0);
+}

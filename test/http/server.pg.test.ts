@@ -1,0 +1,256 @@
+import { request } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connect } from '../../db/client.ts';
+import { createScrubber } from '../../src/scrubber.ts';
+import { daemonEnvironment, runCommand } from '../support/daemon.ts';
+import { startTestServer, type TestServer } from '../support/http.ts';
+import { createWorld, testApp, type World } from '../support/world.ts';
+
+const token = 'the-admin-token-of-the-tests';
+const bearer = { headers: { authorization: `Bearer ${token}` } };
+const guarded = [
+  '/',
+  '/status',
+  '/calls',
+  '/freshness',
+  '/changes',
+  '/explain?app=1&account=a',
+  '/page.js',
+  '/queues',
+  '/nothing',
+];
+
+let world: World;
+
+beforeAll(async () => {
+  world = await createWorld();
+  await world.addAccounts('alice', 'bob', 'carol');
+  world.vendor.truth.change('alice', { kind: 'add_group', group: '同事', members: ['bob'] });
+  await world.poll('alice');
+  await world.poll('bob');
+});
+
+afterAll(async () => {
+  await world?.[Symbol.asyncDispose]();
+});
+
+const start = (options: Parameters<typeof startTestServer>[1] = {}): Promise<TestServer> =>
+  startTestServer(world.db, options);
+
+describe('the probes', () => {
+  test('answer everybody, and say what is not well', async () => {
+    const sick = { stuck: () => ['counts'], unready: async () => ['postgres', 'schema'] };
+    await using well = await start({ host: '0.0.0.0' });
+    await using ill = await start({ host: '0.0.0.0', adminToken: token, ...sick });
+    expect((await well.ask('/livez')).status).toBe(200);
+    expect((await well.ask('/readyz')).status).toBe(200);
+    const livez = await ill.ask('/livez');
+    expect([livez.status, await livez.json()]).toEqual([503, { ok: false, stuck: ['counts'] }]);
+    const readyz = await ill.ask('/readyz');
+    expect([readyz.status, await readyz.json()]).toEqual([
+      503,
+      { ok: false, unready: ['postgres', 'schema'] },
+    ]);
+  });
+});
+
+describe('everything but the probes and the metrics', () => {
+  test('is not there without a token on an address that others can reach', async () => {
+    await using server = await start({ host: '0.0.0.0' });
+    for (const path of [...guarded, '/login']) expect((await server.ask(path)).status).toBe(404);
+    expect((await server.ask('/metrics')).status).toBe(200);
+  });
+
+  test('asks for the token, and takes no other', async () => {
+    await using server = await start({ host: '0.0.0.0', adminToken: token });
+    for (const path of guarded) {
+      expect((await server.ask(path)).status).toBe(401);
+      const wrong = { headers: { authorization: `Bearer ${token}x` } };
+      // Not too often: then the answer would be another.
+      if (path === '/status') expect((await server.ask(path, wrong)).status).toBe(401);
+    }
+    expect((await server.ask('/metrics')).status).toBe(200);
+    expect((await server.ask('/status', bearer)).status).toBe(200);
+    expect((await server.ask('/nothing', bearer)).status).toBe(404);
+  });
+
+  test('is shown without a token on the loopback interface, but to no page of another name', async () => {
+    await using server = await start();
+    expect((await server.ask('/status')).status).toBe(200);
+    expect((await server.ask('/login')).status).toBe(404);
+    expect(await statusWithHost(server, 'evil.example.com')).toBe(403);
+  });
+
+  test('is not told to whoever guesses', async () => {
+    await using server = await start({ adminToken: token });
+    const codes: number[] = [];
+    for (let times = 0; times < 12; times += 1) {
+      codes.push(
+        (await server.ask('/status', { headers: { authorization: `Bearer wrong-${times}` } })).status,
+      );
+    }
+    expect(codes).toEqual([...Array(10).fill(401), 429, 429]);
+  });
+});
+
+describe('a browser', () => {
+  const page = { headers: { accept: 'text/html' } };
+  const login = (given: string, headers: Record<string, string> = {}) => ({
+    method: 'POST',
+    headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+    body: new URLSearchParams({ token: given }).toString(),
+  });
+
+  test('is led to a form, logs in, comes back to where it was, and logs out', async () => {
+    await using server = await start({ adminToken: token });
+    const led = await server.ask('/queues?x=1', page);
+    expect(led.status).toBe(303);
+    const form = led.headers.get('location') ?? '';
+    expect(form).toBe('/login?next=%2Fqueues%3Fx%3D1');
+    expect(await (await server.ask(form, page)).text()).toContain('<p hidden');
+    expect((await server.ask('/login.css')).status).toBe(200);
+
+    const refused = await server.ask(form, login('not the token'));
+    expect([refused.status, refused.headers.get('set-cookie')]).toEqual([401, null]);
+    expect(await refused.text()).not.toContain('<p hidden');
+    const accepted = await server.ask(form, login(token, { 'x-forwarded-proto': 'https' }));
+    expect([accepted.status, accepted.headers.get('location')]).toEqual([303, '/queues?x=1']);
+    const cookie = accepted.headers.get('set-cookie') ?? '';
+    expect(cookie).toMatch(/HttpOnly; SameSite=Strict; Secure$/);
+    expect(cookie).not.toContain(token);
+
+    const session = { headers: { cookie: cookie.split(';')[0] ?? '' } };
+    expect((await server.ask('/status', session)).status).toBe(200);
+    const out = await server.ask('/logout', { method: 'POST', ...session });
+    expect(out.headers.get('set-cookie')).toContain('Max-Age=0');
+  });
+
+  test.each(['//evil.example.com', '/\\evil.example.com', 'https://evil.example.com', 'javascript:alert(1)'])(
+    'is not sent on to %s',
+    async (next) => {
+      await using server = await start({ adminToken: token });
+      const accepted = await server.ask(`/login?next=${encodeURIComponent(next)}`, login(token));
+      expect(accepted.headers.get('location')).toBe('/');
+    },
+  );
+
+  test('that another site makes ask is refused', async () => {
+    await using server = await start({ adminToken: token });
+    const cross = await server.ask('/logout', {
+      method: 'POST',
+      headers: { 'sec-fetch-site': 'cross-site' },
+    });
+    expect(cross.status).toBe(403);
+  });
+});
+
+describe('every answer', () => {
+  test('carries security headers, and a policy that loads nothing from elsewhere', async () => {
+    await using server = await start();
+    for (const path of ['/', '/status', '/metrics', '/livez', '/nothing']) {
+      const { headers } = await server.ask(path);
+      expect(headers.get('content-security-policy')).toMatch(/^default-src 'none'; script-src 'self';/);
+      expect(headers.get('content-security-policy')).not.toContain('unsafe');
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+      expect(headers.get('x-frame-options')).toBe('DENY');
+      expect(headers.get('referrer-policy')).toBe('no-referrer');
+      expect(headers.get('cache-control')).toBe('no-store');
+    }
+  });
+
+  test('is free of secrets', async () => {
+    const scrubber = createScrubber(['postgres-password']);
+    const addQueues = async (server: FastifyInstance) => {
+      server.get('/secret', async () => ({ url: 'postgres://tim:postgres-password@host/tim' }));
+      server.get('/broken', async () => {
+        throw new Error('postgres://tim:postgres-password@host/tim');
+      });
+    };
+    await using server = await start({ scrubber, addQueues });
+    expect(await (await server.ask('/secret')).text()).toBe('{"url":"postgres://tim:[removed]@host/tim"}');
+    const broken = await server.ask('/broken');
+    expect([broken.status, await broken.text()]).toEqual([500, '{"error":"internal error"}']);
+  });
+
+  test('to a request that is too large is short', async () => {
+    await using server = await start({ adminToken: token });
+    const large = {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: 'x'.repeat(100_000),
+    };
+    expect((await server.ask('/login', large)).status).toBe(413);
+    expect((await server.ask(`/status?${'x'.repeat(20_000)}`, bearer)).status).toBe(431);
+  });
+});
+
+describe('the figures', () => {
+  test('are those of status --json and explain --json', async () => {
+    await using server = await start();
+    const env = daemonEnvironment({ vendor: world.vendor, databaseUrl: world.database.url });
+    const [page, command] = await Promise.all([
+      json(server, '/status'),
+      runCommand(['status', '--json'], env).ended,
+    ]);
+    const withoutAges = ({ apps }: { apps: object[] }) =>
+      apps.map((app) => ({ ...app, ageSeconds: undefined }));
+    expect(withoutAges(page)).toEqual(withoutAges(JSON.parse(command.stdout)));
+    const told = JSON.parse((await runCommand(['explain', 'alice', '--json'], env).ended).stdout);
+    const { account } = await json(server, `/explain?app=${testApp.appId}&account=alice`);
+    expect({ ...account, now: 0 }).toEqual({ ...told.account, now: 0 });
+  });
+
+  test.each([
+    [`/explain?app=${testApp.appId}&account=nobody`, 404],
+    ['/explain?app=x&account=alice', 400],
+    ['/explain', 400],
+    ['/calls', 200],
+    ['/changes', 200],
+    ['/freshness', 200],
+  ])('%s answers %i', async (path, status) => {
+    await using server = await start();
+    expect((await server.ask(path)).status).toBe(status);
+  });
+
+  test('of changes and freshness are those of the mirror', async () => {
+    await using server = await start();
+    const changes = await json(server, '/changes');
+    expect(changes.apps[0].changes).toHaveLength(2);
+    const { apps, bounds } = await json(server, '/freshness');
+    expect(apps[0].accounts).toHaveLength(bounds.length + 1);
+    expect(apps[0].accounts.reduce((sum: number, some: number) => sum + some, 0)).toBe(2);
+  });
+
+  test('are missed in a sentence while Postgres is away, and the metrics of the process are still told', async () => {
+    const away = connect({
+      url: 'postgres://postgres@127.0.0.1:1/none',
+      applicationName: 'test',
+      onIdleError: () => undefined,
+    });
+    await using server = await startTestServer(away);
+    const status = await server.ask('/status');
+    expect([status.status, await status.json()]).toEqual([503, { error: 'Postgres does not answer' }]);
+    const metrics = await (await server.ask('/metrics')).text();
+    expect(metrics).toContain('process_cpu_seconds_total');
+    expect(metrics).not.toMatch(/^tim_mirror_accounts\{/m);
+    await away.destroy();
+  });
+});
+
+// biome-ignore lint/suspicious/noExplicitAny: a test looks at what it knows to be there
+async function json(server: TestServer, path: string): Promise<any> {
+  return (await server.ask(path)).json();
+}
+
+/** What `/status` answers to a browser that believes to ask somebody else; fetch would not say so. */
+function statusWithHost({ server }: TestServer, host: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    request(`${server.url}/status`, { headers: { host } }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    })
+      .on('error', reject)
+      .end();
+  });
+}

@@ -1,0 +1,186 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { parseConfig } from '../../src/config.ts';
+import { k8sFolder, type Manifest, readManifests, resolveKustomization } from './kustomizations.ts';
+import { findSchemaError, findUnknownFields } from './schemas.ts';
+
+const overlays = ['dev', 'production'] as const;
+const resolved = Object.fromEntries(
+  overlays.map((name) => [name, resolveKustomization(join(k8sFolder, 'overlays', name))]),
+);
+const files = readdirSync(k8sFolder, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.yaml') && !file.endsWith('kustomization.yaml'))
+  .map((file) => join(k8sFolder, file));
+const manifests = files.flatMap(readManifests);
+const hasKubectl = spawnSync('kubectl', ['kustomize', '--help'], { stdio: 'ignore' }).status === 0;
+
+interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly resources?: { readonly requests?: object; readonly limits?: object };
+  readonly securityContext?: Readonly<Record<string, unknown>>;
+  readonly env?: readonly { readonly name: string; readonly value: string }[];
+  readonly lifecycle?: { readonly preStop: { readonly exec: { readonly command: readonly string[] } } };
+}
+
+interface PodSpec {
+  readonly automountServiceAccountToken?: boolean;
+  readonly terminationGracePeriodSeconds?: number;
+  readonly securityContext?: Readonly<Record<string, unknown>>;
+  readonly containers: readonly Container[];
+}
+
+const podOf = (manifest: Manifest) =>
+  (manifest['spec'] as { template?: { spec: PodSpec } } | undefined)?.template?.spec;
+
+describe.each(overlays)('overlay %s', (name) => {
+  test('lists what is there, patches what is there, and makes ConfigMap and Secret out of files that are there', () => {
+    expect(resolved[name]?.problems).toEqual([]);
+    expect(resolved[name]?.generated).toContain('tim-mirror');
+    const kinds = resolved[name]?.manifests.map(({ kind }) => kind) ?? [];
+    for (const kind of [
+      'Deployment',
+      'Job',
+      'NetworkPolicy',
+      'PodDisruptionBudget',
+      'Service',
+      'ServiceAccount',
+    ]) {
+      expect(kinds).toContain(kind);
+    }
+  });
+
+  test.skipIf(!hasKubectl)('is what kustomize makes of it, and that fits the schemas too', async () => {
+    const { stdout, stderr, status } = spawnSync(
+      'kubectl',
+      ['kustomize', join(k8sFolder, 'overlays', name)],
+      {
+        encoding: 'utf8',
+      },
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const built = parseAllDocuments(stdout).map((document) => ({
+      ...(document.toJS() as Manifest),
+      file: name,
+    }));
+    for (const manifest of built) expect(await findSchemaError(manifest)).toBeUndefined();
+    const kept = resolved[name]?.manifests.map(({ kind, metadata }) => `${kind} ${metadata.name}`) ?? [];
+    expect(built.map(({ kind, metadata }) => `${kind} ${metadata.name}`)).toEqual(
+      expect.arrayContaining([...kept]),
+    );
+    // A generated name carries a hash; every reference to it must.
+    const references = JSON.stringify(built).match(/"configMapRef":\{"name":"[^"]+"/g) ?? [];
+    expect(references.length).toBeGreaterThan(0);
+    for (const reference of references) expect(reference).toMatch(/tim-mirror-[a-z0-9]{10}"/);
+  });
+});
+
+test('every manifest fits the JSON schema of its kind', async () => {
+  expect(manifests.length).toBeGreaterThan(15);
+  for (const manifest of manifests) {
+    expect(await findSchemaError(manifest)).toBeUndefined();
+  }
+});
+
+test('a manifest that does not fit is noticed', async () => {
+  const service = manifests.find(({ kind }) => kind === 'Service');
+  expect(await findSchemaError({ ...(service as Manifest), spec: { ports: [{ port: 'http' }] } })).toMatch(
+    /port/,
+  );
+});
+
+test('no manifest has a field that its kind does not know', () => {
+  expect(findUnknownFields(manifests)).toBe('');
+  const typo = {
+    ...manifests.find(({ kind }) => kind === 'Service'),
+    spec: { type: 'ClusterIP', prots: [] },
+  } as unknown;
+  expect(findUnknownFields([typo as Manifest])).toContain('prots');
+});
+
+test.each(
+  manifests.flatMap((manifest) => {
+    const pod = podOf(manifest);
+    return pod === undefined ? [] : [[`${manifest.kind} ${manifest.metadata.name}`, pod] as const];
+  }),
+)('the pods of %s may do nothing that they need not do', (_, pod) => {
+  expect(pod.automountServiceAccountToken).toBe(false);
+  expect(pod.securityContext).toMatchObject({
+    runAsNonRoot: true,
+    seccompProfile: { type: 'RuntimeDefault' },
+  });
+  for (const container of pod.containers) {
+    expect(container.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    });
+    expect(Object.keys(container.resources?.requests ?? {})).toEqual(['cpu', 'memory']);
+    expect(Object.keys(container.resources?.limits ?? {})).toEqual(['cpu', 'memory']);
+    expect(container.image).not.toMatch(/:latest$/);
+  }
+});
+
+describe('the daemon', () => {
+  const deployment = manifests.find(
+    ({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'tim-mirror',
+  );
+  const pod = deployment === undefined ? undefined : podOf(deployment);
+  const [container] = pod?.containers ?? [];
+
+  test('has more time to stop than it takes: preStop and its own grace', () => {
+    const start = readFileSync(new URL('../../workers/start.ts', import.meta.url), 'utf8');
+    const graceMs = Number(/defaultGraceMs = ([\d_]+)/.exec(start)?.[1]?.replaceAll('_', ''));
+    const preStop = Number(container?.lifecycle?.preStop.exec.command[1]);
+    expect(pod?.terminationGracePeriodSeconds).toBeGreaterThan(preStop + graceMs / 1000);
+  });
+
+  test('has three probes, and two replicas spread over hosts', () => {
+    expect(container).toMatchObject({
+      startupProbe: { httpGet: { path: '/livez' } },
+      livenessProbe: { httpGet: { path: '/livez' } },
+      readinessProbe: { httpGet: { path: '/readyz' } },
+    });
+    expect(deployment).toMatchObject({
+      spec: {
+        replicas: 2,
+        template: {
+          spec: {
+            topologySpreadConstraints: expect.arrayContaining([
+              expect.objectContaining({ topologyKey: 'kubernetes.io/hostname' }),
+            ]),
+          },
+        },
+      },
+    });
+  });
+
+  test('is configured by variables that it knows, with values that it takes', () => {
+    const variables = readFileSync(join(k8sFolder, 'base/tim-mirror.env'), 'utf8');
+    const env = Object.fromEntries(
+      variables
+        .trim()
+        .split('\n')
+        .map((line) => line.split('=', 2) as [string, string]),
+    );
+    const source = readFileSync(new URL('../../src/config.ts', import.meta.url), 'utf8');
+    for (const variable of Object.keys(env)) expect(source).toContain(`  ${variable}:`);
+    const secrets = parse(readFileSync(join(k8sFolder, 'base/secret.example.yaml'), 'utf8')).stringData;
+    const fromFiles = Object.fromEntries((container?.env ?? []).map(({ name, value }) => [name, value]));
+    const config = parseConfig(
+      {
+        env: { ...env, ...fromFiles, TIM_SDK_APP_ID: '1400000000' },
+        readFile: (path) => secrets[path.split('/').at(-1) ?? ''],
+      },
+      ['app', 'credentials', 'database'],
+    );
+    expect(config).toMatchObject({
+      http: { host: '0.0.0.0', port: 8080 },
+      redisUrl: secrets['redis-url'],
+      adminToken: secrets['admin-token'],
+    });
+  });
+});

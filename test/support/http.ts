@@ -1,0 +1,45 @@
+import type { Database } from '../../db/client.ts';
+import { createCache } from '../../src/cache.ts';
+import { type HttpServer, type HttpServerOptions, startHttpServer } from '../../src/http/server.ts';
+import { silentLogger } from '../../src/log.ts';
+import { createMetrics } from '../../src/metrics/create-metrics.ts';
+import { exposeDatabase } from '../../src/metrics/database-gauges.ts';
+import { createScrubber } from '../../src/scrubber.ts';
+import { readFigures } from '../../src/status/read-figures.ts';
+
+export interface TestServer extends AsyncDisposable {
+  readonly server: HttpServer;
+  /** Asks for a path of this server. */
+  ask(path: string, init?: RequestInit): Promise<Response>;
+}
+
+/** The daemon's HTTP over a database, without a daemon. */
+export async function startTestServer(
+  db: Database,
+  options: Partial<HttpServerOptions> = {},
+): Promise<TestServer> {
+  const { registry } = createMetrics();
+  const figures = createCache({ keepMs: 0, read: () => readFigures(db, Date.now) });
+  exposeDatabase(registry, figures);
+  const server = await startHttpServer({
+    host: '127.0.0.1',
+    port: 0,
+    adminToken: undefined,
+    log: silentLogger(),
+    scrubber: createScrubber(),
+    db,
+    figures,
+    metrics: registry,
+    stuck: () => [],
+    unready: async () => [],
+    addQueues: async () => undefined,
+    ...options,
+  });
+  // A server that listens everywhere is asked over the loopback interface.
+  const origin = server.url.replace('0.0.0.0', '127.0.0.1');
+  return {
+    server,
+    ask: (path, init) => fetch(origin + path, { redirect: 'manual', ...init }),
+    [Symbol.asyncDispose]: () => server.close(),
+  };
+}

@@ -1,0 +1,51 @@
+import { Writable } from 'node:stream';
+import { expect, test } from 'vitest';
+import { addActivity } from '../../db/queries/activity.ts';
+import { createLogger } from '../../src/log.ts';
+import { createScrubber } from '../../src/scrubber.ts';
+import { formatStatus } from '../../src/status/format-status.ts';
+import { readFigures } from '../../src/status/read-figures.ts';
+import { readStatus } from '../../src/status/read-status.ts';
+import { createFirstReadLog } from '../../workers/first-read-log.ts';
+import { createWorld, testApp } from '../support/world.ts';
+
+test('the first read of all accounts is told in the log with rate and time left until it is done, and in status', async () => {
+  await using world = await createWorld();
+  const ids = Array.from({ length: 150 }, (_, index) => `user-${String(index).padStart(3, '0')}`);
+  await world.addAccounts(...ids);
+  // Half a minute ago; the newest seconds are not complete yet.
+  await addActivity(world.db, [
+    { appId: testApp.appId, event: 'first_read', count: 300, at: Date.now() - 30_000 },
+  ]);
+  const lines: Record<string, unknown>[] = [];
+  const destination = new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(JSON.parse(String(chunk)));
+      done();
+    },
+  });
+  const tell = createFirstReadLog({
+    db: world.db,
+    figures: { get: () => readFigures(world.db, Date.now), latest: () => undefined },
+    log: createLogger({ level: 'info', scrubber: createScrubber(), destination }),
+  });
+
+  await tell();
+  expect(lines).toMatchObject([
+    {
+      app: testApp.appId,
+      left: 150,
+      perSecond: 5,
+      secondsLeft: 30,
+      msg: 'first read of all accounts: 150 accounts to go, 5.0/s, 30 s left',
+    },
+  ]);
+  const status = await readStatus(world.db);
+  expect(status.apps[0]?.firstRead).toEqual({ left: 150, perSecond: 5, secondsLeft: 30 });
+  expect(formatStatus(status)).toMatch(/first read {2}150 accounts to go, 5\.0\/s, 30 s left/);
+
+  await world.db.updateTable('mirror.poll_state').set({ status: 'active' }).execute();
+  await tell();
+  await tell();
+  expect(lines.slice(1)).toMatchObject([{ accounts: 150, msg: 'first read of all accounts: done' }]);
+});

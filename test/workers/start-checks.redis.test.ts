@@ -1,0 +1,46 @@
+import { Writable } from 'node:stream';
+import { Redis } from 'ioredis';
+import { expect, test } from 'vitest';
+import { assertServerVersion, serverVersionProblem } from '../../db/server-version.ts';
+import { createLogger } from '../../src/log.ts';
+import { createScrubber } from '../../src/scrubber.ts';
+import { connectRedis } from '../../workers/redis.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { createTestRedis } from '../support/redis.ts';
+
+test('a Redis that may evict keys is warned of in a sentence, and one that may not is not', async () => {
+  await using redis = await createTestRedis();
+  const admin = new Redis(redis.url);
+  try {
+    await admin.config('SET', 'maxmemory-policy', 'allkeys-lru');
+    expect(await linesOfConnecting(redis.url)).toMatch(
+      /"msg":"Redis may evict keys under maxmemory-policy allkeys-lru; set it to noeviction\."/,
+    );
+    await admin.config('SET', 'maxmemory-policy', 'noeviction');
+    expect(await linesOfConnecting(redis.url)).toBe('');
+  } finally {
+    admin.disconnect();
+  }
+});
+
+test('a Postgres older than 15 is refused in a sentence', async () => {
+  await using database = await createTestDatabase();
+  await assertServerVersion(database.db);
+  expect(serverVersionProblem(140_011, '14.11')).toBe(
+    'This Postgres is of version 14.11, and tim-mirror needs 15 or newer; upgrade it, or let DATABASE_URL name another.',
+  );
+  expect(serverVersionProblem(150_000, '15.0')).toBeUndefined();
+});
+
+async function linesOfConnecting(url: string): Promise<string> {
+  let text = '';
+  const destination = new Writable({
+    write(chunk, _encoding, done) {
+      text += chunk;
+      done();
+    },
+  });
+  const log = createLogger({ level: 'info', scrubber: createScrubber(), destination });
+  (await connectRedis(url, log)).close();
+  return text;
+}
