@@ -97,6 +97,17 @@ const tellers: readonly (readonly [Definition, (app: AppFigures) => Values])[] =
   [databaseGauges.halted, (app) => one(app, app.haltedSeconds)],
   [databaseGauges.dispatched, (app) => one(app, app.dispatchedAgo)],
   [databaseGauges.accuracy, tellAccuracy],
+  [databaseGauges.missing, (app) => one(app, app.delay?.changesMissing)],
+  [
+    databaseGauges.delay,
+    (app) =>
+      app.delay === null
+        ? []
+        : several(app, 'schedule', {
+            achieved: app.delay.meanSeconds,
+            round_robin: app.delay.roundRobinSeconds,
+          }),
+  ],
   [databaseGauges.compared, (app) => one(app, app.audits?.checked ?? 0)],
 ];
 

@@ -157,6 +157,16 @@ export const databaseGauges = {
     help: 'Accounts compared with the vendor in seven days.',
     labelNames: ['app'],
   },
+  missing: {
+    name: 'tim_mirror_missing_changes',
+    help: 'Changes that the vendor has and the tables have not, estimated from how accounts change.',
+    labelNames: ['app'],
+  },
+  delay: {
+    name: 'tim_mirror_change_delay_seconds',
+    help: 'From a change to the tables, on average, estimated: as achieved, and as round robin would give at this budget.',
+    labelNames: ['app', 'schedule'],
+  },
   figuresAge: {
     name: 'tim_mirror_figures_age_seconds',
     help: 'Since the figures of the mirror were last read from Postgres.',

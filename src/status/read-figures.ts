@@ -9,6 +9,7 @@ import {
   type TroubleCounts,
 } from '../../db/queries/figures.ts';
 import { freshnessSeconds } from '../metrics/definitions.ts';
+import { type DelayStatus, delayOf } from './delay.ts';
 
 /** How the mirror of one app is doing, at a price that does not grow with it: for metrics and for what is drawn. */
 export interface AppFigures {
@@ -26,6 +27,7 @@ export interface AppFigures {
   readonly heldSeconds: number;
   readonly dispatchedAgo: number | undefined;
   readonly audits: AuditCounts | undefined;
+  readonly delay: DelayStatus | null;
 }
 
 // Figures are worth no more: what takes longer is given up.
@@ -81,6 +83,7 @@ function figuresOf(
     heldSeconds: sinceSeconds(app.hold?.since),
     dispatchedAgo: app.dispatchedAgo,
     audits,
+    delay: delayOf(app),
   };
 }
 

@@ -13,6 +13,7 @@ import { estimateShare, type Share } from '../audit/accuracy.ts';
 import { effectiveMaxIntervalSeconds, type Line } from '../schedule/line.ts';
 import { mistrustSeconds, type SequenceObservation } from '../sync/sequence-evidence.ts';
 import { remedyFor } from '../tencent/errors.ts';
+import { type DelayStatus, delayOf } from './delay.ts';
 import { type ErrorClass, errorsByClass } from './errors-by-class.ts';
 import { type FirstRead, firstReadOf, perSecondOf, rateSeconds } from './first-read.ts';
 import { problemsOf } from './problems.ts';
@@ -75,16 +76,6 @@ export interface AppStatus {
     readonly trusted: boolean;
     readonly evidence: Readonly<Record<string, number>>;
   };
-}
-
-export interface DelayStatus {
-  readonly changesPerDay: number;
-  /** Changes that the vendor has and the tables have not, at a random moment of the last minute. */
-  readonly changesMissing: number;
-  /** From a change to its place in the tables, on average. */
-  readonly meanSeconds: number;
-  /** What round robin would give at this budget. */
-  readonly roundRobinSeconds: number;
 }
 
 /** Shares with their 95 % intervals. */
@@ -192,18 +183,6 @@ export async function readStatus(db: Database): Promise<Status> {
 function lineOf(app: AppRow): Line {
   const { accountCount: accounts, weightSum, callsPerSecond, minIntervalSeconds, maxIntervalSeconds } = app;
   return { accounts, weightSum, callsPerSecond, minIntervalSeconds, maxIntervalSeconds };
-}
-
-/** By Little's law the mean delay is what is missing, by how much comes. */
-function delayOf(app: AppRow): DelayStatus | null {
-  const { changesPerDay, changesMissing } = app;
-  if (changesPerDay === 0) return null;
-  return {
-    changesPerDay,
-    changesMissing,
-    meanSeconds: (changesMissing / changesPerDay) * 86_400,
-    roundRobinSeconds: app.accountCount / (2 * app.callsPerSecond),
-  };
 }
 
 function stateOf(app: AppRow): AppStatus['state'] {

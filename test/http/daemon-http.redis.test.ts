@@ -34,7 +34,7 @@ describe.each([
     });
     const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
       fetch(running.daemon.http.url + path, { headers: { authorization: `Bearer ${token}` }, ...init });
-    await waitFor('first reads', () => world.vendor.stats().calls > 300);
+    await waitFor('first reads', () => world.vendor.stats().calls > 300, 120_000);
 
     // Bull Board shows what there is, and lets nobody touch it.
     expect((await fetch(`${running.daemon.http.url}/queues`, { redirect: 'manual' })).status).toBe(401);
@@ -52,7 +52,7 @@ describe.each([
     expect((await ask(`/queues/api/queues/poll-${app}/pause`, { method: 'PUT' })).status).toBe(405);
 
     world.vendor.setFaults([{ kind: 'http_502', probability: 1 }]);
-    await waitFor('failures', () => (world.vendor.stats().answers['http_502'] ?? 0) > 20);
+    await waitFor('failures', () => (world.vendor.stats().answers['http_502'] ?? 0) > 20, 120_000);
     for (const probe of ['/livez', '/readyz']) expect((await ask(probe)).status).toBe(200);
     world.vendor.setFaults([]);
 
@@ -76,6 +76,7 @@ describe.each([
     expect(value('tim_mirror_accounts', { app, status: 'quarantined' })).toBe(0);
     expect(value('tim_mirror_backlog_accounts', { app, reason: 'overdue' })).toBeGreaterThanOrEqual(0);
     expect(value('tim_mirror_halted_seconds', { app })).toBe(0);
+    expect(metrics).toContain('# TYPE tim_mirror_change_delay_seconds gauge');
     expect(value('tim_mirror_freshness_seconds_bucket', { app, le: '+Inf' })).toBe(
       value('tim_mirror_freshness_seconds_count', { app }),
     );
