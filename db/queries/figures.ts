@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { DB } from '../schema.ts';
+import { sampleStates } from './sampled-states.ts';
 
 /** Accounts of one app that are alike: in status, in how old they are, and in whether they are overdue. */
 export interface AccountBand {
@@ -13,30 +14,17 @@ export interface AccountBand {
   readonly ageMax: number;
 }
 
-// So many rows are read whatever the size of the table: 0.1 s.
-const rowsRead = 200_000;
-
-/**
- * Counts accounts by status, lateness and age in seconds. Tables of more than 200,000 rows are told from a sample of random pages,
- * so that it costs the same at any size; then counts are good to a few percent.
- */
+/** Counts accounts by status, lateness and age in seconds; in a large mirror from a sample. */
 export async function countAccountBands(
   db: Kysely<DB>,
   bounds: readonly number[],
 ): Promise<readonly AccountBand[]> {
-  const size = await sql<{ rows: number }>`
-    select reltuples::float8 as rows from pg_class where oid = 'mirror.poll_state'::regclass
-  `.execute(db);
-  const percent = Math.min(100, (100 * rowsRead) / Math.max(size.rows[0]?.rows ?? 0, 1));
-  const source =
-    percent >= 100
-      ? sql`mirror.poll_state state`
-      : sql`mirror.poll_state state tablesample system (${percent})`;
+  const { source, factor } = await sampleStates(db);
   const { rows } = await sql<AccountBand>`
     select
       app_id as "appId", status::text, overdue, bucket,
-      round(count(*) * 100 / ${percent}::float8)::bigint as accounts,
-      sum(age) * 100 / ${percent}::float8 as "ageSum",
+      round(count(*) * ${factor}::float8)::bigint as accounts,
+      sum(age) * ${factor}::float8 as "ageSum",
       max(age) as "ageMax"
     from (
       select
@@ -62,6 +50,8 @@ export interface TroubleCounts {
   readonly gone: number;
   readonly quarantined: number;
   readonly failing: number;
+  /** With a removal that waits for a second read. */
+  readonly awaitingConfirmation: number;
   /** With removals that wait for an operator. */
   readonly held: number;
 }
@@ -74,6 +64,7 @@ export async function countTrouble(db: Kysely<DB>): Promise<readonly TroubleCoun
       coalesce(gone, 0) as gone,
       coalesce(quarantined, 0) as quarantined,
       coalesce(failing, 0) as failing,
+      coalesce(awaiting, 0) as "awaitingConfirmation",
       (
         select count(*) from mirror.held_removal held where held.app_id = app.app_id and released_at is null
       ) as held
@@ -83,7 +74,8 @@ export async function countTrouble(db: Kysely<DB>): Promise<readonly TroubleCoun
         app_id,
         count(*) filter (where status = 'gone') as gone,
         count(*) filter (where status = 'quarantined') as quarantined,
-        count(*) filter (where fail_count > 0 and status <> 'quarantined') as failing
+        count(*) filter (where fail_count > 0 and status <> 'quarantined') as failing,
+        count(*) filter (where pending_hash is not null) as awaiting
       from mirror.poll_state
       where fail_count > 0 or status in ('gone', 'quarantined') or pending_hash is not null
       group by app_id

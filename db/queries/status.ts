@@ -1,5 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { DB } from '../schema.ts';
+import { countTrouble } from './figures.ts';
+import { sampleStates } from './sampled-states.ts';
 
 /** Accounts of one app by status, and how fresh they are; ages in seconds, undefined where nothing was read. */
 export interface AccountFigures {
@@ -22,46 +24,44 @@ export interface AccountFigures {
   };
 }
 
-/** Reads every account's state once. */
+/** Counts accounts and tells their ages, as `tim.freshness` does; in a large mirror from a sample. */
 export async function readAccountFigures(db: Kysely<DB>): Promise<readonly AccountFigures[]> {
-  const { rows } = await sql<
-    AccountFigures & { p50: number | null; p95: number | null; p99: number | null; oldest: number | null }
-  >`
+  const { source, factor } = await sampleStates(db);
+  const { rows } = await sql<Omit<AccountFigures, 'age'> & AccountFigures['age']>`
     select
-      freshness.app_id as "appId",
-      freshness.accounts as total,
-      freshness.overdue,
-      extract(epoch from freshness.age_p50)::float8 as p50,
-      extract(epoch from freshness.age_p95)::float8 as p95,
-      extract(epoch from freshness.age_p99)::float8 as p99,
-      extract(epoch from freshness.age_max)::float8 as oldest,
-      coalesce(pending, 0) as pending,
-      coalesce(active, 0) as active,
-      coalesce(gone, 0) as gone,
-      coalesce(quarantined, 0) as quarantined,
-      coalesce(failing, 0) as failing,
-      coalesce(awaiting, 0) as "awaitingConfirmation",
-      coalesce(due, 0) as due
-    from tim.freshness
-    left join (
-      select
-        app_id,
-        count(*) filter (where status = 'pending') as pending,
-        count(*) filter (where status = 'active') as active,
-        count(*) filter (where status = 'gone') as gone,
-        count(*) filter (where status = 'quarantined') as quarantined,
-        count(*) filter (where fail_count > 0 and status <> 'quarantined') as failing,
-        count(*) filter (where pending_hash is not null) as awaiting,
-        count(*) filter (where first_polled_at is not null and due_v <= virtual_clock) as due
-      from mirror.poll_state join mirror.app using (app_id)
-      group by app_id
-    ) counted using (app_id)
-    order by app_id
+      app.app_id as "appId",
+      round(count(state.account_key) * ${factor}::float8)::bigint as total,
+      round(count(*) filter (where state.status = 'pending') * ${factor}::float8)::bigint as pending,
+      round(count(*) filter (where state.status = 'active') * ${factor}::float8)::bigint as active,
+      round(count(*) filter (
+        where state.status = 'active'
+          and age > 60 + 1.5 * greatest(app.weight_sum / app.calls_per_second, 60) / state.weight
+      ) * ${factor}::float8)::bigint as overdue,
+      round(count(*) filter (
+        where state.first_polled_at is not null and state.due_v <= app.virtual_clock
+      ) * ${factor}::float8)::bigint as due,
+      percentile_cont(0.5) within group (order by age) filter (where state.status = 'active') as p50,
+      percentile_cont(0.95) within group (order by age) filter (where state.status = 'active') as p95,
+      percentile_cont(0.99) within group (order by age) filter (where state.status = 'active') as p99,
+      max(age) filter (where state.status = 'active') as oldest
+    from mirror.app
+    left join ${source} using (app_id)
+    cross join lateral (select extract(epoch from now() - state.verified_at)::float8 as age) aged
+    group by app.app_id
+    order by app.app_id
   `.execute(db);
-  return rows.map(({ p50, p95, p99, oldest, ...figures }) => ({
-    ...figures,
-    age: { p50, p95, p99, oldest },
-  }));
+  const troubles = await countTrouble(db);
+  return rows.map(({ p50, p95, p99, oldest, ...counts }) => {
+    const trouble = troubles.find(({ appId }) => appId === counts.appId);
+    return {
+      ...counts,
+      gone: trouble?.gone ?? 0,
+      quarantined: trouble?.quarantined ?? 0,
+      failing: trouble?.failing ?? 0,
+      awaitingConfirmation: trouble?.awaitingConfirmation ?? 0,
+      age: { p50, p95, p99, oldest },
+    };
+  });
 }
 
 /** A reason for which accounts fail at the moment, and how many. */
@@ -73,6 +73,9 @@ export interface FailureReason {
   readonly accounts: number;
 }
 
+/** Of accounts in trouble; a crowd of them has few reasons. */
+const reasonsLookedAt = 20_000;
+
 /** The most frequent reasons for which accounts fail at the moment, up to five an app. */
 export async function readFailureReasons(db: Kysely<DB>): Promise<readonly FailureReason[]> {
   const { rows } = await sql<FailureReason>`
@@ -80,12 +83,15 @@ export async function readFailureReasons(db: Kysely<DB>): Promise<readonly Failu
       select
         state.app_id as "appId", failure.outcome, failure.code, failure.message, count(*) as accounts,
         row_number() over (partition by state.app_id order by count(*) desc) as place
-      from mirror.poll_state state
+      from (
+        select account_key, app_id from mirror.poll_state
+        where fail_count > 0 or status in ('gone', 'quarantined')
+        limit ${reasonsLookedAt}
+      ) state
       join lateral (
         select outcome, code, message from mirror.poll_outcome
         where poll_outcome.account_key = state.account_key order by claim_no desc limit 1
       ) failure on failure.code is not null
-      where state.fail_count > 0 or state.status in ('gone', 'quarantined')
       group by 1, 2, 3, 4
     ) reasons
     where place <= 5
