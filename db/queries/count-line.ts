@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { DB } from '../schema.ts';
+import { sampleStates } from './sampled-states.ts';
 
 /** How the rate of change of an account follows from its state: the policy's constants (src/schedule/policy.ts). */
 export interface RateRule {
@@ -8,28 +9,18 @@ export interface RateRule {
   readonly priorDays: number;
 }
 
-/** Rows that are looked at, however many there are: pages taken at random, so within 3 %, in 60 ms. */
-const rowsSampled = 100_000;
-
 /**
  * Counts the line: accounts, the sum of weights, and by the rule how much changes a day and how much of that is not in
  * the tables yet. Exact for small tables, a sample for large ones: the policy does not mind a tenth.
  */
 export async function countLine(db: Kysely<DB>, appId: number, rule: RateRule): Promise<void> {
-  const { rows } = await sql<{ estimate: number }>`
-    select reltuples::float8 as estimate from pg_class where oid = 'mirror.poll_state'::regclass
-  `.execute(db);
-  const scale = Math.max(1, (rows[0]?.estimate ?? 0) / rowsSampled);
-  const source =
-    scale === 1
-      ? sql`mirror.poll_state state`
-      : sql`mirror.poll_state state tablesample system (${100 / scale})`;
+  const { source, factor } = await sampleStates(db);
   await sql`
     update mirror.app set
-      account_count = round(line.accounts * ${scale}::float8),
-      weight_sum = line.weights * ${scale}::float8,
-      changes_per_day = line.changes * ${scale}::float8,
-      changes_missing = line.missing * ${scale}::float8,
+      account_count = round(line.accounts * ${factor}::float8),
+      weight_sum = line.weights * ${factor}::float8,
+      changes_per_day = line.changes * ${factor}::float8,
+      changes_missing = line.missing * ${factor}::float8,
       counted_at = clock_timestamp()
     from (
       select

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { DB } from '../schema.ts';
+import { sampleStates } from './sampled-states.ts';
 
 /** Accounts whose changes have been seen alike: averages of what is known of them. */
 export interface SeenAlike {
@@ -17,22 +18,16 @@ export interface RateHistogram {
   readonly seen: readonly SeenAlike[];
 }
 
-// Below this, reading every row takes a few hundred milliseconds.
-const exactUpTo = 200_000;
-
 /**
  * What has been seen of an app's accounts, as a histogram of some thousand lines at most. Every row of a small table; a
- * sample of one page in a hundred of a large one.
+ * sample of a large one.
  */
 export async function readRateHistogram(db: Kysely<DB>, appId: number): Promise<RateHistogram> {
-  const { rows: estimates } = await sql<{ estimate: number }>`
-    select reltuples::float8 as estimate from pg_class where oid = 'mirror.poll_state'::regclass
-  `.execute(db);
-  const large = (estimates[0]?.estimate ?? 0) > exactUpTo;
+  const { source, factor } = await sampleStates(db);
   const { rows } = await sql<SeenAlike & { neverRead: boolean }>`
     select
       first_polled_at is null as "neverRead",
-      count(*)::float8 * ${large ? 100 : 1}::float8 as accounts,
+      count(*)::float8 * ${factor}::float8 as accounts,
       avg(change_mass) as "changeMass",
       coalesce(avg(watched), 0) as "watchedDays",
       coalesce(avg(silent), 0) as "silentDays"
@@ -42,9 +37,9 @@ export async function readRateHistogram(db: Kysely<DB>, appId: number): Promise<
         change_mass,
         (extract(epoch from verified_at - first_polled_at) / 86400)::float8 as watched,
         (extract(epoch from verified_at - coalesce(changed_at, first_polled_at)) / 86400)::float8 as silent
-      from ${large ? sql`mirror.poll_state tablesample system (1)` : sql`mirror.poll_state`}
+      from ${source}
       where app_id = ${appId} and status in ('pending', 'active')
-    ) state
+    ) known
     -- Four steps for each factor of e and for each of the first ten days: what lies within one is alike.
     group by
       first_polled_at is null,
