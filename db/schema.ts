@@ -11,7 +11,7 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
 
 export type MirrorAccountStatus = "active" | "gone" | "pending" | "quarantined";
 
-export type MirrorChangeKind = "group_added" | "group_removed" | "member_added" | "member_removed";
+export type MirrorChangeKind = "group_added" | "group_removed" | "group_renamed" | "member_added" | "member_removed";
 
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
@@ -73,6 +73,7 @@ export interface MirrorChange {
   group_name: string;
   kind: MirrorChangeKind;
   observed_at: Date;
+  old_group_name: string | null;
   sequence: number | null;
   tx_id: Generated<string>;
 }
@@ -212,21 +213,25 @@ export interface TimChanges {
    */
   change_id: number | null;
   /**
-   * UserID of the friend who came or went; null for a group's own coming and going.
+   * UserID of the friend who came or went; null for a group's own coming, going and renaming.
    */
   friend_id: string | null;
   /**
-   * Name of the group that came, went, or whose members changed.
+   * Name of the group that came, went, or whose members changed; of a rename the new one.
    */
   group_name: string | null;
   /**
-   * group_added, group_removed, member_added or member_removed.
+   * group_added, group_removed, member_added, member_removed; or group_renamed, which says of a group removed and one added in the same transaction that they are one.
    */
   kind: string | null;
   /**
    * When the request was sent whose answer showed the change; it happened between then and the poll before.
    */
   observed_at: Date | null;
+  /**
+   * Name of the group before it was renamed: at least 80 % of the members are the same, and no other group fits as well. Null for every other kind.
+   */
+  old_group_name: string | null;
   /**
    * The vendor's counter in the answer that showed the change; null when the account itself was gone or taken out.
    */

@@ -67,7 +67,8 @@ export function headline(app: AppStatus): string {
     : `app ${app.appId}: HALTED, the vendor refuses it (${app.halt.code} ${app.halt.message}). ${app.halt.remedy}`;
 }
 
-function tell({ accountId, kind, groupName, friendId }: ChangeLine): string {
+function tell({ accountId, kind, groupName, friendId, oldGroupName }: ChangeLine): string {
+  if (oldGroupName !== null) return `~ ${accountId}  ${oldGroupName} is now ${groupName}`;
   const sign = kind.endsWith('_added') ? '+' : '−';
   return `${sign} ${accountId}  ${groupName}${friendId === null ? '' : ` / ${friendId}`}`;
 }

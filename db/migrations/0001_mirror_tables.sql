@@ -4,7 +4,7 @@
 comment on schema mirror is 'What tim-mirror keeps: polling state and the mirrored groups. Read schema tim instead.';
 
 create type mirror.account_status as enum ('pending', 'active', 'gone', 'quarantined');
-create type mirror.change_kind as enum ('group_added', 'group_removed', 'member_added', 'member_removed');
+create type mirror.change_kind as enum ('group_added', 'group_removed', 'member_added', 'member_removed', 'group_renamed');
 
 -- One row an app: its virtual clock, the size of its line, and whether it is halted.
 create table mirror.app (
@@ -161,7 +161,9 @@ create table mirror.change (
   friend_id text collate "C",
   observed_at timestamptz not null,
   sequence bigint,
-  tx_id xid8 not null default pg_current_xact_id()
+  tx_id xid8 not null default pg_current_xact_id(),
+  old_group_name text collate "C",
+  check ((kind = 'group_renamed') = (old_group_name is not null))
 ) partition by range (observed_at);
 
 alter sequence mirror.change_id_seq owned by mirror.change.change_id;

@@ -138,22 +138,25 @@ select
   change.friend_id,
   change.observed_at,
   change.sequence,
-  change.tx_id
+  change.tx_id,
+  change.old_group_name
 from mirror.change
 join mirror.account using (account_key);
 
 comment on view tim.changes is
-  'Everything that was written to the mirror, oldest change_id first within a transaction. Replayed from the start it gives the mirror.';
+  'Everything that was written to the mirror, oldest change_id first within a transaction. Replayed from the start, without group_renamed, it gives the mirror.';
 comment on column tim.changes.change_id is 'Number of the change; grows, with gaps, within one account.';
 comment on column tim.changes.app_id is 'SDKAppID of the app.';
 comment on column tim.changes.account_id is 'UserID of the account whose groups changed.';
-comment on column tim.changes.kind is 'group_added, group_removed, member_added or member_removed.';
-comment on column tim.changes.group_name is 'Name of the group that came, went, or whose members changed.';
-comment on column tim.changes.friend_id is 'UserID of the friend who came or went; null for a group''s own coming and going.';
+comment on column tim.changes.kind is 'group_added, group_removed, member_added, member_removed; or group_renamed, which says of a group removed and one added in the same transaction that they are one.';
+comment on column tim.changes.group_name is 'Name of the group that came, went, or whose members changed; of a rename the new one.';
+comment on column tim.changes.friend_id is 'UserID of the friend who came or went; null for a group''s own coming, going and renaming.';
 comment on column tim.changes.observed_at is 'When the request was sent whose answer showed the change; it happened between then and the poll before.';
 comment on column tim.changes.sequence is 'The vendor''s counter in the answer that showed the change; null when the account itself was gone or taken out.';
 comment on column tim.changes.tx_id is
   'Transaction that wrote it. A consumer reads tx_id < pg_snapshot_xmin(pg_current_snapshot()) in the order of tx_id, change_id.';
+comment on column tim.changes.old_group_name is
+  'Name of the group before it was renamed: at least 80 % of the members are the same, and no other group fits as well. Null for every other kind.';
 
 create view tim.freshness as
 select

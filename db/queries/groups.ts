@@ -151,6 +151,8 @@ export interface Change {
   readonly kind: ChangeKind;
   readonly groupName: string;
   readonly friendId: string | null;
+  /** Of a group that was renamed. */
+  readonly oldGroupName?: string;
 }
 
 /** Appends to the change feed, numbered in the order given. */
@@ -166,13 +168,14 @@ export async function insertChanges(
 ): Promise<void> {
   if (changes.length === 0) return;
   await sql`
-    insert into mirror.change (app_id, account_key, kind, group_name, friend_id, observed_at, sequence)
-    select ${of.appId}, ${of.accountKey}, kind, group_name, friend_id, ${instant(of.at)}, ${of.sequence}
+    insert into mirror.change (app_id, account_key, kind, group_name, friend_id, observed_at, sequence, old_group_name)
+    select ${of.appId}, ${of.accountKey}, kind, group_name, friend_id, ${instant(of.at)}, ${of.sequence}, old_group_name
     from unnest(
       ${changes.map((change) => change.kind)}::mirror.change_kind[],
       ${changes.map((change) => change.groupName)}::text[],
-      ${changes.map((change) => change.friendId)}::text[]
-    ) with ordinality as new_change (kind, group_name, friend_id, place)
+      ${changes.map((change) => change.friendId)}::text[],
+      ${changes.map((change) => change.oldGroupName ?? null)}::text[]
+    ) with ordinality as new_change (kind, group_name, friend_id, old_group_name, place)
     order by place
   `.execute(trx);
 }

@@ -54,6 +54,8 @@ export interface ChangeLine {
   readonly groupName: string;
   readonly friendId: string | null;
   readonly observedAt: Date;
+  /** Of a group that was renamed. */
+  readonly oldGroupName: string | null;
 }
 
 /** The newest changes of an app, newest first. */
@@ -65,7 +67,7 @@ export async function readNewestChanges(
   const { rows } = await sql<ChangeLine>`
     select
       account_id as "accountId", kind, group_name as "groupName", friend_id as "friendId",
-      observed_at as "observedAt"
+      observed_at as "observedAt", old_group_name as "oldGroupName"
     from tim.changes
     where app_id = ${appId}
     order by tx_id desc, change_id desc

@@ -1,5 +1,6 @@
 import type { Change, ChangeKind, Membership, MirroredGroup } from '../../db/queries/groups.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
+import { findRenames } from './find-renames.ts';
 
 /** What has to be written to turn the groups the mirror holds into those the vendor has told. */
 export interface GroupDiff {
@@ -77,6 +78,7 @@ export function countChanges(diff: GroupDiff): Readonly<Record<ChangeKind, numbe
     member_added: diff.addedMembers.length + inGroups,
     group_removed: going.groups,
     member_removed: going.members,
+    group_renamed: findRenames(diff.removedGroups, diff.addedGroups).length,
   };
 }
 

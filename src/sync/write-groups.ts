@@ -9,6 +9,7 @@ import {
   setFriendNumbers,
 } from '../../db/queries/groups.ts';
 import { changesOf, type GroupDiff } from './diff.ts';
+import { renamesOf } from './find-renames.ts';
 
 /** Whose difference is written, as of when, and at which sequence (null: the account itself is gone). */
 export interface WriteTarget {
@@ -43,5 +44,5 @@ export async function writeGroups(trx: Transaction<DB>, target: WriteTarget, dif
       return group.members.map((friendId) => ({ groupKey, friendId }));
     }),
   ]);
-  await insertChanges(trx, target, changesOf(diff));
+  await insertChanges(trx, target, [...changesOf(diff), ...renamesOf(diff)]);
 }

@@ -57,7 +57,7 @@ async function groupsOf(account: string): Promise<Record<string, string[]>> {
 
 async function feedOf(account: string): Promise<string[]> {
   const { rows } = await sql<{ line: string }>`
-    select concat_ws(' ', kind, group_name, friend_id) as line from tim.changes
+    select concat_ws(' ', kind, group_name, friend_id, old_group_name) as line from tim.changes
     where account_id = ${account} order by tx_id, change_id
   `.execute(world.db);
   return rows.map(({ line }) => line);
@@ -110,6 +110,28 @@ describe.each(readings)('whatever the sequence means (%s)', (reading: Reading) =
     world.vendor.truth.change(id, { kind: 'remove_group', group: 'goes' });
     expect((await world.poll(id)).outcome).toBe('changed');
     expect(await groupsOf(id)).toEqual({ stays: ['x'] });
+  });
+
+  test('a group that has a new name is told so beside its going and coming, and an empty one is not', async () => {
+    addGroup('家人', ['x', 'y']);
+    addGroup('empty');
+    await world.poll(id);
+    world.vendor.truth.change(id, { kind: 'rename_group', group: '家人', to: '亲人' });
+    world.vendor.truth.change(id, { kind: 'rename_group', group: 'empty', to: 'void' });
+    await world.poll(id);
+    expect((await feedOf(id)).slice(4).toSorted()).toEqual([
+      'group_added void',
+      'group_added 亲人',
+      'group_removed empty',
+      'group_removed 家人',
+      'group_renamed 亲人 家人',
+      'member_added 亲人 x',
+      'member_added 亲人 y',
+      'member_removed 家人 x',
+      'member_removed 家人 y',
+    ]);
+    expect((await feedOf(id)).at(-1)).toBe('group_renamed 亲人 家人');
+    expect(await groupsOf(id)).toEqual({ 亲人: ['x', 'y'], void: [] });
   });
 
   test('a sequence that went back brings the truth', async () => {

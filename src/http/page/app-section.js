@@ -122,14 +122,16 @@ function changesTable(changes) {
       ['account', 'name'],
       ['change', 'name'],
     ],
-    changes.map(({ observedAt, accountId, kind, groupName, friendId }) => [
-      moment(observedAt),
-      accountId,
-      element(
-        'span',
-        { className: kind.endsWith('_added') ? 'added' : 'removed' },
-        `${kind.endsWith('_added') ? '+' : '−'} ${groupName}${friendId === null ? '' : ` / ${friendId}`}`,
-      ),
-    ]),
+    changes.map((change) => [moment(change.observedAt), change.accountId, tellChange(change)]),
+  );
+}
+
+function tellChange({ kind, groupName, friendId, oldGroupName }) {
+  if (oldGroupName !== null) return element('span', {}, `~ ${oldGroupName} → ${groupName}`);
+  const added = kind.endsWith('_added');
+  return element(
+    'span',
+    { className: added ? 'added' : 'removed' },
+    `${added ? '+' : '−'} ${groupName}${friendId === null ? '' : ` / ${friendId}`}`,
   );
 }
