@@ -19,11 +19,15 @@ export interface MaintenanceDeps {
   readonly lanes: readonly Lane[];
   /** Undefined keeps history for ever. */
   readonly historyRetentionMs: number | undefined;
+  /** How long a round waits for those who read what is to go. */
+  readonly readerWaitMs?: number;
 }
 
 /** How often the line is counted and the house is kept. */
 export const maintenanceMs = 60_000;
 const monthsAhead = 3;
+/** A round is a minute, and has other things to do. */
+const defaultReaderWaitMs = 5000;
 const rowsAtOnce = 10_000;
 const dayMs = 86_400_000;
 
@@ -42,7 +46,7 @@ export function startMaintenanceWorker(deps: MaintenanceDeps): JobWorker {
 }
 
 /** One round. Each step stands for itself, so a round cut short is made good by the next. */
-export async function maintain(deps: MaintenanceDeps): Promise<void> {
+export async function maintain(deps: Omit<MaintenanceDeps, 'queues'>): Promise<void> {
   const { db, log } = deps;
   for (const { appId } of deps.lanes) await countLine(db, appId, rateRule);
   await ensureChangePartitions(db, monthsAhead);
@@ -50,9 +54,12 @@ export async function maintain(deps: MaintenanceDeps): Promise<void> {
   if (deps.historyRetentionMs === undefined) return;
 
   const days = deps.historyRetentionMs / dayMs;
-  for (const name of await findOldChangePartitions(db, days)) {
-    await dropChangePartition(db, name);
-    log.info({ partition: name }, 'old changes dropped');
+  for (const partition of await findOldChangePartitions(db, days)) {
+    const { name } = partition;
+    const dropped = await dropChangePartition(db, partition, deps.readerWaitMs ?? defaultReaderWaitMs);
+    log.info({ partition: name }, dropped ? 'old changes dropped' : 'old changes are still being read');
+    // The others can't go before it has gone.
+    if (!dropped) break;
   }
   // A few steps a round: what is left waits a minute.
   for (let step = 0; step < 20; step += 1) {

@@ -1,4 +1,5 @@
-import type { ChangeLine, MirrorTotals } from '../../db/queries/mirror.ts';
+import type { ChangeLine } from '../../db/queries/changes.ts';
+import type { MirrorTotals } from '../../db/queries/mirror.ts';
 import { duration } from '../../src/status/format-status.ts';
 import type { AppStatus } from '../../src/status/read-status.ts';
 import { formatCount } from '../progress.ts';

@@ -147,6 +147,8 @@ create unique index friend_group_member_current on mirror.friend_group_member (g
 -- current and past, as above: 12 bytes a row, beside the 56 of the index that is unique
 create index friend_group_member_group on mirror.friend_group_member (group_key);
 create index friend_group_member_removed on mirror.friend_group_member (removed_at) where removed_at is not null;
+-- in whose groups somebody is, or was
+create index friend_group_member_friend on mirror.friend_group_member (friend_id);
 
 -- No cache: within an account, whose row the writer has locked, numbers grow.
 create sequence mirror.change_id_seq;
@@ -171,6 +173,8 @@ alter sequence mirror.change_id_seq owned by mirror.change.change_id;
 -- How a consumer reads on: everything after (tx_id, change_id) whose transaction is finished.
 create index change_feed on mirror.change (tx_id, change_id);
 create index change_account on mirror.change (account_key, change_id);
+-- Changes come in the order of time, so a summary of each 32 pages finds those of a day.
+create index change_observed on mirror.change using brin (observed_at) with (pages_per_range = 32, autosummarize = on);
 
 -- What every process has done, in buckets of ten seconds: calls sent, and polls by outcome.
 create table mirror.activity (
@@ -218,7 +222,20 @@ create table mirror.audit (
   primary key (app_id, day)
 );
 
--- Makes the monthly partitions of mirror.change that are missing, from this month on.
+-- The months from this one on for which mirror.change has no partition.
+create function mirror.missing_change_months(months_ahead integer) returns setof date
+language sql as $$
+  select month::date
+  from generate_series(
+    date_trunc('month', now() at time zone 'utc'),
+    date_trunc('month', now() at time zone 'utc') + make_interval(months => months_ahead),
+    interval '1 month'
+  ) month
+  where to_regclass(format('mirror.change_%s', to_char(month, 'YYYY_MM'))) is null
+$$;
+
+-- Makes the partitions for these months. A table made apart and then attached takes a lock on mirror.change that
+-- readers and writers do not mind; `partition of` would wait for every reader, and all others would wait behind it.
 create function mirror.ensure_change_partitions(months_ahead integer) returns integer
 language plpgsql as $$
 declare
@@ -228,21 +245,14 @@ declare
 begin
   -- Two processes at once: the second waits, and then finds them made.
   perform pg_advisory_xact_lock(hashtext('tim-mirror change partitions'));
-  for month in
-    select generate_series(
-      date_trunc('month', now() at time zone 'utc'),
-      date_trunc('month', now() at time zone 'utc') + make_interval(months => months_ahead),
-      interval '1 month'
-    )::date
-  loop
+  for month in select mirror.missing_change_months(months_ahead) loop
     partition := format('change_%s', to_char(month, 'YYYY_MM'));
-    if to_regclass(format('mirror.%I', partition)) is null then
-      execute format(
-        'create table mirror.%I partition of mirror.change for values from (%L) to (%L)',
-        partition, month::timestamp at time zone 'utc', (month + interval '1 month')::timestamp at time zone 'utc'
-      );
-      made := made + 1;
-    end if;
+    execute format('create table mirror.%I (like mirror.change including defaults including constraints)', partition);
+    execute format(
+      'alter table mirror.change attach partition mirror.%I for values from (%L) to (%L)',
+      partition, month::timestamp at time zone 'utc', (month + interval '1 month')::timestamp at time zone 'utc'
+    );
+    made := made + 1;
   end loop;
   return made;
 end

@@ -46,32 +46,3 @@ export async function readMirrorRows(
     members: members.rows.map(({ account, name, friend }) => [account, name, friend] as const),
   };
 }
-
-/** One line of the change feed, as analysts see it. */
-export interface ChangeLine {
-  readonly accountId: string;
-  readonly kind: string;
-  readonly groupName: string;
-  readonly friendId: string | null;
-  readonly observedAt: Date;
-  /** Of a group that was renamed. */
-  readonly oldGroupName: string | null;
-}
-
-/** The newest changes of an app, newest first. */
-export async function readNewestChanges(
-  db: Kysely<DB>,
-  appId: number,
-  limit: number,
-): Promise<readonly ChangeLine[]> {
-  const { rows } = await sql<ChangeLine>`
-    select
-      account_id as "accountId", kind, group_name as "groupName", friend_id as "friendId",
-      observed_at as "observedAt", old_group_name as "oldGroupName"
-    from tim.changes
-    where app_id = ${appId}
-    order by tx_id desc, change_id desc
-    limit ${limit}
-  `.execute(db);
-  return rows;
-}

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Database } from '../../db/client.ts';
 import { readCallSeries } from '../../db/queries/activity.ts';
-import { readNewestChanges } from '../../db/queries/mirror.ts';
+import { readNewestChanges } from '../../db/queries/changes.ts';
 import { type Cache, createCache } from '../cache.ts';
 import { inTime } from '../lifecycle.ts';
 import type { Logger } from '../log.ts';

@@ -1,0 +1,86 @@
+import { type Kysely, sql } from 'kysely';
+import type { DB } from '../schema.ts';
+
+/** A place in the change feed: after this line. */
+export interface FeedPosition {
+  readonly txId: string;
+  readonly changeId: number;
+}
+
+/** One line of the change feed, as analysts see it. */
+export interface ChangeLine {
+  readonly txId: string;
+  readonly changeId: number;
+  readonly accountId: string;
+  readonly kind: string;
+  readonly groupName: string;
+  readonly friendId: string | null;
+  readonly observedAt: Date;
+  /** Of a group that was renamed. */
+  readonly oldGroupName: string | null;
+}
+
+/** Whose changes are wanted: an app's, or those of one of its accounts. */
+export interface ChangeFilter {
+  readonly appId: number;
+  readonly accountId: string | undefined;
+}
+
+const columns = sql`
+  tx_id::text as "txId", change_id as "changeId", account_id as "accountId", kind, group_name as "groupName",
+  friend_id as "friendId", observed_at as "observedAt", old_group_name as "oldGroupName"
+`;
+
+const wanted = ({ appId, accountId }: ChangeFilter) =>
+  accountId === undefined ? sql`app_id = ${appId}` : sql`app_id = ${appId} and account_id = ${accountId}`;
+
+/**
+ * The next lines after a place, in the order of the feed. With `finished` only of transactions after which nothing can
+ * come any more, so that a reader who goes on from the last line misses nothing; without it everything there is.
+ */
+export async function readFeed(
+  db: Kysely<DB>,
+  filter: ChangeFilter,
+  page: { readonly after: FeedPosition; readonly limit: number; readonly finished: boolean },
+): Promise<readonly ChangeLine[]> {
+  const { txId, changeId } = page.after;
+  const finished = page.finished ? sql`tx_id < pg_snapshot_xmin(pg_current_snapshot())` : sql`true`;
+  const { rows } = await sql<ChangeLine>`
+    select ${columns} from tim.changes
+    where ${wanted(filter)} and (tx_id, change_id) > (${txId}::xid8, ${changeId}::bigint) and ${finished}
+    order by tx_id, change_id
+    limit ${page.limit}
+  `.execute(db);
+  return rows;
+}
+
+/** The place before the first change that was observed within the last `seconds`; the feed's end when there is none. */
+export async function findFeedStart(
+  db: Kysely<DB>,
+  filter: ChangeFilter,
+  seconds: number,
+): Promise<FeedPosition> {
+  // Materialized: else Postgres may look for the least tx_id along the index, past everything that is older.
+  const { rows } = await sql<{ txId: string }>`
+    with recent as materialized (
+      select tx_id from tim.changes
+      where ${wanted(filter)} and observed_at >= now() - ${seconds} * interval '1 second'
+    )
+    select coalesce(min(tx_id), pg_snapshot_xmin(pg_current_snapshot()))::text as "txId" from recent
+  `.execute(db);
+  return { txId: rows[0]?.txId ?? '0', changeId: 0 };
+}
+
+/** The newest changes of an app, newest first. */
+export async function readNewestChanges(
+  db: Kysely<DB>,
+  appId: number,
+  limit: number,
+): Promise<readonly ChangeLine[]> {
+  const { rows } = await sql<ChangeLine>`
+    select ${columns} from tim.changes where app_id = ${appId}
+    order by tx_id desc, change_id desc
+    limit ${limit}
+  `.execute(db);
+  return rows;
+}

@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connect, type Database } from '../../db/client.ts';
+import { type ChangeLine, findFeedStart, readFeed } from '../../db/queries/changes.ts';
+import { insertChanges } from '../../db/queries/groups.ts';
+import { createRandom, type Random } from '../../src/simulator/random.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { labelledSql, readDocument } from '../support/documents.ts';
+import { runs } from '../support/effort.ts';
+import { testSeed } from '../support/world.ts';
+
+const appId = 1;
+const writers = 4;
+const transactionsEach = runs(60);
+
+let database: TestDatabase;
+let consumerDb: Database;
+let random: Random;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  consumerDb = connect({ url: database.url, applicationName: 'consumer', onIdleError: () => undefined });
+  random = createRandom(testSeed());
+  await sql
+    .raw(`
+      insert into mirror.app (app_id) values (${appId});
+      insert into mirror.account (app_id, account_id)
+      select ${appId}, 'writer-' || number from generate_series(1, ${writers}) number
+    `)
+    .execute(database.db);
+});
+
+afterAll(async () => {
+  await consumerDb?.destroy();
+  await database?.[Symbol.asyncDispose]();
+});
+
+/** Says something in the feed about an account, in the transaction at hand. */
+const tell = (trx: Parameters<typeof insertChanges>[0], accountKey: number, groupNames: readonly string[]) =>
+  insertChanges(
+    trx,
+    { appId, accountKey, sequence: null, at: Date.now() },
+    groupNames.map((groupName) => ({ kind: 'group_added', groupName, friendId: null })),
+  );
+
+/** Transactions of one to five lines that take their time, so that they end in another order; some in vain. */
+async function write(writer: number): Promise<readonly string[]> {
+  const vain = new Error('in vain');
+  const written: string[] = [];
+  for (let turn = 0; turn < transactionsEach; turn += 1) {
+    const lines = Array.from({ length: 1 + random.below(5) }, (_, index) => `${writer} ${turn} ${index}`);
+    await database.db
+      .transaction()
+      .execute(async (trx) => {
+        for (const line of lines) {
+          await tell(trx, writer, [line]);
+          if (random.next() < 0.3) await sleep(random.below(8));
+        }
+        if (random.next() < 0.1) throw vain;
+      })
+      .then(
+        () => written.push(...lines),
+        (error: unknown) => expect(error).toBe(vain),
+      );
+  }
+  return written;
+}
+
+/** Reads on and on as one of the two ways has it, until everything was done before a look that finds nothing more. */
+async function consume(
+  next: (after: { txId: string; changeId: number }) => Promise<readonly ChangeLine[]>,
+  done: () => Promise<boolean>,
+): Promise<readonly string[]> {
+  const seen: string[] = [];
+  let after = { txId: '0', changeId: 0 };
+  for (;;) {
+    const over = await done();
+    const lines = await next(after);
+    seen.push(...lines.map((line) => line.groupName));
+    const last = lines.at(-1);
+    if (last !== undefined) after = { txId: last.txId, changeId: last.changeId };
+    else if (over) return seen;
+    else await sleep(5);
+  }
+}
+
+/** Whether all transactions of the server up to this one are over; other databases' hold the feed's end back too. */
+async function areOver(upTo: string): Promise<boolean> {
+  const { rows } = await sql<{ over: boolean }>`
+    select pg_snapshot_xmin(pg_current_snapshot()) > ${upTo}::xid8 as over
+  `.execute(consumerDb);
+  return rows[0]?.over ?? false;
+}
+
+/** As docs/analysts.md has it, with smaller pages. */
+async function readAsDocumented(after: { txId: string; changeId: number }): Promise<readonly ChangeLine[]> {
+  const text = labelledSql(readDocument('docs/analysts.md'), 'feed');
+  const [before, between, ...rest] = text.replace('limit 1000', 'limit 7').split(/\$[12](?=::)/);
+  const query = sql<{ tx_id: string; change_id: number; group_name: string }>`
+    ${sql.raw(before ?? '')}${after.txId}${sql.raw(between ?? '')}${after.changeId}${sql.raw(rest.join(''))}
+  `;
+  const { rows } = await query.execute(consumerDb);
+  return rows.map((row) => ({
+    txId: row.tx_id,
+    changeId: row.change_id,
+    groupName: row.group_name,
+    ...{ accountId: '', kind: '', friendId: null, observedAt: new Date(), oldGroupName: null },
+  }));
+}
+
+describe('a consumer that reads while four writers commit out of order', () => {
+  test('misses nothing and sees nothing twice, by the documented query and by that of the command line', async () => {
+    let last: string | undefined;
+    const done = async () => last !== undefined && (await areOver(last));
+    const consumers = [
+      consume(readAsDocumented, done),
+      consume(
+        (after) => readFeed(consumerDb, { appId, accountId: undefined }, { after, limit: 5, finished: true }),
+        done,
+      ),
+    ];
+    const written = (
+      await Promise.all(Array.from({ length: writers }, (_, index) => write(index + 1)))
+    ).flat();
+    const { rows } = await sql<{ last: string }>`select pg_current_xact_id()::text as last`.execute(
+      database.db,
+    );
+    last = rows[0]?.last ?? '0';
+    for (const seen of await Promise.all(consumers)) {
+      expect(seen.length).toBe(written.length);
+      expect(seen.toSorted()).toEqual(written.toSorted());
+      // Within an account in the order in which it was written.
+      for (const [index] of Array.from({ length: writers }).entries()) {
+        const mine = (line: string) => line.startsWith(`${index + 1} `);
+        expect(seen.filter(mine)).toEqual(written.filter(mine));
+      }
+    }
+  });
+
+  test('waits for a transaction that began first and ends last, and then sees it', async () => {
+    const filter = { appId, accountId: undefined };
+    const after = await findFeedStart(consumerDb, filter, 0);
+    const read = async (finished: boolean) =>
+      (await readFeed(consumerDb, filter, { after, limit: 10, finished })).map((line) => line.groupName);
+    await database.db.transaction().execute(async (first) => {
+      await tell(first, 1, ['first']);
+      await database.db.transaction().execute((second) => tell(second, 2, ['second']));
+      expect(await read(true)).toEqual([]);
+      expect(await read(false)).toEqual(['second']);
+    });
+    expect(await read(false)).toEqual(['first', 'second']);
+    for (let tries = 0; tries < 200 && (await read(true)).length < 2; tries += 1) await sleep(50);
+    expect(await read(true)).toEqual(['first', 'second']);
+  });
+});
