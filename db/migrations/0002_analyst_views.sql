@@ -16,6 +16,9 @@ exception
 end
 $$;
 
+-- Every group has its account and every member its group. The views join them from the left all the same: then a
+-- question that needs nothing of the account, or of the group, does not read it.
+
 create view tim.accounts as
 select
   account.app_id,
@@ -61,7 +64,7 @@ select
   friend_group.added_at,
   friend_group.removed_at
 from mirror.friend_group
-join mirror.account using (account_key);
+left join mirror.account using (account_key);
 
 comment on view tim.friend_group_history is 'Every group that was ever mirrored, with the time in which it was there.';
 comment on column tim.friend_group_history.app_id is 'SDKAppID of the app.';
@@ -79,7 +82,7 @@ select
   friend_group.friend_number,
   friend_group.added_at
 from mirror.friend_group
-join mirror.account using (account_key)
+left join mirror.account using (account_key)
 where friend_group.removed_at is null;
 
 comment on view tim.friend_groups is 'The groups that are there now.';
@@ -98,8 +101,8 @@ select
   member.added_at,
   member.removed_at
 from mirror.friend_group_member member
-join mirror.friend_group using (group_key)
-join mirror.account using (account_key);
+left join mirror.friend_group using (group_key)
+left join mirror.account using (account_key);
 
 comment on view tim.friend_group_member_history is 'Every membership that was ever mirrored, with the time in which it was there.';
 comment on column tim.friend_group_member_history.app_id is 'SDKAppID of the app.';
@@ -117,8 +120,8 @@ select
   member.friend_id,
   member.added_at
 from mirror.friend_group_member member
-join mirror.friend_group using (group_key)
-join mirror.account using (account_key)
+left join mirror.friend_group using (group_key)
+left join mirror.account using (account_key)
 where member.removed_at is null;
 
 comment on view tim.friend_group_members is 'Who is in which group now. A friend may be in several groups of one account.';
@@ -141,7 +144,7 @@ select
   change.tx_id,
   change.old_group_name
 from mirror.change
-join mirror.account using (account_key);
+left join mirror.account using (account_key);
 
 comment on view tim.changes is
   'Everything that was written to the mirror, oldest change_id first within a transaction. Replayed from the start, without group_renamed, it gives the mirror.';
@@ -199,6 +202,19 @@ create type tim.group_member_at as (
   app_id bigint, account_id text collate "C", group_name text collate "C", friend_id text collate "C",
   added_at timestamptz
 );
+
+comment on type tim.group_at is 'One row of tim.friend_groups_at.';
+comment on column tim.group_at.app_id is 'SDKAppID of the app.';
+comment on column tim.group_at.account_id is 'UserID of the account that owned the group.';
+comment on column tim.group_at.group_name is 'Name of the group; compared byte for byte.';
+comment on column tim.group_at.added_at is 'When the group was first seen.';
+
+comment on type tim.group_member_at is 'One row of tim.friend_group_members_at.';
+comment on column tim.group_member_at.app_id is 'SDKAppID of the app.';
+comment on column tim.group_member_at.account_id is 'UserID of the account that owned the group.';
+comment on column tim.group_member_at.group_name is 'Name of the group.';
+comment on column tim.group_member_at.friend_id is 'UserID of the friend in the group; compared byte for byte.';
+comment on column tim.group_member_at.added_at is 'When the friend was first seen in the group.';
 
 create function tim.friend_groups_at(at timestamptz) returns setof tim.group_at
 language sql stable as $$

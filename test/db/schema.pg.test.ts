@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { blocksOf, readDocument } from '../support/documents.ts';
 
 let database: TestDatabase;
 
@@ -28,37 +29,38 @@ describe('the schema', () => {
 
   test('tells analysts what every view, column and function means', async () => {
     const silent = await all(`
-      select c.relname as view, a.attname as column
+      select c.relname as source, a.attname as column
       from pg_class c
       join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'tim'
       left join pg_attribute a on a.attrelid = c.oid and a.attnum >= 0
-      where c.relkind = 'v'
-        and (obj_description(c.oid, 'pg_class') is null or (a.attnum > 0 and col_description(c.oid, a.attnum) is null))
+      where (c.relkind = 'v' and obj_description(c.oid, 'pg_class') is null)
+        or (a.attnum > 0 and col_description(c.oid, a.attnum) is null)
       union all
       select proname, null from pg_proc p join pg_namespace n on n.oid = p.pronamespace and n.nspname = 'tim'
       where obj_description(p.oid, 'pg_proc') is null
+      union all
+      select typname, null from pg_type t join pg_class c on c.oid = t.typrelid and c.relkind = 'c'
+      where t.typnamespace = 'tim'::regnamespace and obj_description(t.oid, 'pg_type') is null
     `);
     expect(silent).toEqual([]);
   });
 
-  test('has the views and columns that the design promises', async () => {
-    const columns = await all<{ view: string; columns: string }>(`
-      select table_name as view, string_agg(column_name || ' ' || data_type, ', ' order by ordinal_position) as columns
-      from information_schema.columns where table_schema = 'tim' group by 1 order by 1
+  test('has the views, functions and columns that the CHANGELOG promises: to change one, change that too', async () => {
+    const lines = await all<{ line: string }>(`
+      with columns as (
+        select attrelid, string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' order by attnum) as columns
+        from pg_attribute where attnum > 0 and not attisdropped group by 1
+      )
+      select format('%s (%s)', relname, columns) as line
+      from pg_class join columns on attrelid = pg_class.oid
+      where relnamespace = 'tim'::regnamespace and relkind <> 'c'
+      union all
+      select format('%s (%s) → (%s)', proname, pg_get_function_arguments(pg_proc.oid), columns)
+      from pg_proc join pg_type on pg_type.oid = prorettype left join columns on attrelid = typrelid
+      where pronamespace = 'tim'::regnamespace
     `);
-    expect(
-      Object.fromEntries(columns.map(({ view, columns: names }) => [view, names])),
-    ).toMatchInlineSnapshot(`
-      {
-        "accounts": "app_id bigint, account_id text, status text, group_count integer, sequence bigint, verified_at timestamp with time zone, changed_at timestamp with time zone, enrolled_at timestamp with time zone, last_error_code integer, last_error text",
-        "changes": "change_id bigint, app_id bigint, account_id text, kind text, group_name text, friend_id text, observed_at timestamp with time zone, sequence bigint, tx_id xid8",
-        "freshness": "app_id bigint, accounts bigint, never_read bigint, overdue bigint, age_p50 interval, age_p95 interval, age_p99 interval, age_max interval",
-        "friend_group_history": "app_id bigint, account_id text, group_name text, friend_number integer, added_at timestamp with time zone, removed_at timestamp with time zone",
-        "friend_group_member_history": "app_id bigint, account_id text, group_name text, friend_id text, added_at timestamp with time zone, removed_at timestamp with time zone",
-        "friend_group_members": "app_id bigint, account_id text, group_name text, friend_id text, added_at timestamp with time zone",
-        "friend_groups": "app_id bigint, account_id text, group_name text, friend_number integer, added_at timestamp with time zone",
-      }
-    `);
+    const [newest] = blocksOf(readDocument('CHANGELOG.md'), 'text');
+    expect(lines.map(({ line }) => line).toSorted()).toEqual(newest?.trimEnd().split('\n').toSorted());
   });
 
   test('compares names and ids byte for byte, whatever the locale', async () => {
@@ -110,22 +112,35 @@ describe('a member of tim_reader', () => {
   });
 
   test('reads every view and calls every function', async () => {
-    for (const source of [
-      'accounts',
-      'friend_groups',
-      'friend_group_members',
-      'friend_group_history',
-      'friend_group_member_history',
-      'changes',
-      'freshness',
-      'friend_groups_at(now())',
-      'friend_group_members_at(now())',
-    ]) {
-      await reader.query(`select * from tim.${source}`);
-    }
+    const sources = await all<{ source: string }>(`
+      select oid::regclass::text as source from pg_class where relnamespace = 'tim'::regnamespace and relkind = 'v'
+      union all
+      select oid::regproc || '(now())' from pg_proc where pronamespace = 'tim'::regnamespace
+    `);
+    expect(sources).toHaveLength(9);
+    for (const { source } of sources) await reader.query(`select * from ${source}`);
     expect((await reader.query('select account_id, status from tim.accounts')).rows).toEqual([
       { account_id: 'alice', status: 'pending' },
     ]);
+  });
+
+  test('has no right on anything else, in whatever schema', async () => {
+    const { rows } = await reader.query(`
+      select c.oid::regclass::text as thing, privilege
+      from pg_class c, unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) privilege
+      where c.relkind in ('r', 'p', 'v', 'm', 'f')
+        and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace)
+        and not (c.relnamespace = 'tim'::regnamespace and privilege = 'select')
+        and has_table_privilege(c.oid, privilege)
+      union all
+      select nspname, privilege
+      from pg_namespace, unnest(array['usage', 'create']) privilege
+      where nspname !~ '^pg_' and nspname not in ('information_schema', 'public')
+        and not (nspname = 'tim' and privilege = 'usage') and has_schema_privilege(oid, privilege)
+    `);
+    expect(rows).toEqual([]);
+    const known = await reader.query("select from information_schema.tables where table_schema = 'mirror'");
+    expect(known.rowCount).toBe(0);
   });
 
   test.each([
@@ -135,7 +150,15 @@ describe('a member of tim_reader', () => {
     'delete from tim.changes',
     'create table tim.mine (x int)',
     'create table mirror.mine (x int)',
+    "update tim.accounts set status = 'gone'",
+    'truncate mirror.change',
+    'select mirror.ensure_change_partitions(1)',
+    "select nextval('mirror.change_id_seq')",
+    'create view tim.mine as select 1',
+    'comment on view tim.accounts is null',
+    'drop view tim.changes',
+    'set role postgres',
   ])('may not %s', async (text) => {
-    await expect(reader.query(text)).rejects.toThrow(/permission denied|cannot/);
+    await expect(reader.query(text)).rejects.toThrow(/permission denied|cannot|must be owner/);
   });
 });
