@@ -1,9 +1,10 @@
 import { Command } from 'commander';
+import { analystCommand } from './analyst/command.ts';
 import { claimCommand } from './claim/command.ts';
 import { freshnessCommand } from './freshness/command.ts';
 
 /** Every bench; each takes --quick and --json. */
-const benches: readonly (() => Command)[] = [freshnessCommand, claimCommand];
+const benches: readonly (() => Command)[] = [analystCommand, claimCommand, freshnessCommand];
 
 const program = new Command('bench').description('Measures what tim-mirror promises.');
 for (const bench of benches) program.addCommand(bench());
