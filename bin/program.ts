@@ -6,6 +6,7 @@ import { type Fault, faultNames, parseFault } from '../src/simulator/faults.ts';
 import { readings } from '../src/simulator/group-api.ts';
 import { TencentError } from '../src/tencent/errors.ts';
 import { CommandError } from './command-error.ts';
+import { parseMoment } from './parse-moment.ts';
 
 /** The command line, as `--help` describes it. */
 export function createProgram(): Command {
@@ -123,6 +124,40 @@ export function createProgram(): Command {
     .option('--json', 'one JSON object')
     .addHelpText('after', examples('tim-mirror explain alice'))
     .action(lazily(async () => (await import('./commands/explain.ts')).explainCommand));
+
+  program
+    .command('groups')
+    .description('an account’s groups and members as the mirror has them, now or at a moment in the past')
+    .argument('<account>', 'UserID')
+    .addOption(appOption())
+    .option(
+      '--at <time>',
+      'as the mirror knew them then: 2026-11-01, 2026-11-01T12:00:00+08:00 (UTC unless it says otherwise), or 2h for so long ago',
+      parseAt,
+    )
+    .option('--json', 'one JSON object')
+    .addHelpText('after', examples('tim-mirror groups alice', 'tim-mirror groups alice --at 2026-11-01'))
+    .action(lazily(async () => (await import('./commands/groups.ts')).groupsCommand));
+
+  program
+    .command('changes')
+    .description('what came and went, oldest first; Ctrl-C ends it')
+    .addOption(appOption())
+    .addOption(
+      new Option('--since <duration>', 'from so long ago').default(3_600_000, '1h').argParser(parseTime),
+    )
+    .option('--account <id>', 'of this account only')
+    .option('--follow', 'and go on with what comes; nothing is left out, in whatever order transactions end')
+    .option('--json', 'one JSON object a line')
+    .addHelpText(
+      'after',
+      examples(
+        'tim-mirror changes --since 15m',
+        'tim-mirror changes --account alice --since 30d',
+        'tim-mirror changes --follow --json | jq .groupName',
+      ),
+    )
+    .action(lazily(async () => (await import('./commands/changes.ts')).changesCommand));
 
   program
     .command('probe')
@@ -382,6 +417,13 @@ function parseTime(text: string): number {
   const ms = parseDuration(text);
   if (ms === undefined) throw new InvalidArgumentError('Write it as 90s, 15m or 1h.');
   return ms;
+}
+
+function parseAt(text: string): Date {
+  const moment = parseMoment(text, new Date());
+  if (moment === undefined)
+    throw new InvalidArgumentError('Write it as 2026-11-01, 2026-11-01T12:00:00Z, or 2h for so long ago.');
+  return moment;
 }
 
 function parseRoles(text: string): ('all' | 'dispatch' | 'poll')[] {

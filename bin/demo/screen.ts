@@ -2,6 +2,7 @@ import type { ChangeLine } from '../../db/queries/changes.ts';
 import type { MirrorTotals } from '../../db/queries/mirror.ts';
 import { duration } from '../../src/status/format-status.ts';
 import type { AppStatus } from '../../src/status/read-status.ts';
+import { tellChange } from '../../src/status/tell-change.ts';
 import { formatCount } from '../progress.ts';
 
 /** What the demo shows of itself at one moment. */
@@ -47,7 +48,7 @@ function block(moment: DemoMoment): string[] {
     `  calls     ${String(moment.callsPerSecond).padStart(3)}/s of ${app.calls.limit}/s allowed`,
     `  age       ${app.ageSeconds.p50 === null ? '-' : `half under ${duration(app.ageSeconds.p50)}, oldest ${duration(app.ageSeconds.oldest)}`}`,
     `  changes   ${formatCount(totals.changes)} written to the feed; the newest:`,
-    ...moment.newest.map((change) => `            ${tell(change)}`),
+    ...moment.newest.map((change) => `            ${change.accountId}  ${tellChange(change)}`),
   ].map(fit);
 }
 
@@ -66,12 +67,6 @@ export function headline(app: AppStatus): string {
   return app.halt === null
     ? `app ${app.appId}: mirroring`
     : `app ${app.appId}: HALTED, the vendor refuses it (${app.halt.code} ${app.halt.message}). ${app.halt.remedy}`;
-}
-
-function tell({ accountId, kind, groupName, friendId, oldGroupName }: ChangeLine): string {
-  if (oldGroupName !== null) return `~ ${accountId}  ${oldGroupName} is now ${groupName}`;
-  const sign = kind.endsWith('_added') ? '+' : '−';
-  return `${sign} ${accountId}  ${groupName}${friendId === null ? '' : ` / ${friendId}`}`;
 }
 
 /** One line of the terminal each, or moving up would miss. */

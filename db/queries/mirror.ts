@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely';
+import type { Database } from '../client.ts';
 import type { DB } from '../schema.ts';
 
 /** How much one app's mirror holds now. */
@@ -18,6 +19,46 @@ export async function readMirrorTotals(db: Kysely<DB>, appId: number): Promise<M
       (select count(*) from tim.changes where app_id = ${appId}) as changes
   `.execute(db);
   return rows[0] ?? { groups: 0, members: 0, changes: 0 };
+}
+
+/** One group of an account, with its members in the order of their bytes. */
+export interface AccountGroup {
+  readonly name: string;
+  /** As the vendor counts; null for the past, in which that is not kept. */
+  readonly friendNumber: number | null;
+  readonly addedAt: Date;
+  readonly members: readonly string[];
+}
+
+/** An account's groups now, or as the mirror knew them at a moment; in the order of their names' bytes. */
+export async function readAccountGroups(
+  db: Database,
+  appId: number,
+  accountId: string,
+  at?: Date,
+): Promise<readonly AccountGroup[]> {
+  const groups = at === undefined ? sql`tim.friend_groups` : sql`tim.friend_groups_at(${at})`;
+  const members = at === undefined ? sql`tim.friend_group_members` : sql`tim.friend_group_members_at(${at})`;
+  const friendNumber = at === undefined ? sql`friend_number` : sql`null::integer`;
+  // In one snapshot, so that no sync comes between the two.
+  return db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .execute(async (trx) => {
+      const found = await sql<Omit<AccountGroup, 'members'>>`
+        select group_name as name, ${friendNumber} as "friendNumber", added_at as "addedAt"
+        from ${groups} where app_id = ${appId} and account_id = ${accountId} order by group_name
+      `.execute(trx);
+      const listed = await sql<{ name: string; friend: string }>`
+        select group_name as name, friend_id as friend
+        from ${members} where app_id = ${appId} and account_id = ${accountId} order by friend_id
+      `.execute(trx);
+      const friends = Map.groupBy(listed.rows, ({ name }) => name);
+      return found.rows.map((group) => ({
+        ...group,
+        members: (friends.get(group.name) ?? []).map(({ friend }) => friend),
+      }));
+    });
 }
 
 /** Everything an app's mirror holds now, as rows in no particular order. */

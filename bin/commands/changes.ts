@@ -1,0 +1,74 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database } from '../../db/client.ts';
+import { assertSchema } from '../../db/migrate.ts';
+import { type ChangeFilter, type ChangeLine, findFeedStart, readFeed } from '../../db/queries/changes.ts';
+import { second } from '../../src/status/format-groups.ts';
+import { tellChange } from '../../src/status/tell-change.ts';
+import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+
+export interface ChangesCommand {
+  readonly app?: number;
+  readonly account?: string;
+  /** Milliseconds. */
+  readonly since: number;
+  readonly follow?: boolean;
+  readonly json?: boolean;
+}
+
+const pageSize = 1000;
+const lookEveryMs = 1000;
+
+/** `changes [--since 1h] [--account id] [--follow] [--json]`: Ctrl-C, or a reader who has gone, ends it with exit code 0. */
+export async function changesCommand(options: ChangesCommand): Promise<void> {
+  const environment = readEnvironment(['app', 'database']);
+  const { appId } = chooseApp(environment.config, options.app);
+  const ended = endOfReading();
+  await withDatabase(environment, async (db) => {
+    await assertSchema(db);
+    for await (const lines of pagesOf(db, { appId, accountId: options.account }, options, ended)) {
+      const text = lines.map((line) => (options.json === true ? `${JSON.stringify(line)}\n` : tell(line)));
+      // A slow reader is waited for, so that a long feed is never all in memory.
+      if (!process.stdout.write(text.join('')) && !ended.aborted)
+        await once(process.stdout, 'drain', { signal: ended }).catch(() => undefined);
+    }
+  });
+}
+
+/**
+ * The feed from `since` on, page by page: to its end, or on and on. Who follows is told a change once all transactions
+ * before it are over, so that none is missed.
+ */
+async function* pagesOf(
+  db: Database,
+  filter: ChangeFilter,
+  options: ChangesCommand,
+  ended: AbortSignal,
+): AsyncGenerator<readonly ChangeLine[]> {
+  const follow = options.follow === true;
+  let after = await findFeedStart(db, filter, options.since / 1000);
+  while (!ended.aborted) {
+    const lines = await readFeed(db, filter, { after, limit: pageSize, finished: follow });
+    const last = lines.at(-1);
+    if (last !== undefined) {
+      after = { txId: last.txId, changeId: last.changeId };
+      yield lines;
+    }
+    if (lines.length === pageSize) continue;
+    if (!follow) return;
+    await sleep(lookEveryMs, undefined, { signal: ended }).catch(() => undefined);
+  }
+}
+
+function endOfReading(): AbortSignal {
+  const end = new AbortController();
+  process.once('SIGINT', () => end.abort());
+  process.once('SIGTERM', () => end.abort());
+  // `tim-mirror changes | head` closes the pipe.
+  process.stdout.on('error', () => end.abort());
+  return end.signal;
+}
+
+function tell(line: ChangeLine): string {
+  return `${second(line.observedAt)}  ${line.accountId.padEnd(20)}  ${tellChange(line)}\n`;
+}
