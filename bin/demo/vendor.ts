@@ -1,4 +1,5 @@
-import { populate, randomChange } from '../../src/simulator/population.ts';
+import { populateDemo } from '../../src/simulator/demo-people.ts';
+import { randomChange } from '../../src/simulator/population.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
 
@@ -11,14 +12,16 @@ export interface DemoVendor {
   close(): Promise<void>;
 }
 
-const accounts = 500;
 const changesPerSecond = 5;
 
 /** Starts the demo's vendor with 500 accounts and five changes a second. */
 export async function startDemoVendor(app: { appId: number; secretKey: string }): Promise<DemoVendor> {
-  const random = createRandom(20_260_101);
-  const simulator = await startSimulator({ ...app, random, latency: { least: 10, most: 60 } });
-  const ids = populate(simulator.truth, accounts, random);
+  const simulator = await startSimulator({
+    ...app,
+    random: createRandom(1),
+    latency: { least: 10, most: 60 },
+  });
+  const { ids, random } = populateDemo(simulator.truth);
   const churn = setInterval(() => {
     const id = random.pick(ids);
     simulator.truth.change(id, randomChange(simulator.truth, id, ids, random));
