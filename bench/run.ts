@@ -1,9 +1,10 @@
 import { Command } from 'commander';
 import { claimCommand } from './claim/command.ts';
+import { engineCommand } from './engine/command.ts';
 import { freshnessCommand } from './freshness/command.ts';
 
 /** Every bench; each takes --quick and --json. */
-const benches: readonly (() => Command)[] = [freshnessCommand, claimCommand];
+const benches: readonly (() => Command)[] = [freshnessCommand, claimCommand, engineCommand];
 
 const program = new Command('bench').description('Measures what tim-mirror promises.');
 for (const bench of benches) program.addCommand(bench());
