@@ -14,8 +14,6 @@ export interface DispatchDeps {
 
 /** How often accounts are claimed. */
 export const tickMs = 1000;
-/** Accounts in one job at full budget: a job's own cost, 49 µs, is shared by as many. */
-const largestBatch = 50;
 /**
  * Jobs that wait or are being worked on, in all processes together: three seconds of budget. Seven keep the budget
  * busy, for each lasts its quarter of a second and a second of patience; the others wait, or were a dead worker's.
@@ -23,9 +21,9 @@ const largestBatch = 50;
  */
 const unfinishedJobs = 12;
 
-/** Accounts in one job: at most a quarter of a second's budget. */
+/** Accounts in one job: a quarter of a second's budget, which share the job's own cost of 49 µs. */
 export function batchSize(callsPerSecond: number): number {
-  return Math.max(1, Math.min(largestBatch, Math.ceil(callsPerSecond / 4)));
+  return Math.ceil(callsPerSecond / 4);
 }
 
 /** Claims what is due and hands it on in batches, once a tick. Any replica may do any tick. */

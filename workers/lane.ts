@@ -64,6 +64,8 @@ export interface LaneOptions {
   readonly clock: DatabaseClock;
   readonly slots: SlotSource;
   readonly metrics: AppMetrics;
+  /** For benches: a bucket without these slots. */
+  readonly openBucket?: (() => TokenBucket) | undefined;
   readonly stop: Stop;
   readonly scrubber: Scrubber;
   readonly log: Logger;
@@ -123,7 +125,9 @@ export function createLane(options: LaneOptions): Lane {
   let waiting = newSignal();
   stop.soft.addEventListener('abort', () => waiting.abort(), { once: true });
 
-  const bucket = createTokenBucket({ slots: options.slots, callsPerSecond: app.callsPerSecond, log });
+  const bucket =
+    options.openBucket?.() ??
+    createTokenBucket({ slots: options.slots, callsPerSecond: app.callsPerSecond, log });
   metrics.countForfeited(() => bucket.stats().forfeited);
   const client = createTencentClient({
     app,

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { createProgress, formatCount } from '../../bin/progress.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { median } from '../support/statistics.ts';
 import { createLineDatabase, type LineDatabase } from './line-database.ts';
 
 interface ClaimOptions {
@@ -104,8 +105,4 @@ async function timed(work: () => Promise<void>): Promise<number> {
   const started = performance.now();
   await work();
   return performance.now() - started;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }

@@ -73,7 +73,9 @@ export async function recordPolls(
     where app.app_id = ${appId}
       and state.account_key = record.account_key
       and state.claim_no = record.claim_no
-      and state.leased_until is not null
+      -- Leased. Said so that the planner does not look up how few rows are at a quiet moment, and then read the whole
+      -- table for each record: 2.4 s instead of 60 ms for 3,000 records of 8,000 accounts.
+      and coalesce(state.leased_until, '-infinity') > '-infinity'
     returning state.account_key as "accountKey"
   `.execute(db);
   return new Set(rows.map((row) => row.accountKey));

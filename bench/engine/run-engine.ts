@@ -1,0 +1,210 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import {
+  type BenchServers,
+  type BenchVendor,
+  benchApp,
+  createMirror,
+  startBenchDaemon,
+  startBenchServers,
+  startBenchVendor,
+} from '../support/bench-servers.ts';
+import type { HelperProcess, Usage } from '../support/helper-process.ts';
+import { type SeedAccount, seedMirror } from '../support/seed-mirror.ts';
+import { median } from '../support/statistics.ts';
+import { between, createMeters, type Meters, type Reading } from './meters.ts';
+import type { PeerOrder } from './peer.ts';
+
+/** How long and how much. */
+export interface EngineScale {
+  readonly accounts: number;
+  readonly rounds: number;
+  /** Of each contender in each round. */
+  readonly windowMs: number;
+  /** Of the daemon alone, where its costs are measured. */
+  readonly costMs: number;
+}
+
+export const peerNames = ['bare', 'afternoon', 'jobPerAccount'] as const;
+/** The other ways: the floor, p-queue with upserts, one BullMQ job an account. */
+export type PeerName = (typeof peerNames)[number];
+
+/** Medians over the rounds. */
+export interface Contender {
+  readonly pollsPerSecond: number;
+  readonly cpuMsPerPoll: number;
+}
+
+export interface EngineFigures {
+  readonly ours: Contender;
+  readonly peers: Readonly<Record<PeerName, Contender>>;
+  /** Of a pair measured one after the other, the median over the rounds. */
+  readonly ratioToBare: number;
+  readonly ratioToAfternoon: number;
+  /** The limit lifted and nothing changing; with a quarter of the polls changing; at 190 calls a second. */
+  readonly unchanged: Reading;
+  readonly quarterChanged: Reading;
+  readonly atLimit: Reading;
+  readonly usage: Usage;
+}
+
+/** Of the polls, while contenders are compared. */
+const changedShare = 0.01;
+const changedMuch = 0.25;
+/** As many as make the bare loop fastest, on two cores. */
+const callsUnderWay = 32;
+/** More than can be reached: 36,000 places in the queue, and every account due again within two seconds. */
+const liftedCallsPerSecond = 12_000;
+const limit = 190;
+/** Until what a contender has begun runs evenly. */
+const settleMs = 1000;
+const polling = { POLL_MIN_INTERVAL: '100ms', POLL_MAX_INTERVAL: '1s' };
+const modules: Readonly<Record<PeerName, string>> = {
+  bare: 'bare-loop.ts',
+  afternoon: 'afternoon.ts',
+  jobPerAccount: 'job-per-account.ts',
+};
+
+/** Measures the daemon beside others. `onStep` is told what is under way and how far it is, from 0 to 1. */
+export async function runEngine(
+  scale: EngineScale,
+  onStep: (share: number, what: string) => void,
+): Promise<EngineFigures> {
+  onStep(0, 'starting servers');
+  const servers = await startBenchServers();
+  try {
+    const vendor = await startBenchVendor(servers, benchApp, { accounts: scale.accounts });
+    const accounts = await vendor.accounts();
+    onStep(0.05, 'filling databases');
+    const { url, db } = await createMirror(servers, 'ours', [{ app: benchApp, ids: vendor.ids }]);
+    await seedMirror(db, benchApp.appId, accounts);
+    const peers = await startPeers(servers, vendor, accounts);
+    const start = (callsPerSecond: number, lifted: boolean) =>
+      startBenchDaemon(servers, {
+        databaseUrl: url,
+        apps: [{ ...benchApp, origin: vendor.origin, callsPerSecond }],
+        ...(lifted ? { callsUnderWay } : {}),
+        environment: polling,
+      });
+    const daemon = await start(liftedCallsPerSecond, true);
+    const meters = createMeters(servers, db, vendor, daemon);
+    const cost = (ms: number) => measureDaemon(daemon, meters, ms);
+
+    onStep(0.2, 'nothing changes');
+    const unchanged = await cost(scale.costMs);
+    onStep(0.3, 'a quarter changes');
+    await vendor.process.tell('change', changedMuch);
+    const quarterChanged = await cost(scale.costMs);
+    await vendor.process.tell('change', changedShare);
+
+    const ours: Reading[] = [];
+    const rounds: Record<PeerName, Window[]> = { bare: [], afternoon: [], jobPerAccount: [] };
+    for (let round = 0; round < scale.rounds; round += 1) {
+      onStep(0.4 + (0.5 * round) / scale.rounds, `round ${round + 1} of ${scale.rounds}`);
+      for (const name of peerNames) {
+        rounds[name].push(await measurePeer(peers[name], scale.windowMs));
+        if (name === 'bare') ours.push(await cost(scale.windowMs));
+      }
+    }
+    const usage = await daemon.usage();
+    meters.close();
+    await daemon.end();
+
+    onStep(0.9, 'at the limit');
+    const limited = await start(limit, false);
+    const limitedMeters = createMeters(servers, db, vendor, limited);
+    await sleep(3 * settleMs);
+    const atLimit = await measure(limitedMeters, scale.costMs);
+    limitedMeters.close();
+    await limited.end();
+    return summarise({ ours, rounds, unchanged, quarterChanged, atLimit, usage });
+  } finally {
+    await servers.stop();
+  }
+}
+
+interface Window {
+  readonly polls: number;
+  readonly ms: number;
+  readonly cpuMs: number;
+}
+
+async function startPeers(
+  servers: BenchServers,
+  vendor: BenchVendor,
+  accounts: readonly SeedAccount[],
+): Promise<Record<PeerName, HelperProcess>> {
+  const start = async (name: PeerName) => {
+    const helper = servers.helper(new URL(modules[name], import.meta.url));
+    const order: PeerOrder = {
+      vendor: { ...benchApp, origin: vendor.origin },
+      accounts: [...accounts],
+      databaseUrl: await servers.createDatabase(name.toLowerCase()),
+      redisUrl: servers.redis.url,
+      callsUnderWay,
+    };
+    await helper.tell('begin', order);
+    return helper;
+  };
+  return {
+    bare: await start('bare'),
+    afternoon: await start('afternoon'),
+    jobPerAccount: await start('jobPerAccount'),
+  };
+}
+
+const worked = z.object({ polls: z.number(), ms: z.number() });
+
+async function measurePeer(peer: HelperProcess, windowMs: number): Promise<Window> {
+  await peer.ask(worked, 'work', settleMs);
+  const before = await peer.usage();
+  const { polls, ms } = await peer.ask(worked, 'work', windowMs);
+  return { polls, ms, cpuMs: (await peer.usage()).cpuMs - before.cpuMs };
+}
+
+async function measureDaemon(daemon: HelperProcess, meters: Meters, ms: number): Promise<Reading> {
+  await daemon.tell('resume');
+  await sleep(settleMs);
+  const reading = await measure(meters, ms);
+  await daemon.tell('pause');
+  return reading;
+}
+
+async function measure(meters: Meters, ms: number): Promise<Reading> {
+  const first = await meters.read();
+  await sleep(ms);
+  return between(first, await meters.read());
+}
+
+function summarise(seen: {
+  readonly ours: readonly Reading[];
+  readonly rounds: Readonly<Record<PeerName, readonly Window[]>>;
+  readonly unchanged: Reading;
+  readonly quarterChanged: Reading;
+  readonly atLimit: Reading;
+  readonly usage: Usage;
+}): EngineFigures {
+  const { ours, rounds, unchanged, quarterChanged, atLimit, usage } = seen;
+  const perSecond = (reading: { polls: number; ms: number } | undefined) =>
+    reading === undefined ? Number.NaN : (reading.polls / reading.ms) * 1000;
+  const contender = (readings: readonly Window[]): Contender => ({
+    pollsPerSecond: median(readings.map(perSecond)),
+    cpuMsPerPoll: median(readings.map(({ polls, cpuMs }) => cpuMs / polls)),
+  });
+  const ratioTo = (name: PeerName) =>
+    median(ours.map((reading, round) => perSecond(reading) / perSecond(rounds[name][round])));
+  return {
+    ours: contender(ours.map(({ polls, ms, daemonCpuMs }) => ({ polls, ms, cpuMs: daemonCpuMs }))),
+    peers: {
+      bare: contender(rounds.bare),
+      afternoon: contender(rounds.afternoon),
+      jobPerAccount: contender(rounds.jobPerAccount),
+    },
+    ratioToBare: ratioTo('bare'),
+    ratioToAfternoon: ratioTo('afternoon'),
+    unchanged,
+    quarterChanged,
+    atLimit,
+    usage,
+  };
+}
