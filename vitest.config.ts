@@ -15,7 +15,7 @@ export default defineConfig({
     maxWorkers: 3,
     projects: Object.entries(suites).map(([name, files]) => ({
       extends: true,
-      test: { name, ...files, testTimeout: name === 'e2e' ? 180_000 : 60_000, hookTimeout: 60_000 },
+      test: { name, ...files, testTimeout: name === 'e2e' ? 180_000 : 60_000, hookTimeout: 180_000 },
     })),
   },
 });

@@ -27,6 +27,7 @@ const program = new Command('npm run chaos --')
       minutes: options.minutes,
       seed: options.seed ?? randomInt(2 ** 31),
       callsPerSecond: 180,
+      agreeWithinSeconds: 60,
       say,
       ...(options.json === true ? {} : { onProgress: progress.update }),
       logs: options.logs,
