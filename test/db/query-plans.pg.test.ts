@@ -9,11 +9,12 @@ import {
   unenrolAccounts,
 } from '../../db/queries/accounts.ts';
 import { readMirroredAccount } from '../../db/queries/audit.ts';
+import { findFeedStart, readFeed } from '../../db/queries/changes.ts';
 import { type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
 import { readAccount, readAccountOutcomes } from '../../db/queries/explain.ts';
 import { loadGroupNames, loadGroups, lockAccount } from '../../db/queries/groups.ts';
 import { forgetHeldRemoval, holdRemoval, isReleased } from '../../db/queries/held-removals.ts';
-import { readMirrorRows } from '../../db/queries/mirror.ts';
+import { readAccountGroups, readMirrorRows } from '../../db/queries/mirror.ts';
 import { noteOutcomes, recordPolls } from '../../db/queries/poll-records.ts';
 import { diffGroups } from '../../src/sync/diff.ts';
 import { unpolled } from '../../src/sync/next-state.ts';
@@ -152,6 +153,50 @@ describe('at a million accounts no whole table and no whole index is read', () =
         .execute(trx);
     }),
   );
+
+  test.each([
+    'friend_group_members',
+    'friend_group_member_history',
+    "friend_group_members_at(now() - interval '1 hour')",
+  ])('by asking tim.%s in whose groups somebody is', (source) =>
+    expectIndexes(async (trx) => {
+      const { rows } = await sql
+        .raw(`select account_id, group_name from tim.${source} where friend_id = 'user-2424'`)
+        .execute(trx);
+      expect(rows.length).toBeGreaterThan(0);
+    }),
+  );
+
+  test('by reading the feed on, of all or of one account, or by showing an account’s groups', async () => {
+    await expectIndexes(async (trx) => {
+      const page = { after: { txId: '0', changeId: 20 }, limit: 10, finished: false };
+      expect(await readFeed(trx, { appId, accountId: undefined }, page)).toHaveLength(10);
+      const filter = { appId, accountId: 'user-2424' };
+      const start = await findFeedStart(trx, filter, 3600);
+      expect(await readFeed(trx, filter, { ...page, after: start })).toHaveLength(4);
+    });
+    planner.take();
+    expect(await readAccountGroups(db, appId, 'user-2424')).toHaveLength(groupsEach);
+    expect(await readAccountGroups(db, appId, 'user-2424', new Date(Date.now() - 3_600_000))).toHaveLength(
+      groupsEach + 1,
+    );
+    expect(planner.take().scans).toEqual([]);
+  });
+
+  test.each([
+    ['group_name, count(*) from tim.friend_groups group by 1', 'friend_group'],
+    ['friend_id, count(*) from tim.friend_group_members group by 1', 'friend_group_member'],
+    ['kind, count(*) from tim.changes group by 1', 'change'],
+  ])('more than the question needs: select %s', async (question, only) => {
+    const { rows } = await sql
+      .raw<{ 'QUERY PLAN': string }>(`explain select ${question}`)
+      .execute(database.db);
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+    const read = new Set(
+      [...plan.matchAll(/ on (?:mirror\.)?(\w+?)(?:_\d{4}_\d\d)?(?: |$)/gm)].map(([, name]) => name),
+    );
+    expect([...read]).toEqual([only]);
+  });
 
   test.each([
     ['known', false],

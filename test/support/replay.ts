@@ -3,12 +3,12 @@ import type { Database } from '../../db/client.ts';
 
 /**
  * The memberships and groups that a replay of the change feed from its start leads to, as sorted JSON rows. A rename
- * is told beside the going and coming that it is, and replays nothing.
+ * is told beside the going and coming that it is, and replays nothing. Up to a moment, as Postgres writes it, or to the end.
  */
-export async function replayFeed(db: Database): Promise<readonly string[]> {
+export async function replayFeed(db: Database, until = 'infinity'): Promise<readonly string[]> {
   const { rows } = await sql<{ account: string; kind: string; group: string; friend: string | null }>`
     select account_id as account, kind, group_name as "group", friend_id as friend
-    from tim.changes where kind <> 'group_renamed' order by tx_id, change_id
+    from tim.changes where kind <> 'group_renamed' and observed_at <= ${until}::timestamptz order by tx_id, change_id
   `.execute(db);
   const held = new Set<string>();
   for (const { account, kind, group, friend } of rows) {

@@ -70,6 +70,16 @@ async function versions(): Promise<unknown> {
   return rows;
 }
 
+/** A moment before the first, and one halfway between each two. */
+async function momentsBetween(moments: readonly string[]): Promise<readonly string[]> {
+  const { rows } = await sql<{ at: string }>`
+    select coalesce(before + (at - before) / 2, at - interval '1 second')::text as at from (
+      select at, lag(at) over (order by at) as before from unnest(${moments}::timestamptz[]) at
+    ) pair
+  `.execute(world.db);
+  return rows.map(({ at }) => at);
+}
+
 describe('snapshots of an account, one after the other', () => {
   test(
     'are the mirror, the feed’s replay and the history, now and at each moment',
@@ -89,8 +99,13 @@ describe('snapshots of an account, one after the other', () => {
             new Map(groups.map(({ name, friendNumber }) => [name, friendNumber])),
           );
         }
-        for (const { at, rows } of [...moments, { at: 'infinity', rows: moments.at(-1)?.rows ?? [] }])
+        for (const { at, rows } of [...moments, { at: 'infinity', rows: moments.at(-1)?.rows ?? [] }]) {
           expect(await rowsAt(world.db, at)).toEqual(rows);
+          expect(await replayFeed(world.db, at)).toEqual(rows);
+        }
+        // Between two reads the mirror knows what it knew after the first.
+        for (const at of await momentsBetween(moments.map((moment) => moment.at)))
+          expect(await rowsAt(world.db, at)).toEqual(await replayFeed(world.db, at));
       });
       await fc.assert(property, { seed: world.seed, numRuns: runs(25) });
     },
