@@ -1,3 +1,4 @@
+import { createAbortListeners } from '../../src/abort-listeners.ts';
 import type { TokenBucket } from '../../src/limiter/token-bucket.ts';
 
 /** No limit but one on the calls under way: a bucket for finding out how fast everything else is. */
@@ -15,6 +16,7 @@ interface Waiter {
 
 /** A bucket that lets `callsUnderWay` calls run at once. */
 export function createLiftedBucket(callsUnderWay: number): LiftedBucket {
+  const aborts = createAbortListeners();
   const waiters = new Set<Waiter>();
   let underWay = 0;
   let taken = 0;
@@ -43,11 +45,11 @@ export function createLiftedBucket(callsUnderWay: number): LiftedBucket {
         };
         const waiter: Waiter = {
           go: () => {
-            signal.removeEventListener('abort', onAbort);
+            aborts.remove(signal, onAbort);
             resolve();
           },
         };
-        signal.addEventListener('abort', onAbort, { once: true });
+        aborts.add(signal, onAbort);
         waiters.add(waiter);
         pump();
       });

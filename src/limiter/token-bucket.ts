@@ -1,3 +1,4 @@
+import { createAbortListeners } from '../abort-listeners.ts';
 import type { Logger } from '../log.ts';
 import type { SlotSource } from './slots.ts';
 
@@ -54,6 +55,7 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
   const { slots: source, callsPerSecond, log, now = () => performance.now() } = options;
   const latenessMs = 1500 / callsPerSecond;
   const lot = Math.max(1, Math.round((callsPerSecond * lotMs) / 1000));
+  const aborts = createAbortListeners();
   const waiters = new Set<Waiter>();
   const roundTrips: number[] = [];
   let slots: Slot[] = [];
@@ -145,11 +147,11 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
         const waiter: Waiter = {
           since: now(),
           go: () => {
-            signal.removeEventListener('abort', onAbort);
+            aborts.remove(signal, onAbort);
             resolve();
           },
         };
-        signal.addEventListener('abort', onAbort, { once: true });
+        aborts.add(signal, onAbort);
         waiters.add(waiter);
         pump();
       });

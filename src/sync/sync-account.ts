@@ -141,8 +141,8 @@ function isFullReadDue(deps: SyncDeps, account: ClaimedAccount): boolean {
  * under the same sequence means so too, unless everything was asked for: then it means that there is nothing.
  */
 function showsNothingNew(account: ClaimedAccount, read: GroupRead, asked: number): boolean {
-  if (account.contentHash !== null && contentHash(read.groups) === account.contentHash) return true;
-  return asked !== 0 && read.sequence === asked && read.groups.length === 0;
+  if (asked !== 0 && read.sequence === asked && read.groups.length === 0) return true;
+  return account.contentHash !== null && contentHash(read.groups) === account.contentHash;
 }
 
 /** Whether an answer that may hold only what changed still says something of every group that we hold. */

@@ -1,7 +1,7 @@
-import { Pool } from 'undici';
 import type { CallingAppConfig } from '../config.ts';
 import type { Scrubber } from '../scrubber.ts';
 import { kindOfCode, kindOfStatus, TencentError, type TencentErrorKind } from './errors.ts';
+import { AnswerTooLongError, createExchange } from './exchange.ts';
 import { createUserSigSource } from './user-sig.ts';
 import { type GroupGetAnswer, groupGetRequest, parseGroupGet, parseVerdict } from './wire.ts';
 
@@ -70,14 +70,9 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     admin: app.admin,
     scrubber,
   });
-  // No bound on connections: the poll workers bound the calls in flight, and a call that has
-  // its token must not wait in a queue, or the calls would leave in bursts.
-  const pool = new Pool(app.origin, {
-    connections: null,
-    connect: { timeout: timeouts.connectMs },
-    headersTimeout: timeouts.answerMs,
-    bodyTimeout: timeouts.answerMs,
-  });
+  let signedWith = '';
+  let signedPath = '';
+  const exchange = createExchange({ origin: app.origin, ...timeouts, maxAnswerBytes });
 
   async function attempt(body: string, stop: StopSignals): Promise<Answer> {
     await options.takeToken(stop.soft);
@@ -98,47 +93,30 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
   }
 
   async function post(body: string, hardStop: AbortSignal): Promise<Uint8Array> {
-    const deadline = new AbortController();
-    const giveUp = () => deadline.abort();
-    const timer = setTimeout(giveUp, timeouts.connectMs + timeouts.answerMs);
-    hardStop.addEventListener('abort', giveUp, { once: true });
-    if (hardStop.aborted) giveUp();
-    try {
-      const response = await pool.request({
-        method: 'POST',
-        path: path(),
-        headers: { 'content-type': 'application/json' },
-        body,
-        signal: deadline.signal,
-      });
-      if (response.statusCode !== 200) {
-        await response.body.dump();
-        throw new TencentError(`the vendor answered with HTTP status ${response.statusCode}`, {
-          kind: kindOfStatus(response.statusCode),
-          code: response.statusCode,
-        });
-      }
-      return await readAll(response.body);
-    } catch (error) {
-      if (error instanceof TencentError) throw error;
+    const answer = await exchange.post(path(), body, hardStop).catch((error: unknown) => {
       hardStop.throwIfAborted();
-      throw networkError(error);
-    } finally {
-      clearTimeout(timer);
-      hardStop.removeEventListener('abort', giveUp);
-    }
+      throw asTencentError(error);
+    });
+    if (answer.status === 200) return answer.body;
+    throw new TencentError(`the vendor answered with HTTP status ${answer.status}`, {
+      kind: kindOfStatus(answer.status),
+      code: answer.status,
+    });
   }
 
   /** The path with the signature in it: a secret, which must not leave this module. */
   function path(): string {
-    const query = new URLSearchParams({
-      sdkappid: String(app.appId),
-      identifier: app.admin,
-      usersig: userSig.current(),
-      random: String(Math.floor(Math.random() * 2 ** 32)),
-      contenttype: 'json',
-    });
-    return `/v4/sns/group_get?${query}`;
+    const sig = userSig.current();
+    if (sig !== signedWith) {
+      signedWith = sig;
+      signedPath = `/v4/sns/group_get?${new URLSearchParams({
+        sdkappid: String(app.appId),
+        identifier: app.admin,
+        usersig: sig,
+        contenttype: 'json',
+      })}`;
+    }
+    return `${signedPath}&random=${Math.floor(Math.random() * 2 ** 32)}`;
   }
 
   async function callGroupGet(body: string, stop: StopSignals) {
@@ -167,26 +145,8 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
       return { sentAt: answer.sentAt, ...parseGroupGet(answer.body) };
     },
 
-    async close() {
-      await pool.close();
-    },
+    close: () => exchange.close(),
   };
-}
-
-async function readAll(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > maxAnswerBytes) {
-      throw new TencentError(`the answer is longer than ${maxAnswerBytes} bytes`, {
-        kind: 'unclear_answer',
-        code: 0,
-      });
-    }
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
 }
 
 function parseJson(bytes: Uint8Array): unknown {
@@ -200,7 +160,9 @@ function parseJson(bytes: Uint8Array): unknown {
 }
 
 /** Network errors by their code alone: messages of lower layers may quote what was sent or received. */
-function networkError(error: unknown): TencentError {
+function asTencentError(error: unknown): TencentError {
+  if (error instanceof AnswerTooLongError)
+    return new TencentError(error.message, { kind: 'unclear_answer', code: 0 });
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
   return new TencentError(`no answer from the vendor (${code})`, { kind: 'transient', code: 0 });
 }
