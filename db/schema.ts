@@ -53,6 +53,8 @@ export interface MirrorApp {
   removals_held_at: Date | null;
   removals_read: number | null;
   removals_shrunk: number | null;
+  slowed_to: number | null;
+  slowed_until: Date | null;
   virtual_clock: Generated<number>;
   weight_sum: Generated<number>;
 }
@@ -140,6 +142,7 @@ export interface MirrorPollState {
   first_polled_at: Date | null;
   full_read_at: Date | null;
   group_count: Generated<number>;
+  hinted_at: Date | null;
   leased_until: Date | null;
   pending_at: Date | null;
   pending_hash: Buffer | null;

@@ -32,6 +32,8 @@ export interface Config {
   readonly http: { readonly host: string; readonly port: number };
   readonly adminToken: string | undefined;
   readonly webhookToken: string | undefined;
+  /** Whether accounts that callbacks and answers name are enrolled. */
+  readonly discoverAccounts: boolean;
   readonly poll: PollConfig;
   /** Undefined keeps history for ever. */
   readonly historyRetentionMs: number | undefined;
@@ -131,6 +133,10 @@ const variables = {
   HTTP_PORT: integer(0, 65_535, 'must be a port from 0 to 65535 (0: any free one)').default(8080),
   ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters'),
   WEBHOOK_TOKEN: secret,
+  DISCOVER_ACCOUNTS: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .transform((text) => text === 'true'),
   POLL_MIN_INTERVAL: duration({
     minMs: 100,
     maxMs: dayMs,
@@ -243,6 +249,7 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
     http: { host: vars.HTTP_HOST, port: vars.HTTP_PORT },
     adminToken: vars.ADMIN_TOKEN,
     webhookToken: vars.WEBHOOK_TOKEN,
+    discoverAccounts: vars.DISCOVER_ACCOUNTS,
     poll: {
       minIntervalMs: vars.POLL_MIN_INTERVAL,
       maxIntervalMs: vars.POLL_MAX_INTERVAL,

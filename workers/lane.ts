@@ -22,6 +22,7 @@ import { mistrustSeconds } from '../src/sync/sequence-evidence.ts';
 import { createVendorHealth } from '../src/sync/vendor-health.ts';
 import { createTencentClient } from '../src/tencent/client.ts';
 import { remedyFor, type TencentError } from '../src/tencent/errors.ts';
+import type { FriendGroup } from '../src/tencent/wire.ts';
 import { createRecorder } from './recorder.ts';
 
 /** One app in this process: its bucket, its connection to the vendor, and what is known of its line. */
@@ -45,6 +46,10 @@ export interface Lane {
   refresh(row: AppRow, askedAt: number): void;
   /** Resolves when no poll is under way. */
   drained(): Promise<void>;
+  /** Counts something else than polls. */
+  count(event: string, times: number): void;
+  /** Tells `listener` of every answer from now on. */
+  onAnswer(listener: (groups: readonly FriendGroup[]) => void): void;
   /** What was counted since the last call. */
   takeCounts(): LaneCounts;
   close(): Promise<void>;
@@ -118,6 +123,9 @@ export function createLane(options: LaneOptions): Lane {
   };
   const drainListeners: (() => void)[] = [];
   let polling = 0;
+  let answerListener: ((groups: readonly FriendGroup[]) => void) | undefined;
+  let slowedTo = app.callsPerSecond;
+  let slowedUntil = Number.NEGATIVE_INFINITY;
   let holdMs = shortestHoldMs;
   let heldUntil = Number.NEGATIVE_INFINITY;
 
@@ -127,7 +135,12 @@ export function createLane(options: LaneOptions): Lane {
 
   const bucket =
     options.openBucket?.() ??
-    createTokenBucket({ slots: options.slots, callsPerSecond: app.callsPerSecond, log });
+    createTokenBucket({
+      slots: options.slots,
+      callsPerSecond: app.callsPerSecond,
+      slowedTo: () => (performance.now() < slowedUntil ? slowedTo : app.callsPerSecond),
+      log,
+    });
   metrics.countForfeited(() => bucket.stats().forfeited);
   const client = createTencentClient({
     app,
@@ -145,15 +158,16 @@ export function createLane(options: LaneOptions): Lane {
     onCallEnd: metrics.callEnded,
   });
 
-  function count(counts: Map<string, number>, what: string): void {
-    counts.set(what, (counts.get(what) ?? 0) + 1);
+  function count(counts: Map<string, number>, what: string, times = 1): void {
+    counts.set(what, (counts.get(what) ?? 0) + times);
   }
 
-  function countEvent(event: string): void {
+  function countEvent(event: string, times = 1): void {
+    if (times === 0) return;
     const bucket = Math.floor(clock.now() / bucketMs) * bucketMs;
     const counts = activity.get(bucket) ?? new Map<string, number>();
     activity.set(bucket, counts);
-    count(counts, event);
+    count(counts, event, times);
   }
 
   function countResult(account: ClaimedAccount, result: PollResult): void {
@@ -258,6 +272,7 @@ export function createLane(options: LaneOptions): Lane {
         now: () => clock.now(),
         fullReadIntervalMs,
         confirmRemovalAfterMs: options.confirmRemovalAfterMs,
+        onAnswer: (groups) => answerListener?.(groups),
         removalsHeld: () => removalsHeld,
         onRateLimited,
         onRefused,
@@ -317,7 +332,14 @@ export function createLane(options: LaneOptions): Lane {
       removalsHeld = row.hold !== undefined;
       silentChangeKnown ||= row.silentChangeAgo !== undefined;
       sequenceTrusted = row.silentChangeAgo === undefined || row.silentChangeAgo > mistrustSeconds;
+      slowedTo = row.slowed?.callsPerSecond ?? app.callsPerSecond;
+      slowedUntil = askedAt + (row.slowed?.secondsLeft ?? 0) * 1000;
       line = { ...line, accounts: row.accountCount, weightSum: row.weightSum };
+    },
+
+    count: countEvent,
+    onAnswer(listener) {
+      answerListener = listener;
     },
 
     takeCounts() {

@@ -29,6 +29,7 @@ import { watchRemovals } from '../src/sync/breaker.ts';
 import { startDispatchWorker, tickMs } from './dispatch-worker.ts';
 import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
 import { createHealth, findUnready } from './health.ts';
+import { createHints } from './hints.ts';
 import { createLane, type Lane } from './lane.ts';
 import { maintenanceMs, startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
@@ -204,9 +205,18 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       unreadyFor: health.unreadyFor,
       redisEvicted: health.redisEvicted,
     });
+    const hints = createHints({ db, lanes, discover: config.discoverAccounts, log });
+    closers.push(() => hints.close());
     const http = await startHttpServer({
       ...config.http,
       adminToken: config.adminToken,
+      hooks: {
+        webhookToken: config.webhookToken,
+        now: () => clock.now(),
+        hasApp: hints.hasApp,
+        take: hints.take,
+        onRefused: metrics.callbackRefused,
+      },
       log,
       scrubber,
       db,

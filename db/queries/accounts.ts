@@ -25,6 +25,34 @@ export async function enrolAccounts(db: Kysely<DB>, appId: number, ids: readonly
   return rows[0]?.enrolled ?? 0;
 }
 
+/**
+ * Enrols accounts that somebody has mentioned, and that the app has never had: one that an operator took out stays
+ * out. Returns how many were new. Ids as for `enrolAccounts`.
+ */
+export async function discoverAccounts(
+  db: Kysely<DB>,
+  appId: number,
+  ids: readonly string[],
+): Promise<number> {
+  if (ids.length === 0) return 0;
+  const { rows } = await sql<{ enrolled: number }>`
+    with enrolled as (
+      insert into mirror.account (app_id, account_id)
+      select ${appId}, id from unnest(${ids}::text[]) as mentioned (id)
+      where not exists (select from mirror.account where app_id = ${appId} and account_id = id)
+      on conflict (app_id, account_id) do nothing
+      returning account_key
+    ), lined_up as (
+      insert into mirror.poll_state (account_key, app_id, due_v)
+      select account_key, ${appId}, virtual_clock
+      from enrolled, mirror.app where app_id = ${appId}
+      returning 1
+    )
+    select count(*) as enrolled from lined_up
+  `.execute(db);
+  return rows[0]?.enrolled ?? 0;
+}
+
 /** Which of the ids are enrolled with the app. */
 export async function findEnrolled(
   db: Kysely<DB>,

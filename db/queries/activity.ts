@@ -3,7 +3,8 @@ import type { DB } from '../schema.ts';
 
 /**
  * How often something happened to an app: `call` is an HTTP attempt, `first_read` an account that was never read
- * before, `shrank` one that lost something; everything else is an outcome of a poll.
+ * before, `shrank` one that lost something, `hinted` one that a callback has named, `hint_unknown` one of these that is
+ * not enrolled, `discovered` one enrolled because it was named; everything else is an outcome of a poll.
  */
 export interface Activity {
   readonly appId: number;
@@ -12,7 +13,13 @@ export interface Activity {
 }
 
 /** Events that are no outcomes of polls. */
-export const besidesOutcomes: ReadonlySet<string> = new Set(['call', 'first_read']);
+export const besidesOutcomes: ReadonlySet<string> = new Set([
+  'call',
+  'first_read',
+  'hinted',
+  'hint_unknown',
+  'discovered',
+]);
 
 /** Length of a bucket. */
 export const bucketMs = 10_000;

@@ -18,6 +18,12 @@ export interface RemovalHold {
   readonly read: number;
 }
 
+/** A rate lower than the app's own, and for how many seconds more. */
+export interface Slowed {
+  readonly callsPerSecond: number;
+  readonly secondsLeft: number;
+}
+
 /** What every process has to know of an app, read once a second. */
 export interface AppRow {
   readonly appId: number;
@@ -32,6 +38,8 @@ export interface AppRow {
   readonly countedAt: Date | undefined;
   readonly halt: Halt | undefined;
   readonly hold: RemovalHold | undefined;
+  /** Set while the vendor’s alert makes every process send less. */
+  readonly slowed: Slowed | undefined;
   /** Seconds since content was last seen to change under an equal sequence; undefined when it never was. */
   readonly silentChangeAgo: number | undefined;
   /** Seconds since any process last dispatched for the app; undefined when none ever did. */
@@ -69,6 +77,7 @@ export async function readApps(db: Kysely<DB>): Promise<readonly AppRow[]> {
     .selectAll()
     .select([
       sql<number | null>`extract(epoch from clock_timestamp() - dispatched_at)::float8`.as('dispatched_ago'),
+      sql<number | null>`extract(epoch from slowed_until - clock_timestamp())::float8`.as('slowed_for'),
       sql<number | null>`(
         select extract(epoch from clock_timestamp() - last_seen_at)::float8 from mirror.sequence_evidence evidence
         where evidence.app_id = app.app_id and observation = 'silent_change'
@@ -100,6 +109,10 @@ export async function readApps(db: Kysely<DB>): Promise<readonly AppRow[]> {
       row.removals_held_at === null
         ? undefined
         : { since: row.removals_held_at, shrunk: row.removals_shrunk ?? 0, read: row.removals_read ?? 0 },
+    slowed:
+      row.slowed_to === null || (row.slowed_for ?? 0) <= 0
+        ? undefined
+        : { callsPerSecond: row.slowed_to, secondsLeft: row.slowed_for ?? 0 },
     silentChangeAgo: row.silent_change_ago ?? undefined,
     dispatchedAgo: row.dispatched_ago ?? undefined,
   }));

@@ -28,8 +28,8 @@ export interface ClaimedAccount {
 
 export interface ClaimRequest {
   readonly appId: number;
-  /** Accounts that were never polled, or those that were. */
-  readonly unseen: boolean;
+  /** Accounts that were polled before, those that never were, or those of either that have probably changed. */
+  readonly line: 'known' | 'unseen' | 'hinted';
   readonly places: number;
   readonly virtualClock: number;
   readonly ceiling: number;
@@ -50,21 +50,28 @@ const none: Claim = { accounts: [], largestDue: undefined };
  */
 export async function claimDue(trx: Transaction<DB>, request: ClaimRequest): Promise<Claim> {
   if (request.places <= 0) return none;
-  const line = request.unseen ? sql`first_polled_at is null` : sql`first_polled_at is not null`;
+  const byDue = sql`due_v <= ${request.ceiling}`;
+  const line = {
+    known: sql`first_polled_at is not null and ${byDue}`,
+    unseen: sql`first_polled_at is null and ${byDue}`,
+    hinted: sql`hinted_at <= clock_timestamp()`,
+  }[request.line];
+  const order = request.line === 'hinted' ? sql`hinted_at` : sql`due_v`;
   const { rows } = await sql<ClaimedAccount & { due: number }>`
     with picked as materialized (
       select account_key, due_v
       from mirror.poll_state
-      where app_id = ${request.appId} and ${line} and due_v <= ${request.ceiling}
+      where app_id = ${request.appId} and ${line}
         and (leased_until is null or leased_until < clock_timestamp())
-      order by due_v
+      order by ${order}
       limit ${request.places}
       for update skip locked
     )
     update mirror.poll_state state
     set
-      -- The wish for which it stood first is being granted; one that comes from now on is a new one.
+      -- The wish or hint for which it stood first is being granted; one that comes from now on is a new one.
       due_v = case when state.due_v = '-infinity' then ${request.virtualClock}::float8 else state.due_v end,
+      hinted_at = null,
       leased_until = clock_timestamp() + ${request.leaseSeconds} * interval '1 second',
       claim_no = state.claim_no + 1
     from picked

@@ -8,11 +8,22 @@ const alwaysOpen: ReadonlySet<string> = new Set(['/livez', '/readyz', '/metrics'
 /** What somebody who is to show a token must be able to see. */
 const openToStrangers: ReadonlySet<string> = new Set(['/login', '/login.css']);
 
+export interface GateOptions {
+  readonly access: Access;
+  readonly wrongTokens: WrongTokens;
+  /** Where the vendor's callbacks come in, and whether they show a signature of their own. */
+  readonly hooks: { readonly path: string; readonly signed: boolean } | undefined;
+}
+
 /** Lets nobody through to anything but the probes and the metrics who may not see it. */
-export function guard(server: FastifyInstance, access: Access, wrongTokens: WrongTokens): void {
+export function guard(server: FastifyInstance, { access, wrongTokens, hooks }: GateOptions): void {
   server.addHook('onRequest', async (request, reply) => {
     const { pathname } = new URL(request.url, 'http://localhost');
     if (alwaysOpen.has(pathname)) return;
+    if (pathname === hooks?.path) {
+      if (hooks.signed || !comesFromElsewhere(request, { kind: 'open' })) return;
+      return reply.code(403).send({ error: 'without WEBHOOK_TOKEN callbacks come from this machine only' });
+    }
     if (access.kind === 'hidden') return reply.code(404).send({ error: 'not found' });
     if (comesFromElsewhere(request, access)) return reply.code(403).send({ error: 'asked by another site' });
     if (access.kind === 'open' || openToStrangers.has(pathname)) return;

@@ -6,6 +6,7 @@ import { accessFor } from './access.ts';
 import { addLoginAssets, addPage } from './assets.ts';
 import { addFiguresRoutes, type FiguresRoutesOptions } from './figures-routes.ts';
 import { guard } from './gate.ts';
+import { addHooks, type HooksOptions, hooksPath, takesHooks } from './hooks.ts';
 import { addLogin } from './login.ts';
 import { ownPolicy, queuesPolicy, securityHeaders } from './security-headers.ts';
 import { createWrongTokens } from './wrong-tokens.ts';
@@ -14,6 +15,7 @@ export interface HttpServerOptions extends FiguresRoutesOptions {
   readonly host: string;
   readonly port: number;
   readonly adminToken: string | undefined;
+  readonly hooks: HooksOptions;
   readonly log: Logger;
   readonly scrubber: Scrubber;
   /** What does not make progress; empty when all is well. */
@@ -43,7 +45,7 @@ const mostConnections = 200;
 
 /**
  * The daemon's HTTP: `/livez` and `/readyz` for whoever keeps it running, neither of which hangs on the vendor,
- * `/metrics`, and behind the admin token `/status`, a page for people at `/`, and the queues.
+ * `/metrics`, the vendor's callbacks, and behind the admin token `/status`, a page for people at `/`, and the queues.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { host, port, log, scrubber } = options;
@@ -68,7 +70,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 
   const access = accessFor(host, options.adminToken);
   const wrongTokens = createWrongTokens();
-  guard(server, access, wrongTokens);
+  const { hooks } = options;
+  const hooked = takesHooks(host, hooks.webhookToken);
+  const signed = hooks.webhookToken !== undefined;
+  guard(server, { access, wrongTokens, hooks: hooked ? { path: hooksPath, signed } : undefined });
+  if (hooked) await addHooks(server, hooks);
   addProbes(server, options);
   server.get('/metrics', async (_request, reply) =>
     reply.type(options.metrics.contentType).send(await options.metrics.metrics()),

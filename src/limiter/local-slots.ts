@@ -11,13 +11,12 @@ export interface LocalSlotsOptions {
 /** Slots counted in this process: right as long as it is the only caller. */
 export function createLocalSlots(options: LocalSlotsOptions): SlotSource {
   const { isSole = () => true, now = () => performance.now() } = options;
-  const intervalMs = 1000 / options.callsPerSecond;
   const lostListeners: (() => void)[] = [];
   let wasSole = true;
   let next = now() + silenceMs;
 
   return {
-    async reserve(count) {
+    async reserve(count, stretch = 1) {
       if (!isSole()) {
         if (wasSole) for (const listener of lostListeners) listener();
         wasSole = false;
@@ -26,6 +25,7 @@ export function createLocalSlots(options: LocalSlotsOptions): SlotSource {
       if (!wasSole) next = Math.max(next, now() + silenceMs);
       wasSole = true;
       const first = Math.max(next, now());
+      const intervalMs = (1000 / options.callsPerSecond) * stretch;
       next = first + count * intervalMs;
       return { firstInMs: first - now(), intervalMs };
     },

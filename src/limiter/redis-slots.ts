@@ -45,10 +45,10 @@ export function bucketKey(appId: number): string {
 export function createRedisSlots(options: RedisSlotsOptions): SlotSource {
   const { redis } = options;
   const key = bucketKey(options.appId);
-  const intervalMs = 1000 / options.callsPerSecond;
 
   return {
-    async reserve(count) {
+    async reserve(count, stretch = 1) {
+      const intervalMs = (1000 / options.callsPerSecond) * stretch;
       const wait = microseconds.parse(await redis.eval(reserveScript, 1, key, count, intervalMs * 1000));
       return { firstInMs: wait / 1000, intervalMs };
     },

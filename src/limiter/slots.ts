@@ -9,8 +9,11 @@ export interface SlotLot {
 
 /** Where a token bucket gets its slots from: the one place that knows what every caller of the app has reserved. */
 export interface SlotSource {
-  /** Reserves `count` slots that nobody else has. Rejects when that can't be known at the moment. */
-  reserve(count: number): Promise<SlotLot>;
+  /**
+   * Reserves `count` slots that nobody else has, `stretch` times (1 or more; default 1) as far apart as usual. Rejects when that
+   * can't be known at the moment.
+   */
+  reserve(count: number, stretch?: number): Promise<SlotLot>;
   /** No slot of any process lies within the next `ms` milliseconds (at most 60,000). */
   hold(ms: number): Promise<void>;
   /** Calls back when slots reserved before may have been given away a second time. */

@@ -23,6 +23,8 @@ export interface TokenBucketStats {
 export interface TokenBucketOptions {
   readonly slots: SlotSource;
   readonly callsPerSecond: number;
+  /** To how many calls a second the app keeps at present; default: `callsPerSecond`. */
+  readonly slowedTo?: () => number;
   readonly log: Logger;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
@@ -53,6 +55,7 @@ const roundTripsKept = 64;
  */
 export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
   const { slots: source, callsPerSecond, log, now = () => performance.now() } = options;
+  const stretch = () => callsPerSecond / (options.slowedTo?.() ?? callsPerSecond);
   const latenessMs = 1500 / callsPerSecond;
   const lot = Math.max(1, Math.round((callsPerSecond * lotMs) / 1000));
   const aborts = createAbortListeners();
@@ -107,7 +110,7 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
     reserving = true;
     const asked = now();
     try {
-      const reserved = await source.reserve(wanted);
+      const reserved = await source.reserve(wanted, stretch());
       const answered = now();
       roundTrips.push(answered - asked);
       if (roundTrips.length > roundTripsKept) roundTrips.shift();

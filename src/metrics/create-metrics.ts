@@ -8,6 +8,8 @@ export interface Metrics {
   readonly registry: Registry;
   /** Counts what a lane does. */
   forApp(appId: number, limit: number): AppMetrics;
+  /** A callback was not taken: not signed, not one of our apps, or not what the vendor sends. */
+  callbackRefused(): void;
 }
 
 /** What one lane tells of itself; times in seconds. */
@@ -19,6 +21,8 @@ export interface AppMetrics {
   failed(kind: string): void;
   changed(kind: string, changes: number): void;
   batchDone(took: number): void;
+  calledBack(kind: string): void;
+  hintsForgotten(accounts: number): void;
   /** Gives the number of slots forfeited so far, whenever it is asked. */
   countForfeited(read: () => number): void;
 }
@@ -32,6 +36,9 @@ export function createMetrics(): Metrics {
   const polls = new Counter({ ...counters.polls, registers });
   const failures = new Counter({ ...counters.failures, registers });
   const changes = new Counter({ ...counters.changes, registers });
+  const callbacks = new Counter({ ...counters.callbacks, registers });
+  const refusedCallbacks = new Counter({ ...counters.refusedCallbacks, registers });
+  const forgottenHints = new Counter({ ...counters.forgottenHints, registers });
   const callDuration = new Histogram({ ...histograms.callDuration, registers });
   const tokenWait = new Histogram({ ...histograms.tokenWait, registers });
   const pollDuration = new Histogram({ ...histograms.pollDuration, registers });
@@ -57,6 +64,7 @@ export function createMetrics(): Metrics {
 
   return {
     registry,
+    callbackRefused: () => refusedCallbacks.inc(),
     forApp(appId, limit) {
       const app = String(appId);
       const { note, peak } = createPeakRate();
@@ -75,6 +83,8 @@ export function createMetrics(): Metrics {
         },
         failed: (kind) => failures.inc({ app, class: kind }),
         changed: (kind, written) => changes.inc({ app, kind }, written),
+        calledBack: (kind) => callbacks.inc({ app, kind }),
+        hintsForgotten: (accounts) => forgottenHints.inc({ app }, accounts),
         batchDone: (took) => batchDuration.observe({ app }, took),
         countForfeited: (read) => void forfeited.set(app, read),
       };

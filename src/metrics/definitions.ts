@@ -36,6 +36,21 @@ export const counters = {
     help: 'Changes this process has written to the feed, by kind.',
     labelNames: ['app', 'kind'],
   },
+  callbacks: {
+    name: 'tim_mirror_callbacks_total',
+    help: 'Callbacks of the vendor that this process has taken, by kind.',
+    labelNames: ['app', 'kind'],
+  },
+  refusedCallbacks: {
+    name: 'tim_mirror_refused_callbacks_total',
+    help: 'Callbacks that this process has refused: not signed, of an app that it does not mirror, or not well-formed.',
+    labelNames: [],
+  },
+  forgottenHints: {
+    name: 'tim_mirror_forgotten_hints_total',
+    help: 'Accounts named by callbacks that found no room, because so many came at once; they wait for their turn.',
+    labelNames: ['app'],
+  },
 } as const;
 
 /** How long this process took for it. */

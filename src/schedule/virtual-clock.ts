@@ -30,14 +30,15 @@ export function moveClock(
   return { now, ceiling: clock.ceiling };
 }
 
+/** What known accounts keep of a claim while a crowd of new ones is read. */
+export const knownShare = 0.2;
 /**
- * How a claim of `places` is split, so that a crowd of new accounts does not starve those already known: a fifth
- * is theirs. Rounded by chance: always up, it would give the known all of an app's one call a second.
+ * What accounts that have probably changed may take of a claim before all others: however many hints come, nobody
+ * waits more than a ninth longer for them.
  */
-export function splitClaim(
-  places: number,
-  random: () => number,
-): { readonly known: number; readonly unseen: number } {
-  const known = Math.floor(places / 5 + random());
-  return { known, unseen: places - known };
+export const hintedShare = 0.1;
+
+/** A share of `places`, rounded by chance: always up, it would give one side all of an app's one call a second. */
+export function shareOf(places: number, share: number, random: () => number): number {
+  return Math.min(places, Math.floor(places * share + random()));
 }

@@ -21,7 +21,8 @@ function formatApp(app: AppStatus): string {
   ];
   const rows: [string, string][] = [
     ['accounts', `${count(accounts.total)} (${parts.join(', ')})`],
-    ['calls', `${calls.perSecond.toFixed(1)}/s of ${calls.limit}/s allowed (last minute)`],
+    ['calls', `${calls.perSecond.toFixed(1)}/s of ${calls.limit}/s allowed (last minute)${slowed(app)}`],
+    ...hintRows(app),
     [
       'age',
       age.p50 === null
@@ -48,6 +49,26 @@ function formatApp(app: AppStatus): string {
     ...heldLines(app),
     ...rows.map(([label, text]) => `  ${label.padEnd(12)}${text}`),
   ].join('\n');
+}
+
+function slowed({ calls: { slowed: slowing } }: AppStatus): string {
+  if (slowing === null) return '';
+  return `; the vendor warned: no more than ${slowing.callsPerSecond}/s for ${duration(slowing.secondsLeft)}`;
+}
+
+/** Said only where callbacks come in, or accounts are discovered. */
+function hintRows({ hints: { accounts, unknown, discovered } }: AppStatus): readonly [string, string][] {
+  if (accounts + unknown + discovered === 0) return [];
+  return [
+    [
+      'hints',
+      [
+        `${count(accounts)} accounts put first in line in 15 min`,
+        ...some(unknown, 'named that are not enrolled'),
+        ...some(discovered, 'discovered'),
+      ].join(', '),
+    ],
+  ];
 }
 
 function firstReadRow({ firstRead }: AppStatus): [string, string][] {

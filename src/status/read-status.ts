@@ -1,6 +1,6 @@
 import type { Database } from '../../db/client.ts';
 import { besidesOutcomes, readActivity } from '../../db/queries/activity.ts';
-import { type AppRow, readApps } from '../../db/queries/apps.ts';
+import { type AppRow, readApps, type Slowed } from '../../db/queries/apps.ts';
 import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
 import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
 import {
@@ -54,6 +54,16 @@ export interface AppStatus {
     /** Over the last whole minute. */
     readonly perSecond: number;
     readonly limit: number;
+    /** Set while the vendor’s alert makes all processes send less. */
+    readonly slowed: Slowed | null;
+  };
+  /** Accounts that callbacks have named in the last 15 minutes, each at most once in a fifth of a second. */
+  readonly hints: {
+    readonly accounts: number;
+    /** Named, and not enrolled. */
+    readonly unknown: number;
+    /** Enrolled because a callback or an answer named them. */
+    readonly discovered: number;
   };
   /** Polls of the last 15 minutes by outcome. */
   readonly outcomes: Readonly<Record<string, number>>;
@@ -122,6 +132,8 @@ export async function readStatus(db: Database): Promise<Status> {
           .filter((activity) => activity.appId === appId && !besidesOutcomes.has(activity.event))
           .map((activity) => [activity.event, activity.count]),
       );
+      const happened = (event: string) =>
+        outcomes.find((activity) => activity.appId === appId && activity.event === event)?.count ?? 0;
       const failuresOfApp = failures
         .filter((failure) => failure.appId === appId)
         .map(({ outcome, code, message, accounts }) => ({ outcome, code, message, accounts }));
@@ -161,7 +173,16 @@ export async function readStatus(db: Database): Promise<Status> {
         },
         firstRead: firstReadOf(recent, appId, neverRead),
         ageSeconds: figure?.age ?? { p50: null, p95: null, p99: null, oldest: null },
-        calls: { perSecond: perSecondOf(recent, appId, 'call'), limit: app.callsPerSecond },
+        calls: {
+          perSecond: perSecondOf(recent, appId, 'call'),
+          limit: app.callsPerSecond,
+          slowed: app.slowed ?? null,
+        },
+        hints: {
+          accounts: happened('hinted'),
+          unknown: happened('hint_unknown'),
+          discovered: happened('discovered'),
+        },
         outcomes: outcomesOfApp,
         failures: failuresOfApp,
         errors: errorsByClass(outcomesOfApp, failuresOfApp),

@@ -1,7 +1,14 @@
 import type { Database } from '../../db/client.ts';
 import { lockClock, storeClock, takeProbe } from '../../db/queries/apps.ts';
-import { type Claim, type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
-import { moveClock, openClock, splitClaim, type VirtualClock } from '../schedule/virtual-clock.ts';
+import { type Claim, type ClaimedAccount, type ClaimRequest, claimDue } from '../../db/queries/claims.ts';
+import {
+  hintedShare,
+  knownShare,
+  moveClock,
+  openClock,
+  shareOf,
+  type VirtualClock,
+} from '../schedule/virtual-clock.ts';
 
 /**
  * A claim keeps others away from an account for this long: the most that the loss of a process, or of all queues,
@@ -29,10 +36,10 @@ export async function claimBatches(
     const stored = await lockClock(trx, appId);
     if (stored === undefined) return { accounts: [], probe: false };
     const clock = openClock({ now: stored.virtualClock, ceiling: stored.ceiling }, stored.elapsed);
-    const claim = (unseen: boolean, wanted: number) =>
+    const claim = (line: ClaimRequest['line'], wanted: number) =>
       claimDue(trx, {
         appId,
-        unseen,
+        line,
         places: wanted,
         virtualClock: clock.now,
         ceiling: clock.ceiling,
@@ -41,20 +48,23 @@ export async function claimBatches(
 
     if (stored.halted) {
       if (!(await takeProbe(trx, appId))) return { accounts: [], probe: false };
-      const known = await claim(false, 1);
-      const probe = known.accounts.length > 0 ? known : await claim(true, 1);
+      const known = await claim('known', 1);
+      const probe = known.accounts.length > 0 ? known : await claim('unseen', 1);
       return { accounts: probe.accounts, probe: true };
     }
     if (places === 0) return { accounts: [], probe: false };
 
+    // Of those that have probably changed a tenth comes first, and the others take what the lines leave.
+    const hinted = await claim('hinted', shareOf(places, hintedShare, random));
     // New accounts may be a crowd: those already known keep a fifth, and each side takes what the other leaves.
-    const shares = splitClaim(places, random);
-    const known = await claim(false, shares.known);
-    const unseen = await claim(true, places - known.accounts.length);
-    const rest = await claim(false, places - known.accounts.length - unseen.accounts.length);
-    const accounts = [...known.accounts, ...rest.accounts, ...unseen.accounts];
-    await storeClock(trx, appId, clockAfter(clock, [known, rest], accounts.length === places));
-    return { accounts, probe: false };
+    const free = places - hinted.accounts.length;
+    const known = await claim('known', shareOf(free, knownShare, random));
+    const unseen = await claim('unseen', free - known.accounts.length);
+    const rest = await claim('known', free - known.accounts.length - unseen.accounts.length);
+    const inLine = [...known.accounts, ...rest.accounts, ...unseen.accounts];
+    await storeClock(trx, appId, clockAfter(clock, [known, rest], inLine.length === free));
+    const more = await claim('hinted', free - inLine.length);
+    return { accounts: [...hinted.accounts, ...inLine, ...more.accounts], probe: false };
   });
 }
 

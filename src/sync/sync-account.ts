@@ -13,6 +13,7 @@ import { type PollRecord, recordPolls } from '../../db/queries/poll-records.ts';
 import type { Lesson } from '../schedule/learning.ts';
 import type { Line } from '../schedule/line.ts';
 import type { GroupRead, StopSignals, TencentClient } from '../tencent/client.ts';
+import type { FriendGroup } from '../tencent/wire.ts';
 import { contentHash, emptyHash } from './content-hash.ts';
 import {
   countChanges,
@@ -42,6 +43,8 @@ export interface SyncDeps {
   readonly fullReadIntervalMs: () => number;
   /** After this a removal that takes too much is read again. */
   readonly confirmRemovalAfterMs: number;
+  /** Told of every answer, whatever comes of it. */
+  readonly onAnswer?: (groups: readonly FriendGroup[]) => void;
   /** So many accounts of the app shrink that nothing is removed until an operator has looked. */
   readonly removalsHeld: () => boolean;
 }
@@ -88,14 +91,18 @@ export async function syncAccount(
   stop: StopSignals,
 ): Promise<SyncResult> {
   const asked = isFullReadDue(deps, account) ? 0 : (account.sequence ?? 0);
-  const first = await deps.client.groupGet(account.accountId, asked, stop);
+  const read = async (sequence: number): Promise<GroupRead> => {
+    const answer = await deps.client.groupGet(account.accountId, sequence, stop);
+    deps.onAnswer?.(answer.groups);
+    return answer;
+  };
+  const first = await read(asked);
   if (showsNothingNew(account, first, asked)) return unchanged(deps, account, first, asked);
 
   const complete = asked === 0 || namesAll(first, await loadGroupNames(deps.db, account.accountKey));
   if (complete) return write(deps, account, { first, asked, everything: first });
 
-  const everything = await deps.client.groupGet(account.accountId, 0, stop);
-  return write(deps, account, { first, asked, everything });
+  return write(deps, account, { first, asked, everything: await read(0) });
 }
 
 /** What to do when the vendor says that the account does not exist: believed the second time, then emptied. */

@@ -2,6 +2,7 @@ import { sql, type Transaction } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Database, DB } from '../../db/client.ts';
 import {
+  discoverAccounts,
   fenceAccounts,
   purgeAccounts,
   putFirstInLine,
@@ -10,10 +11,11 @@ import {
 } from '../../db/queries/accounts.ts';
 import { readMirroredAccount } from '../../db/queries/audit.ts';
 import { findFeedStart, readFeed } from '../../db/queries/changes.ts';
-import { type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
+import { type ClaimedAccount, type ClaimRequest, claimDue } from '../../db/queries/claims.ts';
 import { readAccount, readAccountOutcomes } from '../../db/queries/explain.ts';
 import { loadGroupNames, loadGroups, lockAccount } from '../../db/queries/groups.ts';
 import { forgetHeldRemoval, holdRemoval, isReleased } from '../../db/queries/held-removals.ts';
+import { hintAccounts } from '../../db/queries/hints.ts';
 import { readAccountGroups, readMirrorRows } from '../../db/queries/mirror.ts';
 import { noteOutcomes, recordPolls } from '../../db/queries/poll-records.ts';
 import { diffGroups } from '../../src/sync/diff.ts';
@@ -59,9 +61,10 @@ async function fill(owner: Database): Promise<void> {
       select ${appId} + (number % 10 = 0)::integer, 'user-' || number from generate_series(1, ${accounts}) number;
       insert into mirror.poll_state (
         account_key, app_id, due_v, claim_no, leased_until,
-        first_polled_at, verified_at, status, sequence, group_count, content_hash, fail_count
+        hinted_at, first_polled_at, verified_at, status, sequence, group_count, content_hash, fail_count
       )
       select account_key, app_id, random() * 100, 1, case when account_key % 1000 = 0 then now() end,
+        case when account_key % 50 = 1 then now() end,
         case when seen then now() end, case when seen then now() end,
         (case when seen then 'active' else 'pending' end)::mirror.account_status,
         account_key, ${groupsEach}, sha256(account_id::bytea), (account_key % 200 = 0)::integer
@@ -109,11 +112,11 @@ async function expectIndexes(act: (trx: Transaction<DB>) => Promise<unknown>): P
   expect(scans).toEqual([]);
 }
 
-const claim = (trx: Transaction<DB>, unseen: boolean, places = 50) =>
-  claimDue(trx, { appId, unseen, places, virtualClock: 0, ceiling: 90, leaseSeconds: 45 });
+const claim = (trx: Transaction<DB>, line: ClaimRequest['line'], places = 50) =>
+  claimDue(trx, { appId, line, places, virtualClock: 0, ceiling: 90, leaseSeconds: 45 });
 
 async function claimOne(trx: Transaction<DB>): Promise<ClaimedAccount> {
-  const [account] = (await claim(trx, false, 1)).accounts;
+  const [account] = (await claim(trx, 'known', 1)).accounts;
   if (account === undefined) throw new Error('nothing to claim');
   return account;
 }
@@ -198,16 +201,13 @@ describe('at a million accounts no whole table and no whole index is read', () =
     expect([...read]).toEqual([only]);
   });
 
-  test.each([
-    ['known', false],
-    ['unseen', true],
-  ])('by the claim of the %s line', (_, unseen) =>
-    expectIndexes(async (trx) => expect((await claim(trx, unseen)).accounts).toHaveLength(50)),
+  test.each(['known', 'unseen', 'hinted'] as const)('by the claim of the %s line', (line) =>
+    expectIndexes(async (trx) => expect((await claim(trx, line)).accounts).toHaveLength(50)),
   );
 
   test('by the record of a batch', () =>
     expectIndexes(async (trx) => {
-      const { accounts: batch } = await claim(trx, false);
+      const { accounts: batch } = await claim(trx, 'known');
       const written = await recordPolls(trx, appId, batch.map(unpolled));
       expect(written.size).toBe(50);
       const notes = batch.map(({ accountKey, claimNo }) => ({
@@ -256,6 +256,14 @@ describe('at a million accounts no whole table and no whole index is read', () =
     expect((await readMirroredAccount(db, rows[0]?.key ?? 0))?.groups).toHaveLength(groupsEach);
     expect(planner.take().scans).toEqual([]);
   });
+
+  test('by callbacks that name accounts, enrolled or not', () =>
+    expectIndexes(async (trx) => {
+      const ids = Array.from({ length: 500 }, (_, index) => `user-${index * 13}`);
+      const hint = { appId, ids, leaseSeconds: 25, pauseSeconds: 5 };
+      expect(await hintAccounts(trx, hint)).toHaveLength(ids.length - 277);
+      expect(await discoverAccounts(trx, appId, ['user-1', 'user-x'])).toBe(1);
+    }));
 
   test('by an operator’s wish, or by taking accounts out and deleting all trace of them', () =>
     expectIndexes(async (trx) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { moveClock, openClock, splitClaim } from '../../src/schedule/virtual-clock.ts';
+import { moveClock, openClock, shareOf } from '../../src/schedule/virtual-clock.ts';
 
 describe('the virtual clock', () => {
   test('a line that is empty lets it run with real time', () => {
@@ -36,16 +36,17 @@ describe('the virtual clock', () => {
 });
 
 test.each([
-  [0, 0, 0],
-  [5, 1, 4],
-  [240, 48, 192],
-])('of %i places a fifth, %i, is kept for known accounts, and new ones get %i', (places, known, unseen) => {
-  for (const chance of [0, 0.999_999]) expect(splitClaim(places, () => chance)).toEqual({ known, unseen });
+  [0, 0.2, 0],
+  [5, 0.2, 1],
+  [240, 0.2, 48],
+  [480, 0.1, 48],
+])('of %i places a share of %d is %i', (places, share, expected) => {
+  for (const chance of [0, 0.999_999]) expect(shareOf(places, share, () => chance)).toBe(expected);
 });
 
-test('where a fifth is no whole place, chance decides, so that one call a second serves new accounts too', () => {
-  expect(splitClaim(1, () => 0.79)).toEqual({ known: 0, unseen: 1 });
-  expect(splitClaim(1, () => 0.8)).toEqual({ known: 1, unseen: 0 });
-  expect(splitClaim(7, () => 0.59)).toEqual({ known: 1, unseen: 6 });
-  expect(splitClaim(7, () => 0.6)).toEqual({ known: 2, unseen: 5 });
+test('where a share is no whole place, chance decides, so that one call a second serves both sides', () => {
+  expect(shareOf(1, 0.2, () => 0.79)).toBe(0);
+  expect(shareOf(1, 0.2, () => 0.8)).toBe(1);
+  expect(shareOf(7, 0.2, () => 0.59)).toBe(1);
+  expect(shareOf(7, 0.2, () => 0.6)).toBe(2);
 });

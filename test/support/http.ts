@@ -25,6 +25,13 @@ export async function startTestServer(
     host: '127.0.0.1',
     port: 0,
     adminToken: undefined,
+    hooks: {
+      webhookToken: undefined,
+      now: Date.now,
+      hasApp: () => true,
+      take: () => undefined,
+      onRefused: () => undefined,
+    },
     log: silentLogger(),
     scrubber: createScrubber(),
     db,

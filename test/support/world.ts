@@ -119,10 +119,10 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
           leased_until = case when account_key = ${account.account_key} then null else leased_until end
         where account_key = ${account.account_key} or due_v < 0
       `.execute(trx);
-      for (const unseen of [true, false]) {
+      for (const line of ['unseen', 'known'] as const) {
         const { accounts } = await claimDue(trx, {
           appId: testApp.appId,
-          unseen,
+          line,
           places: 1,
           virtualClock: 0,
           ceiling: -1,

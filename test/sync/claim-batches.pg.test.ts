@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { enrolAccounts, putFirstInLine } from '../../db/queries/accounts.ts';
 import { ensureApp, haltApp, probeNow, resumeApp } from '../../db/queries/apps.ts';
+import { hintAccounts } from '../../db/queries/hints.ts';
 import { recordPolls } from '../../db/queries/poll-records.ts';
 import type { Line } from '../../src/schedule/line.ts';
 import { claimBatches } from '../../src/sync/claim-batches.ts';
@@ -195,6 +196,75 @@ describe('claiming', () => {
     const { accounts } = await claim(1);
     await recordPolls(database.db, appId, accounts.map(unpolled));
     expect(idsOf(await claim(1))).toEqual(['a']);
+  });
+});
+
+describe('accounts that callbacks have named', () => {
+  const dues = (prefix: string, count: number) =>
+    Object.fromEntries(named(prefix, count).map((id, index) => [id, index / 1000]));
+  const hint = (...ids: string[]) =>
+    hintAccounts(database.db, { appId, ids, leaseSeconds: 25, pauseSeconds: 0 });
+  /** What of a claim stood in which line. */
+  const tally = (ids: readonly string[]) => ({
+    hinted: ids.filter((id) => id.startsWith('hinted')).length,
+    others: ids.filter((id) => !id.startsWith('hinted')).length,
+  });
+
+  test('come first, whenever they would be due', async () => {
+    await known({ a: 0.1, b: 0.2, hinted: 500 });
+    await openCeiling(1);
+    await hint('hinted');
+    expect(idsOf(await claim(10))).toEqual(['hinted', 'a', 'b']);
+    // Its hint is used up, and its place in the other line is as before.
+    expect(idsOf(await claim(10))).toEqual([]);
+    const { rows } = await sql<{ due: number }>`
+      select due_v as due from mirror.poll_state join mirror.account using (account_key)
+      where account.app_id = ${appId} and account_id = 'hinted'
+    `.execute(database.db);
+    expect(rows).toEqual([{ due: 500 }]);
+  });
+
+  test('however many, take a tenth of the places as long as others wait, and what these leave', async () => {
+    await known({
+      ...dues('known', 140),
+      ...Object.fromEntries(named('hinted', 300).map((id) => [id, 500])),
+    });
+    await openCeiling(1);
+    await hint(...named('hinted', 300));
+    expect(tally(idsOf(await claim(100)))).toEqual({ hinted: 10, others: 90 });
+    expect(tally(idsOf(await claim(100)))).toEqual({ hinted: 50, others: 50 });
+    expect(tally(idsOf(await claim(300)))).toEqual({ hinted: 240, others: 0 });
+  });
+
+  test('do not move the clock: a full claim sets it to where the line has got to', async () => {
+    await known({ ...dues('known', 20), hinted: 500 });
+    await openCeiling(1);
+    await hint('hinted');
+    await claim(10);
+    expect((await clock()).now).toBeCloseTo(0.008);
+    // The line is short, though those hinted fill the claim: the clock runs with real time.
+    await known(Object.fromEntries(named('hinted', 50).map((id) => [id, 500])));
+    await hint(...named('hinted', 50));
+    await claim(30);
+    expect((await clock()).now).toBeGreaterThanOrEqual(1);
+  });
+
+  test('may be new, and one named again while it is polled comes again', async () => {
+    await enrol('hinted');
+    await hint('hinted');
+    expect(idsOf(await claim(5))).toEqual(['hinted']);
+    await hint('hinted');
+    expect(idsOf(await claim(5))).toEqual([]);
+    await sql`update mirror.poll_state set leased_until = null where app_id = ${appId}`.execute(database.db);
+    expect(idsOf(await claim(5))).toEqual(['hinted']);
+  });
+
+  test('wait like all others while the app is halted', async () => {
+    await known({ a: 0.1, hinted: 500 });
+    await openCeiling(1);
+    await hint('hinted');
+    await haltApp(database.db, { appId, kind: 'credentials', code: 70003, message: '', pauseMs: 5000 });
+    expect(idsOf(await claim(5))).toEqual([]);
   });
 });
 

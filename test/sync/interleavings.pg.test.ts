@@ -252,10 +252,10 @@ function depsOf(run: Run, worker: Worker, db: Database, step: (what: string) => 
 /** Claims the account whether it is due or not; the lease has ended when the next one comes. */
 async function claimAccount(db: Database): Promise<ClaimedAccount | undefined> {
   return db.transaction().execute(async (trx) => {
-    for (const unseen of [false, true]) {
+    for (const line of ['known', 'unseen'] as const) {
       const { accounts } = await claimDue(trx, {
         appId,
-        unseen,
+        line,
         places: 1,
         virtualClock: 0,
         ceiling: 1e300,

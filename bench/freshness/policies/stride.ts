@@ -1,6 +1,12 @@
 import type { Line } from '../../../src/schedule/line.ts';
 import { backOff, decideNextPoll } from '../../../src/schedule/policy.ts';
-import { moveClock, openClock, splitClaim, type VirtualClock } from '../../../src/schedule/virtual-clock.ts';
+import {
+  knownShare,
+  moveClock,
+  openClock,
+  shareOf,
+  type VirtualClock,
+} from '../../../src/schedule/virtual-clock.ts';
 import { createAccountQueue } from '../account-queue.ts';
 import { createDueHeap } from '../due-heap.ts';
 import type { Policy, PolicyWorld } from '../policy.ts';
@@ -62,7 +68,7 @@ export function createStride(world: PolicyWorld, options: StrideOptions = {}): P
           taken += 1;
         }
       };
-      takeKnown(splitClaim(places, random).known);
+      takeKnown(shareOf(places, knownShare, random));
       for (let left = Math.min(places - taken, unseen.length); left > 0; left -= 1) {
         claimed[taken] = unseen.shift();
         taken += 1;

@@ -1,0 +1,77 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { type Callback, callbackAnswer, parseCallback } from '../tencent/callback.ts';
+import { isSignedCallback } from '../tencent/callback-signature.ts';
+import { isLoopback } from './access.ts';
+
+export interface HooksOptions {
+  /** With it every callback must be signed. */
+  readonly webhookToken: string | undefined;
+  /** Postgres' time in milliseconds: that of this machine may be wrong. */
+  readonly now: () => number;
+  /** Remembers what a callback asks for, and is done at once. */
+  readonly take: (appId: number, callback: Callback) => void;
+  readonly hasApp: (appId: number) => boolean;
+  /** A callback was refused. */
+  readonly onRefused: () => void;
+}
+
+export const hooksPath = '/hooks/tim';
+/** An account that unfriends all of its 3,000 friends at once tells of it in 300 KB. */
+const bodyLimit = 1024 * 1024;
+
+const query = z.object({
+  SdkAppid: z.coerce.number().int().positive(),
+  CallbackCommand: z.string().min(1).max(200),
+  Sign: z.string().max(200).optional(),
+  RequestTime: z.string().max(20).optional(),
+});
+
+/** Whether callbacks are taken at all: signed ones from everywhere, others from this machine only. */
+export function takesHooks(host: string, webhookToken: string | undefined): boolean {
+  return webhookToken !== undefined || isLoopback(host);
+}
+
+/** `POST /hooks/tim`: the vendor's callbacks, as hints. Answered before anything is done about them. */
+export async function addHooks(server: FastifyInstance, options: HooksOptions): Promise<void> {
+  await server.register(async (hooks) => {
+    hooks.removeAllContentTypeParsers();
+    // JSON whatever its sender calls it.
+    hooks.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+
+    hooks.post(hooksPath, { bodyLimit }, async (request, reply) => {
+      const asked = query.safeParse(request.query);
+      if (!asked.success) {
+        options.onRefused();
+        return reply
+          .code(400)
+          .send({ error: 'name an app and a command: ?SdkAppid=…&CallbackCommand=…, as the vendor does' });
+      }
+      const { SdkAppid: appId, CallbackCommand: command, Sign: sign, RequestTime: requestTime } = asked.data;
+      const token = options.webhookToken;
+      if (token !== undefined && !isSignedCallback({ sign, requestTime }, token, options.now())) {
+        options.onRefused();
+        return reply.code(403).send({ error: 'not signed with WEBHOOK_TOKEN within the last minute' });
+      }
+      if (!options.hasApp(appId)) {
+        options.onRefused();
+        return reply.code(404).send({ error: 'this daemon does not mirror that app' });
+      }
+      const callback = parseCallback(command, parseJson(request.body));
+      if (callback === undefined) {
+        options.onRefused();
+        return reply.code(400).send({ error: 'the body is not that of this callback' });
+      }
+      options.take(appId, callback);
+      return reply.send(callbackAnswer);
+    });
+  });
+}
+
+function parseJson(body: unknown): unknown {
+  try {
+    return JSON.parse(String(body));
+  } catch {
+    return undefined;
+  }
+}

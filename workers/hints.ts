@@ -1,0 +1,120 @@
+import type { Database } from '../db/client.ts';
+import { discoverAccounts } from '../db/queries/accounts.ts';
+import { hintAccounts, slowApp } from '../db/queries/hints.ts';
+import { accountIdProblem } from '../src/accounts/account-id.ts';
+import { createGatherer } from '../src/hints/gatherer.ts';
+import { createRecent } from '../src/hints/recent.ts';
+import { slowedRate } from '../src/hints/slow-down.ts';
+import type { Logger } from '../src/log.ts';
+import { leaseSeconds } from '../src/sync/claim-batches.ts';
+import type { Callback } from '../src/tencent/callback.ts';
+import type { FriendGroup } from '../src/tencent/wire.ts';
+import type { Lane } from './lane.ts';
+
+/** What becomes of callbacks and of the friends that answers name. */
+export interface Hints {
+  hasApp(appId: number): boolean;
+  take(appId: number, callback: Callback): void;
+  /** Hands on what has been gathered, and takes no more. */
+  close(): Promise<void>;
+}
+
+export interface HintsOptions {
+  readonly db: Database;
+  readonly lanes: readonly Lane[];
+  /** Whether accounts that are named are enrolled. */
+  readonly discover: boolean;
+  readonly log: Logger;
+}
+
+/** An account is put first in line once in so long at most. */
+const pauseSeconds = 5;
+const slowedSeconds = 60;
+/** Friends named lately are not looked up again: two million ids of 20 bytes would be 200 MB, these are 10. */
+const namesRemembered = 50_000;
+
+/** Hints for every app of this process. They only decide what is polled first: none is needed to be right. */
+export function createHints({ db, lanes, discover, log }: HintsOptions): Hints {
+  const ofApps = new Map(
+    lanes.map((lane) => {
+      const { appId } = lane;
+      const discoveries = createGatherer({
+        log,
+        async store(ids) {
+          const enrolled = await discoverAccounts(db, appId, ids);
+          lane.count('discovered', enrolled);
+          if (enrolled > 0) log.info({ app: appId, accounts: enrolled }, 'accounts discovered');
+        },
+      });
+      const hints = createGatherer({
+        log,
+        async store(ids) {
+          const unknown = await hintAccounts(db, { appId, ids, leaseSeconds, pauseSeconds });
+          lane.count('hinted', ids.length - unknown.length);
+          lane.count('hint_unknown', unknown.length);
+          if (discover) discoveries.add(unknown);
+        },
+      });
+      if (discover) lane.onAnswer(createNameCollector(discoveries.add));
+      return [appId, { lane, hints, discoveries }] as const;
+    }),
+  );
+
+  async function slow(lane: Lane, alert: Callback & { kind: 'over_limit' }): Promise<void> {
+    const { appId } = lane;
+    const callsPerSecond = slowedRate(alert, lane.callsPerSecond);
+    if (callsPerSecond === undefined) return;
+    await slowApp(db, appId, { callsPerSecond, seconds: slowedSeconds });
+    log.warn(
+      { app: appId, callsPerSecond, calls: alert.calls, limit: alert.limit },
+      'the vendor warns of the limit: the app sends less for a minute',
+    );
+  }
+
+  return {
+    hasApp: (appId) => ofApps.has(appId),
+
+    take(appId, callback) {
+      const app = ofApps.get(appId);
+      if (app === undefined) return;
+      const { lane, hints } = app;
+      lane.metrics.calledBack(callback.kind);
+      switch (callback.kind) {
+        case 'friends':
+        case 'state':
+          lane.metrics.hintsForgotten(hints.add(callback.accounts.filter(isAccountId)));
+          return;
+        case 'over_limit':
+          slow(lane, callback).catch((error) =>
+            log.warn({ err: error, app: appId }, 'the vendor’s warning could not be stored'),
+          );
+          return;
+        case 'other':
+          return;
+        default:
+          callback satisfies never;
+      }
+    },
+
+    async close() {
+      // Hints first: they may hand on accounts to be discovered.
+      await Promise.all([...ofApps.values()].map(({ hints }) => hints.close()));
+      await Promise.all([...ofApps.values()].map(({ discoveries }) => discoveries.close()));
+    },
+  };
+}
+
+const isAccountId = (id: string) => accountIdProblem(id) === undefined;
+
+/** Hands on whom answers name, each once in a while: a friend is an account too. */
+function createNameCollector(add: (ids: Iterable<string>) => number) {
+  const recent = createRecent(namesRemembered);
+  return (groups: readonly FriendGroup[]): void => {
+    const fresh = new Set<string>();
+    for (const { members } of groups) {
+      for (const id of members) if (!recent.has(id) && isAccountId(id)) fresh.add(id);
+    }
+    // Those that found no room are named again by a later answer.
+    if (add(fresh) === 0) for (const id of fresh) recent.add(id);
+  };
+}
