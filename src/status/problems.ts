@@ -11,7 +11,9 @@ export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] 
   const many = (count: number, share: number) => count >= leastAccounts && count > share * accounts.total;
   return [
     app.halt !== null && `The vendor refuses the app: ${app.halt.remedy}`,
-    app.state === 'idle' && 'Nobody polls: no daemon has claimed accounts for ten seconds.',
+    app.state === 'idle' &&
+      accounts.total > 0 &&
+      'Nobody polls: no daemon has claimed accounts for ten seconds.',
     app.removalsHeld !== null &&
       'Removals are held: many accounts shrank at once. Look at `tim-mirror removals list`.',
     (outcomes['rate_limited'] ?? 0) > 0 && 'The vendor has said “too often” in the last 15 minutes.',

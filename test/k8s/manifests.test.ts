@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { parseConfig } from '../../src/config.ts';
@@ -12,7 +13,8 @@ const resolved = Object.fromEntries(
   overlays.map((name) => [name, resolveKustomization(join(k8sFolder, 'overlays', name))]),
 );
 const files = readdirSync(k8sFolder, { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.yaml') && !file.endsWith('kustomization.yaml'))
+  // A patch is a part of what it patches.
+  .filter((file) => file.endsWith('.yaml') && !/(kustomization|\.patch)\.yaml$/.test(file))
   .map((file) => join(k8sFolder, file));
 const manifests = files.flatMap(readManifests);
 const hasKubectl = spawnSync('kubectl', ['kustomize', '--help'], { stdio: 'ignore' }).status === 0;
@@ -75,6 +77,40 @@ describe.each(overlays)('overlay %s', (name) => {
     const references = JSON.stringify(built).match(/"configMapRef":\{"name":"[^"]+"/g) ?? [];
     expect(references.length).toBeGreaterThan(0);
     for (const reference of references) expect(reference).toMatch(/tim-mirror-[a-z0-9]{10}"/);
+  });
+});
+
+describe.skipIf(!hasKubectl)('the production overlay', () => {
+  test.each([
+    ['hooks', { WEBHOOK_TOKEN_FILE: '/run/secrets/tim-mirror/webhook-token' }, ['TIM_SECRET_KEY_FILE'], []],
+    ['apps-file', { TIM_APPS_FILE: '/run/secrets/tim-mirror/apps.json' }, [], ['TIM_SECRET_KEY_FILE']],
+  ])('takes the component %s', async (component, added, kept, gone) => {
+    const folder = mkdtempSync(join(tmpdir(), 'tim-mirror-k8s-'));
+    const path = (below: string) => relative(folder, join(k8sFolder, below));
+    writeFileSync(
+      join(folder, 'kustomization.yaml'),
+      `resources: ["${path('overlays/production')}"]\ncomponents: ["${path(`components/${component}`)}"]\n`,
+    );
+    const { stdout, stderr } = spawnSync('kubectl', ['kustomize', folder], { encoding: 'utf8' });
+    rmSync(folder, { recursive: true });
+    expect(stderr).toBe('');
+    const built = parseAllDocuments(stdout).map((document) => ({
+      ...(document.toJS() as Manifest),
+      file: component,
+    }));
+    for (const manifest of built) expect(await findSchemaError(manifest)).toBeUndefined();
+    expect(findUnknownFields(built)).toBe('');
+    const daemon = built.find(
+      ({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'tim-mirror',
+    );
+    const env = Object.fromEntries(
+      (daemon && podOf(daemon)?.containers[0]?.env)?.map(({ name, value }) => [name, value]) ?? [],
+    );
+    expect(env).toMatchObject(added);
+    expect(Object.keys(env)).toEqual(
+      expect.arrayContaining([...kept, 'DATABASE_URL_FILE', 'ADMIN_TOKEN_FILE']),
+    );
+    for (const name of gone) expect(env).not.toHaveProperty(name);
   });
 });
 

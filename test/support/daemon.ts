@@ -13,6 +13,8 @@ export interface DaemonOptions {
   readonly databaseUrl: string;
   readonly redisUrl?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Files that variables name, by path. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 /** How a daemon under test is told where everything is. Accounts are polled every one to three seconds. */
@@ -50,8 +52,10 @@ export async function startTestDaemon(options: DaemonOptions): Promise<TestDaemo
   const config = parseConfig(
     {
       env: daemonEnvironment(options),
-      readFile: () => {
-        throw new Error('no files');
+      readFile(path) {
+        const text = options.files?.[path];
+        if (text === undefined) throw new Error('no such file');
+        return text;
       },
     },
     ['app', 'credentials', 'database'],
