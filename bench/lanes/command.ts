@@ -9,7 +9,7 @@ interface LanesOptions {
 }
 
 const full: LanesScale = { accounts: 2000, warmUpMs: 20_000, ms: 60_000 };
-const quick: LanesScale = { accounts: 1000, warmUpMs: 12_000, ms: 12_000 };
+const quick: LanesScale = { accounts: 2000, warmUpMs: 12_000, ms: 12_000 };
 
 /** `bench lanes`: many apps in one process, some of which are ill, and whether the others get their rate. */
 export function lanesCommand(): Command {

@@ -40,8 +40,9 @@ export interface LanesResult {
 export const rate = 190;
 const latency = { least: 20, most: 60 };
 const changes = 0.01;
-/** Accounts are always due: what limits is the rate. */
-const polling = { POLL_MIN_INTERVAL: '100ms', POLL_MAX_INTERVAL: '1s' };
+/** Of an account: as lively as a hundredth of the calls makes them. Then accounts are always due, and the rate limits. */
+const changesPerDay = 200;
+const polling = { POLL_MIN_INTERVAL: '1s' };
 
 const treatments: readonly Treatment[] = [
   'well',
@@ -92,7 +93,7 @@ export async function runLanes(
       'lanes',
       held.map(({ app, accounts }) => ({ app, ids: accounts.map(({ id }) => id) })),
     );
-    for (const { app, accounts } of held) await seedMirror(db, app.appId, accounts);
+    for (const { app, accounts } of held) await seedMirror(db, app.appId, accounts, changesPerDay);
 
     const daemon = await startBenchDaemon(servers, {
       databaseUrl: url,
