@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { createProgress } from '../../bin/progress.ts';
-import { formatFigure, formatGoals, formatTable, type Goal } from '../support/report.ts';
+import { formatFigure, formatGoals, formatTable, type Goal, judgeGoals } from '../support/report.ts';
 import type { Reading } from './meters.ts';
 import { type Contender, type EngineFigures, type EngineScale, runEngine } from './run-engine.ts';
 
@@ -32,7 +32,9 @@ async function engine(options: EngineOptions): Promise<void> {
   const summary = summarise(figures);
   process.stdout.write(`${formatEngine(scale, figures, summary)}\n`);
   if (options.json === true)
-    process.stdout.write(`${JSON.stringify({ bench: 'engine', accounts: scale.accounts, ...summary })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ bench: 'engine', accounts: scale.accounts, ...summary, goals: judgeGoals(goalsOf(summary)) })}\n`,
+    );
 }
 
 type Summary = ReturnType<typeof summarise>;

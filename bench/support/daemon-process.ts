@@ -7,6 +7,7 @@ import { parseConfig, secretsOf } from '../../src/config.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { type Daemon, startDaemon } from '../../workers/start.ts';
+import { countCalls } from './count-calls.ts';
 import { createLiftedBucket, type LiftedBucket } from './lifted-bucket.ts';
 import { serve } from './serve.ts';
 
@@ -34,17 +35,6 @@ let redisCommands = 0;
 const buckets: LiftedBucket[] = [];
 let daemon: Daemon | undefined;
 
-function countCalls(prototype: object, method: string, count: () => void): void {
-  const original: unknown = Reflect.get(prototype, method);
-  if (typeof original !== 'function') throw new Error(`there is no ${method} to count`);
-  Object.defineProperty(prototype, method, {
-    configurable: true,
-    value: function counted(this: unknown, ...given: unknown[]): unknown {
-      count();
-      return Reflect.apply(original, this, given);
-    },
-  });
-}
 countCalls(pg.Client.prototype, 'query', () => {
   statements += 1;
 });

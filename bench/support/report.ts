@@ -6,12 +6,34 @@ export interface Goal {
   readonly limit: number;
 }
 
+/** A goal as benches tell it to scripts. */
+export interface JudgedGoal {
+  readonly name: string;
+  readonly goal: string;
+  readonly value: number;
+  readonly met: boolean;
+}
+
+function isMet({ value, sense, limit }: Goal): boolean {
+  return sense === '≥' ? value >= limit : value <= limit;
+}
+
+/** Says of each goal whether it is met. */
+export function judgeGoals(goals: readonly Goal[]): readonly JudgedGoal[] {
+  return goals.map((goal) => ({
+    name: goal.figure,
+    goal: `${goal.sense} ${goal.limit}`,
+    value: goal.value,
+    met: isMet(goal),
+  }));
+}
+
 /** Goals as lines that say whether they are met. */
 export function formatGoals(goals: readonly Goal[]): string {
   return goals
-    .map(({ figure, value, sense, limit }) => {
-      const met = sense === '≥' ? value >= limit : value <= limit;
-      return `  ${met ? 'met   ' : 'MISSED'}  ${figure}: ${formatFigure(value)}, goal ${sense} ${limit}`;
+    .map((goal) => {
+      const { figure, value, sense, limit } = goal;
+      return `  ${isMet(goal) ? 'met   ' : 'MISSED'}  ${figure}: ${formatFigure(value)}, goal ${sense} ${limit}`;
     })
     .join('\n');
 }

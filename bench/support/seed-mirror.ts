@@ -13,14 +13,26 @@ export type SeedAccount = z.infer<typeof seedAccounts>[number];
 
 const accountsAtOnce = 2000;
 
-/** Writes accounts that are enrolled as if they had been read a moment ago; they are due at once. */
+/**
+ * Writes accounts that are enrolled as if they had been read a moment ago; they are due at once. With `changesPerDay`
+ * they have been seen to change that often, and so their line stays long.
+ */
 export async function seedMirror(
   db: Kysely<DB>,
   appId: number,
   accounts: readonly SeedAccount[],
+  changesPerDay?: number,
 ): Promise<void> {
   for (let start = 0; start < accounts.length; start += accountsAtOnce) {
     await seed(db, appId, accounts.slice(start, start + accountsAtOnce));
+  }
+  if (changesPerDay !== undefined) {
+    await sql`
+      update mirror.poll_state set
+        weight = sqrt(${changesPerDay}::float8), change_mass = 2 * ${changesPerDay}::float8, changed_at = now(),
+        first_polled_at = now() - interval '10 days'
+      where app_id = ${appId}
+    `.execute(db);
   }
   await sql`vacuum analyze`.execute(db);
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { populate, randomChange } from '../../src/simulator/population.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
-import type { SeedAccount } from './seed-mirror.ts';
+import { describeAccounts } from './describe-accounts.ts';
 import { serve } from './serve.ts';
 
 const begin = z.object({
@@ -52,16 +52,6 @@ function populateEvenly(simulator: Simulator, accounts: number, members: number)
   return made;
 }
 
-function describe(id: string): SeedAccount {
-  const account = vendor?.truth.account(id);
-  const groups = [...(account?.groups ?? [])].map(([name, { members }]) => ({
-    name,
-    friendNumber: members.size,
-    members: [...members],
-  }));
-  return { id, sequence: account?.sequence ?? 0, groups };
-}
-
 serve({
   async begin(value) {
     const { accounts, members, latency, ...options } = begin.parse(value);
@@ -82,5 +72,5 @@ serve({
     vendor?.setSecretKey(key.parse(value));
   },
   stats: () => vendor?.stats(),
-  accounts: () => ids.map(describe),
+  accounts: () => (vendor === undefined ? [] : describeAccounts(vendor.truth, ids)),
 });

@@ -1,0 +1,14 @@
+import { createRedisSlots } from '../../../src/limiter/redis-slots.ts';
+import { createTokenBucket } from '../../../src/limiter/token-bucket.ts';
+import { silentLogger } from '../../../src/log.ts';
+import { connectRedis } from '../../../workers/redis.ts';
+import { askingCallers, type Way, type WayOrder } from '../way.ts';
+
+/** The daemon's own bucket, over the daemon's own connection. */
+export async function openOurs({ redisUrl, appId, callsPerSecond, callers }: WayOrder): Promise<Way> {
+  const log = silentLogger();
+  const { buckets: redis } = await connectRedis(redisUrl, log);
+  const slots = createRedisSlots({ redis, appId, callsPerSecond });
+  const bucket = createTokenBucket({ slots, callsPerSecond, log });
+  return askingCallers(callers, (signal) => bucket.take(signal));
+}
