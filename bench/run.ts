@@ -3,6 +3,7 @@ import { analystCommand } from './analyst/command.ts';
 import { claimCommand } from './claim/command.ts';
 import { engineCommand } from './engine/command.ts';
 import { freshnessCommand } from './freshness/command.ts';
+import { hintsCommand } from './hints/command.ts';
 import { lanesCommand } from './lanes/command.ts';
 import { limiterCommand } from './limiter/command.ts';
 
@@ -12,6 +13,7 @@ const benches: readonly (() => Command)[] = [
   claimCommand,
   engineCommand,
   freshnessCommand,
+  hintsCommand,
   lanesCommand,
   limiterCommand,
 ];

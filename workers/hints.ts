@@ -78,6 +78,8 @@ export function createHints({ db, lanes, discover, log }: HintsOptions): Hints {
       const app = ofApps.get(appId);
       if (app === undefined) return;
       const { lane, hints } = app;
+      // A flood of callbacks keeps timers waiting, and a moment to call that is missed is lost.
+      for (const each of lanes) each.bucket.look();
       lane.metrics.calledBack(callback.kind);
       switch (callback.kind) {
         case 'friends':

@@ -75,5 +75,6 @@ serve({
     for (const bucket of buckets) bucket.open();
   },
   counts: () => ({ statements, redisCommands }),
+  address: () => daemon?.http.url,
   stop: () => daemon?.stop(),
 });

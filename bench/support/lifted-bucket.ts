@@ -55,6 +55,7 @@ export function createLiftedBucket(callsUnderWay: number): LiftedBucket {
       });
     },
     hold: () => Promise.reject(new Error('the vendor of a bench knows no limit')),
+    look: () => undefined,
     stats: () => ({ waiting: waiters.size, taken, forfeited: 0, waitedMs: 0 }),
     give() {
       underWay -= 1;

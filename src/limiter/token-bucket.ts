@@ -8,6 +8,8 @@ export interface TokenBucket {
   take(signal: AbortSignal): Promise<void>;
   /** Nobody sends for `ms` milliseconds: the vendor says that the app is over its limit. */
   hold(ms: number): Promise<void>;
+  /** Lets those go whose moment has come, for whoever keeps the event loop so busy that timers would be late. */
+  look(): void;
   readonly stats: () => TokenBucketStats;
 }
 
@@ -164,6 +166,10 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
       forfeited += slots.length;
       slots = [];
       await source.hold(ms);
+    },
+
+    look() {
+      if (slots[0] !== undefined && slots[0].earliest <= now()) pump();
     },
 
     stats: () => ({ waiting: waiters.size, taken, forfeited, waitedMs }),

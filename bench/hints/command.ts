@@ -1,0 +1,59 @@
+import { Command } from 'commander';
+import { createProgress } from '../../bin/progress.ts';
+import { formatFigure, formatGoals, formatTable, type Goal, judgeGoals } from '../support/report.ts';
+import { floodPerSecond, type HintsFigures, type HintsScale, runHints } from './run-hints.ts';
+
+interface HintsOptions {
+  readonly quick?: boolean;
+  readonly json?: boolean;
+}
+
+const full: HintsScale = { accounts: 4000, rounds: 5, ms: 10_000 };
+const quick: HintsScale = { accounts: 2000, rounds: 3, ms: 3500 };
+
+/** `bench hints`: whether a flood of callbacks delays polling, waits for its answers, or fills the memory. */
+export function hintsCommand(): Command {
+  return new Command('hints')
+    .description('polling at the limit beside a flood of 5,000 callbacks a second')
+    .option('--quick', 'short stretches')
+    .option('--json', 'one JSON object as the last line')
+    .action(hints);
+}
+
+async function hints(options: HintsOptions): Promise<void> {
+  const scale = options.quick === true ? quick : full;
+  const progress = createProgress('hints', 100);
+  const figures = await runHints(scale, (share, what) =>
+    progress.update(Math.round(share * 100), what),
+  ).finally(() => progress.stop());
+  const goals = goalsOf(figures);
+  process.stdout.write(`${formatHints(figures)}\n\n${formatGoals(goals)}\n`);
+  if (options.json === true)
+    process.stdout.write(
+      `${JSON.stringify({ bench: 'hints', floodPerSecond, ...figures, goals: judgeGoals(goals) })}\n`,
+    );
+}
+
+function goalsOf({ pollsPerSecond, unnamedRatio, answerMs, failed, rssMb }: HintsFigures): readonly Goal[] {
+  const { quiet, flooded } = pollsPerSecond;
+  return [
+    { figure: 'polls beside the flood, of those without it', value: flooded / quiet, sense: '≥', limit: 0.9 },
+    { figure: 'the same, of accounts that nobody names', value: unnamedRatio, sense: '≥', limit: 0.88 },
+    { figure: 'ms until a callback is answered, 99 % under', value: answerMs.p99, sense: '≤', limit: 50 },
+    { figure: 'callbacks not answered well', value: failed, sense: '≤', limit: 0 },
+    { figure: 'MB that the daemon has grown by', value: rssMb.after - rssMb.before, sense: '≤', limit: 100 },
+  ];
+}
+
+function formatHints(figures: HintsFigures): string {
+  const { pollsPerSecond, daemonCpu, answerMs, rssMb } = figures;
+  return [
+    formatTable([
+      ['medians', 'quiet', 'flooded'],
+      ['polls/s', formatFigure(pollsPerSecond.quiet), formatFigure(pollsPerSecond.flooded)],
+      ['processors the daemon keeps busy', formatFigure(daemonCpu.quiet), formatFigure(daemonCpu.flooded)],
+    ]),
+    `${formatFigure(figures.callbacksPerSecond)} callbacks/s answered, half within ${formatFigure(answerMs.p50)} ms, 99 % within ${formatFigure(answerMs.p99)} ms, all within ${formatFigure(answerMs.most)} ms`,
+    `memory ${formatFigure(rssMb.before)} MB before, ${formatFigure(rssMb.after)} MB after`,
+  ].join('\n');
+}

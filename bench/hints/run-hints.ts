@@ -1,0 +1,142 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sql } from 'kysely';
+import { z } from 'zod';
+import {
+  benchApp,
+  createMirror,
+  startBenchDaemon,
+  startBenchServers,
+  startBenchVendor,
+} from '../support/bench-servers.ts';
+import { seedMirror } from '../support/seed-mirror.ts';
+import { median } from '../support/statistics.ts';
+
+/** How much and how long. */
+export interface HintsScale {
+  readonly accounts: number;
+  /** Quiet and flooded stretches that follow each other. */
+  readonly rounds: number;
+  readonly ms: number;
+}
+
+export interface HintsFigures {
+  /** Callbacks a second that were answered, and how long that took. */
+  readonly callbacksPerSecond: number;
+  readonly failed: number;
+  readonly answerMs: { readonly p50: number; readonly p99: number; readonly most: number };
+  readonly pollsPerSecond: { readonly quiet: number; readonly flooded: number };
+  /** Polls of accounts that no callback has named, flooded beside quiet. */
+  readonly unnamedRatio: number;
+  readonly daemonCpu: { readonly quiet: number; readonly flooded: number };
+  readonly rssMb: { readonly before: number; readonly after: number };
+}
+
+/** What is told to the daemon, a second. */
+export const floodPerSecond = 5000;
+const rate = 190;
+const latency = { least: 20, most: 60 };
+/** Lively enough for the line to be longer than the budget, so that whoever comes first takes something from another. */
+const changesPerDay = 200;
+
+const flooded = z.object({
+  answered: z.number(),
+  failed: z.number(),
+  p50: z.number(),
+  p99: z.number(),
+  most: z.number(),
+});
+const address = z.string();
+
+/** Polls at the limit, with and without a flood of callbacks that name half of the accounts and many strangers. */
+export async function runHints(
+  scale: HintsScale,
+  onStep: (share: number, what: string) => void,
+): Promise<HintsFigures> {
+  onStep(0, 'starting servers');
+  const servers = await startBenchServers();
+  try {
+    const vendor = await startBenchVendor(servers, benchApp, { accounts: scale.accounts, latency });
+    const { url, db } = await createMirror(servers, 'hints', [{ app: benchApp, ids: vendor.ids }]);
+    await seedMirror(db, benchApp.appId, await vendor.accounts(), changesPerDay);
+    const daemon = await startBenchDaemon(servers, {
+      databaseUrl: url,
+      apps: [{ ...benchApp, origin: vendor.origin, callsPerSecond: rate }],
+      environment: { POLL_MIN_INTERVAL: '1s' },
+    });
+    const named = vendor.ids.filter((_, index) => index % 2 === 0);
+    const unnamed = vendor.ids.filter((_, index) => index % 2 === 1);
+    const flood = servers.helper(new URL('flood-process.ts', import.meta.url));
+    await flood.tell('begin', {
+      origin: await daemon.ask(address, 'address'),
+      appId: benchApp.appId,
+      ids: named,
+    });
+    await sleep(scale.ms);
+
+    /** Claims of accounts that no callback names: each is a poll. */
+    const claimsOfUnnamed = async () => {
+      const { rows } = await sql<{ claims: number }>`
+        select sum(claim_no) as claims from mirror.poll_state join mirror.account using (account_key)
+        where account_id = any(${unnamed}::text[])
+      `.execute(db);
+      return rows[0]?.claims ?? 0;
+    };
+    const read = async () => ({
+      at: performance.now(),
+      calls: await vendor.calls(),
+      unnamed: await claimsOfUnnamed(),
+      cpuMs: (await daemon.usage()).cpuMs,
+    });
+    async function stretch() {
+      const before = await read();
+      await sleep(scale.ms);
+      const after = await read();
+      const ms = after.at - before.at;
+      return {
+        ms,
+        pollsPerSecond: ((after.calls - before.calls) / ms) * 1000,
+        unnamedPerSecond: ((after.unnamed - before.unnamed) / ms) * 1000,
+        cpu: (after.cpuMs - before.cpuMs) / ms,
+      };
+    }
+
+    const rssBefore = (await daemon.usage()).rssMb;
+    const quiet: Awaited<ReturnType<typeof stretch>>[] = [];
+    const loud: Awaited<ReturnType<typeof stretch>>[] = [];
+    const answers: (z.infer<typeof flooded> & { readonly ms: number })[] = [];
+    for (let round = 0; round < scale.rounds; round += 1) {
+      onStep(round / scale.rounds, 'quiet');
+      quiet.push(await stretch());
+      onStep((round + 0.5) / scale.rounds, `${floodPerSecond} callbacks a second`);
+      await flood.tell('rate', floodPerSecond);
+      await sleep(scale.ms / 4);
+      await flood.ask(flooded, 'take');
+      const measured = await stretch();
+      loud.push(measured);
+      answers.push({ ...(await flood.ask(flooded, 'take')), ms: measured.ms });
+      await flood.tell('rate', 0);
+      await sleep(scale.ms / 4);
+    }
+    const middle = <T>(values: readonly T[], of: (value: T) => number) => median(values.map(of));
+    return {
+      callbacksPerSecond: middle(answers, ({ answered, ms }) => (answered / ms) * 1000),
+      failed: answers.reduce((sum, { failed }) => sum + failed, 0),
+      answerMs: {
+        p50: middle(answers, ({ p50 }) => p50),
+        p99: middle(answers, ({ p99 }) => p99),
+        most: Math.max(...answers.map(({ most }) => most)),
+      },
+      pollsPerSecond: {
+        quiet: middle(quiet, ({ pollsPerSecond }) => pollsPerSecond),
+        flooded: middle(loud, ({ pollsPerSecond }) => pollsPerSecond),
+      },
+      unnamedRatio:
+        middle(loud, ({ unnamedPerSecond }) => unnamedPerSecond) /
+        middle(quiet, ({ unnamedPerSecond }) => unnamedPerSecond),
+      daemonCpu: { quiet: middle(quiet, ({ cpu }) => cpu), flooded: middle(loud, ({ cpu }) => cpu) },
+      rssMb: { before: rssBefore, after: (await daemon.usage()).rssMb },
+    };
+  } finally {
+    await servers.stop();
+  }
+}
