@@ -24,10 +24,11 @@ export function createLocalSlots(options: LocalSlotsOptions): SlotSource {
       }
       if (!wasSole) next = Math.max(next, now() + silenceMs);
       wasSole = true;
-      const first = Math.max(next, now());
+      const reservedAt = now();
+      const first = Math.max(next, reservedAt);
       const intervalMs = (1000 / options.callsPerSecond) * stretch;
       next = first + count * intervalMs;
-      return { firstInMs: first - now(), intervalMs };
+      return { reservedAt, firstInMs: first - reservedAt, intervalMs };
     },
     async hold(ms) {
       next = Math.max(next, now() + Math.min(ms, maxHoldMs));

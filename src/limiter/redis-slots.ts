@@ -22,7 +22,7 @@ local free = tonumber(redis.call('GET', KEYS[1]))
 if not free or free > now + ${(maxHoldMs + silenceMs) * 1000} then free = now + ${silenceMs * 1000} end
 if free < now then free = now end
 redis.call('SET', KEYS[1], string.format('%.0f', free + ARGV[1] * ARGV[2]))
-return free - now
+return {now, free - now}
 `;
 
 const holdScript = `
@@ -34,7 +34,7 @@ redis.call('SET', KEYS[1], string.format('%.0f', math.max(free, now + ARGV[1])))
 return 0
 `;
 
-const microseconds = z.number();
+const reservation = z.tuple([z.number(), z.number()]);
 
 /** The Redis key that holds one app's bucket. */
 export function bucketKey(appId: number): string {
@@ -49,8 +49,8 @@ export function createRedisSlots(options: RedisSlotsOptions): SlotSource {
   return {
     async reserve(count, stretch = 1) {
       const intervalMs = (1000 / options.callsPerSecond) * stretch;
-      const wait = microseconds.parse(await redis.eval(reserveScript, 1, key, count, intervalMs * 1000));
-      return { firstInMs: wait / 1000, intervalMs };
+      const [at, wait] = reservation.parse(await redis.eval(reserveScript, 1, key, count, intervalMs * 1000));
+      return { reservedAt: at / 1000, firstInMs: wait / 1000, intervalMs };
     },
     async hold(ms) {
       await redis.eval(holdScript, 1, key, Math.ceil(Math.min(ms, maxHoldMs) * 1000));

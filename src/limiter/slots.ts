@@ -3,6 +3,8 @@
  * was carried out, every further one `intervalMs` later.
  */
 export interface SlotLot {
+  /** When the reservation was carried out, in milliseconds of the source's own clock. */
+  readonly reservedAt: number;
   readonly firstInMs: number;
   readonly intervalMs: number;
 }

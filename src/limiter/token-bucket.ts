@@ -1,5 +1,6 @@
 import { createAbortListeners } from '../abort-listeners.ts';
 import type { Logger } from '../log.ts';
+import { createRemoteClock } from './remote-clock.ts';
 import type { SlotSource } from './slots.ts';
 
 /** Gives each caller its moment, in the order of asking, so that an app never exceeds its calls a second. */
@@ -44,9 +45,12 @@ interface Slot {
 }
 
 const retryReservationMs = 250;
-// How far a lot reaches: 26 ms are 5 slots at 190/s. Longer lots save reservations and lose more at a crash.
-const lotMs = 26;
-const roundTripsKept = 64;
+// How far a lot reaches: 26 ms are 5 slots at 190/s. Longer lots save reservations and lose more at a crash; where
+// reservations take long, a lot must outlast one, or its slots would have passed when they come. What all processes
+// have reserved must end within the second of silence that follows a lost record: 12 processes may, of the longest.
+const shortestLotMs = 26;
+const longestLotMs = 80;
+const roundTripsKept = 32;
 
 /**
  * One pump over a source of slots.
@@ -59,7 +63,7 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
   const { slots: source, callsPerSecond, log, now = () => performance.now() } = options;
   const stretch = () => callsPerSecond / (options.slowedTo?.() ?? callsPerSecond);
   const latenessMs = 1500 / callsPerSecond;
-  const lot = Math.max(1, Math.round((callsPerSecond * lotMs) / 1000));
+  const sourceClock = createRemoteClock();
   const aborts = createAbortListeners();
   const waiters = new Set<Waiter>();
   const roundTrips: number[] = [];
@@ -74,7 +78,15 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
   source.onLost(() => {
     forfeited += slots.length;
     slots = [];
+    sourceClock.forget();
   });
+
+  /** Slots in one reservation; one while it is not known well enough when it will be to use any. */
+  function lotSize(): number {
+    if (sourceClock.uncertaintyMs() > latenessMs) return 1;
+    const lotMs = Math.min(longestLotMs, Math.max(shortestLotMs, 2 * Math.max(0, ...roundTrips)));
+    return Math.max(1, Math.round((callsPerSecond * lotMs) / 1000));
+  }
 
   function pump(): void {
     const time = now();
@@ -96,7 +108,7 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
     }
     if (waiters.size === 0) return;
     // Ahead of the last slot, so that a lone process loses no time between two lots.
-    if (!reserving && slots.length <= lot / 2) void reserve();
+    if (!reserving && slots.length <= lotSize() / 2) void reserve();
     if (slots[0] !== undefined) wakeIn(slots[0].earliest - time);
   }
 
@@ -107,7 +119,7 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
   }
 
   async function reserve(): Promise<void> {
-    const wanted = Math.min(lot, waiters.size - slots.length);
+    const wanted = Math.min(lotSize(), waiters.size - slots.length);
     if (wanted <= 0) return;
     reserving = true;
     const asked = now();
@@ -116,13 +128,13 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
       const answered = now();
       roundTrips.push(answered - asked);
       if (roundTrips.length > roundTripsKept) roundTrips.shift();
-      // The reservation was made somewhere between asking and the answer. Counting from the answer is never
-      // early; what the round trip took longer than its best counts as lateness.
-      const latestStart = asked + Math.min(...roundTrips) + reserved.firstInMs + latenessMs;
-      const earliestStart = answered + reserved.firstInMs;
+      sourceClock.note(reserved.reservedAt, asked, answered);
       for (let index = 0; index < wanted; index += 1) {
-        const offset = index * reserved.intervalMs;
-        slots.push({ earliest: earliestStart + offset, latest: latestStart + offset });
+        const moment = sourceClock.locate(
+          reserved.reservedAt + reserved.firstInMs + index * reserved.intervalMs,
+        );
+        // Never early, and never too late, wherever between the two it lies.
+        slots.push({ earliest: moment.latest, latest: moment.earliest + latenessMs });
       }
       if (failing) log.info('calls go on: slots can be reserved again');
       failing = false;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { createLocalSlots } from '../../src/limiter/local-slots.ts';
 import type { SlotSource } from '../../src/limiter/slots.ts';
@@ -42,10 +43,32 @@ describe('a token bucket', () => {
     expect(bucket.stats().forfeited).toBeGreaterThan(10);
   });
 
+  test('sends as many where reservations take long, and sends none of them bunched', async () => {
+    const rate = 190;
+    const bucketOf = (slots: SlotSource) =>
+      createTokenBucket({ slots, callsPerSecond: rate, log: silentLogger() });
+    const near = createLocalSlots({ callsPerSecond: rate });
+    const farther = createLocalSlots({ callsPerSecond: rate });
+    const far: SlotSource = {
+      ...farther,
+      async reserve(count, stretch) {
+        await sleep(60 * Math.random() ** 3);
+        const lot = await farther.reserve(count, stretch);
+        await sleep(60 * Math.random() ** 3);
+        return lot;
+      },
+    };
+    const [quick, slow] = await Promise.all([near, far].map((slots) => takeFor(bucketOf(slots), 100, 4500)));
+    const worst = measureRate(slow ?? []).worstSecond;
+    expect(worst).toBeLessThanOrEqual(rate + 3);
+    // Beside the other, for this machine may be busy.
+    expect(slow?.length).toBeGreaterThan(0.8 * (quick?.length ?? 0));
+  });
+
   test('slots that were lost are not used', async () => {
     const lost: (() => void)[] = [];
     const slots: SlotSource = {
-      reserve: async () => ({ firstInMs: 50, intervalMs: 5 }),
+      reserve: async () => ({ reservedAt: performance.now(), firstInMs: 50, intervalMs: 5 }),
       hold: async () => undefined,
       onLost: (listener) => lost.push(listener),
     };
@@ -63,7 +86,7 @@ describe('a token bucket', () => {
     const slots: SlotSource = {
       async reserve() {
         if (failing) throw new Error('away');
-        return { firstInMs: 0, intervalMs: 5 };
+        return { reservedAt: performance.now(), firstInMs: 0, intervalMs: 5 };
       },
       hold: async () => undefined,
       onLost: () => undefined,
