@@ -1,7 +1,7 @@
 import type { Database } from '../../db/client.ts';
 import { lockClock, storeClock, takeProbe } from '../../db/queries/apps.ts';
-import { type Claim, type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
-import { moveClock, openClock, splitClaim, type VirtualClock } from '../schedule/virtual-clock.ts';
+import { type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
+import { moveClock, openClock, splitClaim } from '../schedule/virtual-clock.ts';
 
 /**
  * A claim keeps others away from an account for this long: the most that the loss of a process, or of all queues,
@@ -49,16 +49,13 @@ export async function claimBatches(
 
     // New accounts may be a crowd: those already known keep a fifth, and each side takes what the other leaves.
     const shares = splitClaim(places, random);
-    const known = await claim(false, shares.known);
-    const unseen = await claim(true, places - known.accounts.length);
-    const rest = await claim(false, places - known.accounts.length - unseen.accounts.length);
-    const accounts = [...known.accounts, ...rest.accounts, ...unseen.accounts];
-    await storeClock(trx, appId, clockAfter(clock, [known, rest], accounts.length === places));
+    const unseen = await claim(true, shares.unseen);
+    const known = await claim(false, places - unseen.accounts.length);
+    const crowd = unseen.accounts.length === shares.unseen;
+    const rest = await claim(true, crowd ? places - unseen.accounts.length - known.accounts.length : 0);
+    const accounts = [...known.accounts, ...unseen.accounts, ...rest.accounts];
+    const full = accounts.length === places;
+    await storeClock(trx, appId, moveClock(clock, { full, largestDue: known.largestDue }));
     return { accounts, probe: false };
   });
-}
-
-function clockAfter(clock: VirtualClock, known: readonly Claim[], full: boolean): VirtualClock {
-  const dues = known.flatMap((claim) => claim.largestDue ?? []);
-  return moveClock(clock, { full, largestDue: dues.length === 0 ? undefined : Math.max(...dues) });
 }
