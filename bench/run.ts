@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { analystCommand } from './analyst/command.ts';
+import { backfillCommand } from './backfill/command.ts';
 import { claimCommand } from './claim/command.ts';
 import { engineCommand } from './engine/command.ts';
 import { freshnessCommand } from './freshness/command.ts';
@@ -10,6 +11,7 @@ import { limiterCommand } from './limiter/command.ts';
 /** Every bench; each takes --quick and --json. */
 const benches: readonly (() => Command)[] = [
   analystCommand,
+  backfillCommand,
   claimCommand,
   engineCommand,
   freshnessCommand,

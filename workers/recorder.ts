@@ -39,8 +39,9 @@ export function createRecorder({ db, appId, log }: RecorderOptions): Recorder {
   async function flush(): Promise<void> {
     if (flushing) return;
     flushing = true;
-    await sleep(gatherMs);
     while (waiting.length > 0) {
+      // Before every statement: one that is sent for what came during the last would hold two or three results.
+      await sleep(gatherMs);
       const batch = waiting;
       waiting = [];
       await store(batch);

@@ -5,13 +5,19 @@ export interface PeakRate {
 }
 
 const secondsKept = 60;
+/** So many moments that are over may lie before those that count. */
+const mostOver = 1000;
 
 /** `now` gives milliseconds, monotonic. Keeps the moments of one second and a maximum for each of the last sixty. */
 export function createPeakRate(now: () => number = () => performance.now()): PeakRate {
   let moments: number[] = [];
+  // The moments before this one are over.
+  let first = 0;
+  let newest = Number.NEGATIVE_INFINITY;
   const peaks = new Map<number, number>();
 
-  function forget(second: number): void {
+  function begin(second: number): void {
+    newest = second;
     for (const kept of peaks.keys()) if (kept <= second - secondsKept) peaks.delete(kept);
   }
 
@@ -19,12 +25,17 @@ export function createPeakRate(now: () => number = () => performance.now()): Pea
     note() {
       const time = now();
       const second = Math.floor(time / 1000);
-      moments = [...moments.filter((moment) => moment > time - 1000), time];
-      peaks.set(second, Math.max(peaks.get(second) ?? 0, moments.length));
-      forget(second);
+      if (second !== newest) begin(second);
+      moments.push(time);
+      while ((moments[first] ?? time) <= time - 1000) first += 1;
+      if (first > mostOver) {
+        moments = moments.slice(first);
+        first = 0;
+      }
+      peaks.set(second, Math.max(peaks.get(second) ?? 0, moments.length - first));
     },
     peak() {
-      forget(Math.floor(now() / 1000));
+      begin(Math.floor(now() / 1000));
       return Math.max(0, ...peaks.values());
     },
   };

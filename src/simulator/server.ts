@@ -12,7 +12,7 @@ import {
 } from './group-api.ts';
 import type { Random } from './random.ts';
 import { createTruth, type Truth } from './truth.ts';
-import { checkUserSig } from './user-sig-check.ts';
+import { createUserSigCheck } from './user-sig-check.ts';
 
 export interface SimulatorOptions {
   readonly appId: number;
@@ -71,6 +71,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   } = options;
   const truth = createTruth();
   const arrivals = createArrivals();
+  const checkUserSig = createUserSigCheck();
   const answers = new Map<string, number>();
   // When `empty_once` last hit an account.
   const emptied = new Map<string, number>();

@@ -1,14 +1,7 @@
 import type { Database } from '../../db/client.ts';
 import { lockClock, storeClock, takeProbe } from '../../db/queries/apps.ts';
-import { type Claim, type ClaimedAccount, type ClaimRequest, claimDue } from '../../db/queries/claims.ts';
-import {
-  hintedShare,
-  knownShare,
-  moveClock,
-  openClock,
-  shareOf,
-  type VirtualClock,
-} from '../schedule/virtual-clock.ts';
+import { type ClaimedAccount, type ClaimRequest, claimDue } from '../../db/queries/claims.ts';
+import { hintedShare, knownShare, moveClock, openClock, shareOf } from '../schedule/virtual-clock.ts';
 
 /**
  * A claim keeps others away from an account for this long: the most that the loss of a process, or of all queues,
@@ -55,20 +48,20 @@ export async function claimBatches(
     if (places === 0) return { accounts: [], probe: false };
 
     // Of those that have probably changed a tenth comes first, and the others take what the lines leave.
-    const hinted = await claim('hinted', shareOf(places, hintedShare, random));
-    // New accounts may be a crowd: those already known keep a fifth, and each side takes what the other leaves.
+    const forHinted = shareOf(places, hintedShare, random);
+    const hinted = await claim('hinted', forHinted);
     const free = places - hinted.accounts.length;
-    const known = await claim('known', shareOf(free, knownShare, random));
-    const unseen = await claim('unseen', free - known.accounts.length);
-    const rest = await claim('known', free - known.accounts.length - unseen.accounts.length);
-    const inLine = [...known.accounts, ...rest.accounts, ...unseen.accounts];
-    await storeClock(trx, appId, clockAfter(clock, [known, rest], inLine.length === free));
-    const more = await claim('hinted', free - inLine.length);
-    return { accounts: [...hinted.accounts, ...inLine, ...more.accounts], probe: false };
+    // New accounts may be a crowd: those already known keep a fifth, and each side takes what the other leaves.
+    const forUnseen = free - shareOf(free, knownShare, random);
+    const unseen = await claim('unseen', forUnseen);
+    const known = await claim('known', free - unseen.accounts.length);
+    const left = free - unseen.accounts.length - known.accounts.length;
+    const crowd = await claim('unseen', unseen.accounts.length === forUnseen ? left : 0);
+    const full = crowd.accounts.length === left;
+    await storeClock(trx, appId, moveClock(clock, { full, largestDue: known.largestDue }));
+    const flood = hinted.accounts.length === forHinted ? left - crowd.accounts.length : 0;
+    const others = await claim('hinted', flood);
+    const batches = [hinted, known, unseen, crowd, others];
+    return { accounts: batches.flatMap(({ accounts }) => accounts), probe: false };
   });
-}
-
-function clockAfter(clock: VirtualClock, known: readonly Claim[], full: boolean): VirtualClock {
-  const dues = known.flatMap((claim) => claim.largestDue ?? []);
-  return moveClock(clock, { full, largestDue: dues.length === 0 ? undefined : Math.max(...dues) });
 }
