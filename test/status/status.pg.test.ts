@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
+import { addActivity } from '../../db/queries/activity.ts';
 import { ensureApp, storeIntervals } from '../../db/queries/apps.ts';
 import { countLine } from '../../db/queries/count-line.ts';
+import { slowApp } from '../../db/queries/hints.ts';
 import { addLearning, readLearning } from '../../db/queries/learning.ts';
 import { expectedChanges, rateRule } from '../../src/schedule/policy.ts';
 import { createRandom } from '../../src/simulator/random.ts';
@@ -87,6 +89,26 @@ describe('the status', () => {
     expect(app.interval).toEqual({ minSeconds: 1, maxSeconds: 60, effectiveMaxSeconds: 500 });
     expect(text).toContain('POLL_MAX_INTERVAL 60 s gives way to the budget: half of it allows 8 min');
   });
+});
+
+test('callbacks and the vendor’s warning are told while they matter', async () => {
+  expect((await statusNow()).text).not.toMatch(/hints|warned/);
+  await addActivity(
+    database.db,
+    ['hinted', 'hint_unknown', 'discovered'].map((event, index) => ({
+      ...{ appId, event, count: 1000 * (3 - index) },
+      at: Date.now() - 60_000,
+    })),
+  );
+  await slowApp(database.db, appId, { callsPerSecond: 1, seconds: 60 });
+  const { app, text } = await statusNow();
+  expect(app.hints).toEqual({ accounts: 3000, unknown: 2000, discovered: 1000 });
+  expect(app.outcomes).toEqual({});
+  expect(text).toMatch(
+    /hints +3,000 accounts put first in line in 15 min, 2,000 named that are not enrolled, 1,000 discovered/,
+  );
+  expect(text).toMatch(/of 2\/s allowed \(last minute\); the vendor warned: no more than 1\/s for (60|59) s/);
+  expect(app.problems.join(' ')).toContain('The vendor warns');
 });
 
 test('what is learnt adds up, from however many processes', async () => {
