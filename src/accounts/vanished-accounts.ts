@@ -15,7 +15,7 @@ export interface Vanished {
 }
 
 // Large, because without statistics every page sorts all accounts.
-const pageSize = 50_000;
+const pageSize = 20_000;
 const idsShown = 20;
 
 /** Counts what the source names no more, going by the keys of what it does name. */
