@@ -33,20 +33,17 @@ export async function* readSourceRows(
   source: AccountSource,
   { signal, patienceMs = defaultPatienceMs }: ReadSourceOptions,
 ): AsyncGenerator<readonly (string | null)[]> {
-  const client = new pg.Client({
-    connectionString: source.url,
-    application_name: 'tim-mirror accounts',
-    connectionTimeoutMillis: connectMs,
-    keepAlive: true,
-  });
-  surviveBreaks(client);
+  const client = openClient(source.url);
   // The server ends the query itself; if it can't say so any more, we do not wait for ever.
   const inTime = <T>(work: Promise<T>) => patiently(work, patienceMs + connectMs, signal);
   let connected = false;
+  let asking: number | undefined;
   try {
     await inTime(client.connect());
     connected = true;
     await inTime(client.query('begin transaction read only'));
+    const { rows: backends } = await inTime(client.query<{ pid: number }>('select pg_backend_pid() as pid'));
+    asking = backends[0]?.pid;
     await inTime(client.query(`set local statement_timeout = ${Math.ceil(patienceMs)}`));
     // All rows will be read; by default a cursor is planned for the first tenth.
     await inTime(client.query('set local cursor_tuple_fraction = 1'));
@@ -59,11 +56,32 @@ export async function* readSourceRows(
       if (rows.length < chunkSize) return;
     }
   } catch (error) {
+    // What is broken off here goes on there.
+    if (error instanceof SourceError && asking !== undefined) await cancel(source.url, asking);
     throw sourceErrorOf(error, connected);
   } finally {
     // A connection whose query is under way is cut; the others take their leave.
     await patiently(client.end(), closeMs).catch(() => undefined);
   }
+}
+
+function openClient(url: string): pg.Client {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'tim-mirror accounts',
+    connectionTimeoutMillis: connectMs,
+    keepAlive: true,
+  });
+  surviveBreaks(client);
+  return client;
+}
+
+/** Ends a query that nobody waits for any more; a server that can't be reached ends it by its own time limit. */
+async function cancel(url: string, pid: number): Promise<void> {
+  const client = openClient(url);
+  const asked = client.connect().then(() => client.query('select pg_cancel_backend($1)', [pid]));
+  await patiently(asked, closeMs).catch(() => undefined);
+  await patiently(client.end(), closeMs).catch(() => undefined);
 }
 
 /**
