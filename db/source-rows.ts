@@ -33,12 +33,13 @@ export async function* readSourceRows(
   source: AccountSource,
   { signal, patienceMs = defaultPatienceMs }: ReadSourceOptions,
 ): AsyncGenerator<readonly (string | null)[]> {
-  const client = openClient(source.url);
   // The server ends the query itself; if it can't say so any more, we do not wait for ever.
   const inTime = <T>(work: Promise<T>) => patiently(work, patienceMs + connectMs, signal);
+  let client: pg.Client | undefined;
   let connected = false;
   let asking: number | undefined;
   try {
+    client = openClient(source.url, Math.min(connectMs, patienceMs));
     await inTime(client.connect());
     connected = true;
     await inTime(client.query('begin transaction read only'));
@@ -61,15 +62,15 @@ export async function* readSourceRows(
     throw sourceErrorOf(error, connected);
   } finally {
     // A connection whose query is under way is cut; the others take their leave.
-    await patiently(client.end(), closeMs).catch(() => undefined);
+    if (client !== undefined) await patiently(client.end(), closeMs).catch(() => undefined);
   }
 }
 
-function openClient(url: string): pg.Client {
+function openClient(url: string, connectionTimeoutMillis: number): pg.Client {
   const client = new pg.Client({
     connectionString: url,
     application_name: 'tim-mirror accounts',
-    connectionTimeoutMillis: connectMs,
+    connectionTimeoutMillis,
     keepAlive: true,
   });
   surviveBreaks(client);
@@ -78,7 +79,7 @@ function openClient(url: string): pg.Client {
 
 /** Ends a query that nobody waits for any more; a server that can't be reached ends it by its own time limit. */
 async function cancel(url: string, pid: number): Promise<void> {
-  const client = openClient(url);
+  const client = openClient(url, closeMs);
   const asked = client.connect().then(() => client.query('select pg_cancel_backend($1)', [pid]));
   await patiently(asked, closeMs).catch(() => undefined);
   await patiently(client.end(), closeMs).catch(() => undefined);

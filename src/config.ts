@@ -314,7 +314,7 @@ export function secretsOf(config: Config): readonly string[] {
   const passwords = urls.map((text) => {
     const parsed = text === undefined ? null : URL.parse(text);
     const password = parsed?.password ?? '';
-    return [password, decodeURIComponent(password), parsed?.searchParams.get('password') ?? ''];
+    return [password, decoded(password), parsed?.searchParams.get('password') ?? ''];
   });
   return [
     ...config.apps.map((app) => app.secretKey ?? ''),
@@ -322,6 +322,15 @@ export function secretsOf(config: Config): readonly string[] {
     config.webhookToken ?? '',
     ...passwords.flat(),
   ].filter((text) => text.length >= 4);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // A percent sign that nothing follows: whoever connects will say that the URL is none.
+    return text;
+  }
 }
 
 function resolveFiles(source: ConfigSource, problems: string[]): Record<string, string | undefined> {

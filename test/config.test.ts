@@ -255,6 +255,11 @@ describe('configuration', () => {
     });
   });
 
+  test('a password that is no text in a URL is kept all the same', () => {
+    const config = parse({ ...good, REDIS_URL: 'redis://:%zz-word@h' });
+    expect(secretsOf(config)).toContain('%zz-word');
+  });
+
   test('the secrets to keep are the keys, the tokens and the passwords in URLs', () => {
     const config = parse({ ...good, ADMIN_TOKEN: 'sixteen-characters', REDIS_URL: 'redis://:p%40ss@h' });
     expect(secretsOf(config)).toEqual(

@@ -168,6 +168,11 @@ export async function unmarkNamed(db: Kysely<DB>, keys: readonly number[]): Prom
   `.execute(db);
 }
 
+/** Has Postgres count anew what the planner goes by: after a large import it knows nothing yet. */
+export async function refreshAccountStatistics(db: Kysely<DB>): Promise<void> {
+  await sql`analyze mirror.account`.execute(db);
+}
+
 /** An account that the source has named; `enrolled` is false when it was taken out. */
 export interface SourceAccount {
   readonly key: number;

@@ -1,5 +1,10 @@
 import type { Database } from '../../db/client.ts';
-import { beginSourceSync, endSourceSync, type SourceFigures } from '../../db/queries/account-sources.ts';
+import {
+  beginSourceSync,
+  endSourceSync,
+  refreshAccountStatistics,
+  type SourceFigures,
+} from '../../db/queries/account-sources.ts';
 import { SourceError } from '../../db/source-error.ts';
 import type { AccountSource } from '../../db/source-rows.ts';
 import { createKeySet } from './key-set.ts';
@@ -75,6 +80,9 @@ export async function syncAccounts(db: Database, options: SyncOptions): Promise<
   }
 }
 
+/** So many that came at once change how the tables are best read. */
+const manyAccounts = 10_000;
+
 async function readAndSettle(db: Database, options: SyncOptions): Promise<SyncReport> {
   const { appId, source, prune, signal } = options;
   const seen = createKeySet();
@@ -84,6 +92,7 @@ async function readAndSettle(db: Database, options: SyncOptions): Promise<SyncRe
     onProgress: options.onProgress ?? (() => undefined),
   });
   if (seen.size === 0) throw new SourceError(tellEmpty(counts));
+  if (counts.fresh >= manyAccounts) await refreshAccountStatistics(db);
 
   const vanished = await findVanished(db, appId, seen, signal);
   const known = vanished.known - counts.fresh;

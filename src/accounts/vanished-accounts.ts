@@ -14,7 +14,6 @@ export interface Vanished {
   readonly takenOut: number;
 }
 
-// Large, because without statistics every page sorts all accounts.
 const pageSize = 20_000;
 const idsShown = 20;
 

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -293,6 +295,16 @@ describe('a source is only ever read', () => {
       /can’t be reached \(ECONNREFUSED\); check its URL/,
     ],
     [
+      'a certificate file that is not there',
+      (url: URL) => (url.search = '?sslmode=verify-full&sslrootcert=/no/such/hunter22.pem'),
+      /can’t be reached \(ENOENT\)/,
+    ],
+    [
+      'a password that is badly written',
+      (url: URL) => (url.password = '%hunter22'),
+      /source of the accounts/,
+    ],
+    [
       'a host that is not there',
       (url: URL) => (url.hostname = 'db.invalid'),
       /can’t be reached \((ENOTFOUND|EAI_AGAIN)\)/,
@@ -304,6 +316,32 @@ describe('a source is only ever read', () => {
     const said = await failure({ url: url.href });
     expect(said).toMatch(sentence);
     expect(said).not.toMatch(new RegExp(`hunter22|${password}|postgres://`));
+  });
+});
+
+describe('a source that takes connections and never answers', () => {
+  let silent: Server;
+  let url: string;
+
+  beforeAll(async () => {
+    silent = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const address = silent.address();
+    url = `postgres://reader@127.0.0.1:${typeof address === 'object' ? address?.port : ''}/shop`;
+  });
+
+  afterAll(() => void silent.close());
+
+  test('is given up', async () => {
+    expect(await failure({ url, patienceMs: 300 })).toMatch(/can’t be reached; check its URL/);
+  });
+
+  test('keeps nobody who is told to stop', async () => {
+    const ended = new AbortController();
+    const reading = sync({ url, signal: ended.signal });
+    await waitFor('the sync to begin', async () => (await stored())?.runningSince ?? undefined);
+    ended.abort();
+    expect(await reading).toEqual({ outcome: 'stopped' });
   });
 });
 
