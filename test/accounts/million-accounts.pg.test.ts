@@ -60,7 +60,7 @@ test.skipIf(process.platform !== 'linux')(
       TIM_SDK_APP_ID: String(appId),
       ACCOUNTS_SOURCE_URL: customer.url,
       ACCOUNTS_QUERY: `
-        select 'user-' || lpad(number::text, 7, '0') as account_id, repeat('other columns ', 5)
+        select 'user-' || lpad(number::text, 7, '0') as account_id
         from generate_series(4, ${million + 5}) number`,
     });
     const megabytes = await watchMemory(command.child.pid, command.ended);
@@ -77,4 +77,6 @@ test.skipIf(process.platform !== 'linux')(
     expect(megabytes).toBeGreaterThan(20);
     expect(megabytes).toBeLessThan(mostMegabytes);
   },
+  // Half a minute on a machine that has nothing else to do.
+  240_000,
 );
