@@ -4,7 +4,7 @@ import { countLine } from '../../db/queries/count-line.ts';
 import { type SourceSync, type SyncReport, syncAccounts } from '../../src/accounts/sync-accounts.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
 import { CommandError } from '../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { createProgress, formatCount, formatRate } from '../progress.ts';
 import { createProblemTeller } from './accounts.ts';
 
@@ -30,15 +30,13 @@ export async function syncAccountsCommand(options: SyncAccountsCommand): Promise
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
     await ensureApp(db, app);
-    const ended = new AbortController();
-    for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => ended.abort());
     const progress = createProgress('accounts', 0);
     const started = performance.now();
     const sync = await syncAccounts(db, {
       appId: app.appId,
       source,
       prune: options.prune === true ? { maxRemovals: options.maxRemovals } : undefined,
-      signal: ended.signal,
+      signal: abortOnSignals(),
       onProblem: createProblemTeller('row'),
       onProgress({ rows }) {
         progress.update(0, `${formatCount(rows)} rows, ${formatRate(rows, started)}`);

@@ -19,7 +19,7 @@ import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
 import { type AppConfig, isPostgresUrl } from '../../src/config.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
 import { CommandError } from '../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { createProgress, formatCount, formatRate } from '../progress.ts';
 
 export interface ImportCommand {
@@ -55,7 +55,7 @@ export async function importCommand(file: string | undefined, options: ImportCom
     const url = options.sourceUrl ?? app.accountSource?.url ?? environment.config.accounts.sourceUrl;
     if (url === undefined)
       throw new CommandError('Say which Postgres to ask, with --source-url or ACCOUNTS_SOURCE_URL.', 2);
-    const rows = readSourceAccounts({ url, query: fromSql }, { signal: new AbortController().signal });
+    const rows = readSourceAccounts({ url, query: fromSql }, { signal: abortOnSignals() });
     await enrol(db, app, { lines: rows, what: 'row', bytes: 0, bytesRead: () => 0 });
   });
 }
