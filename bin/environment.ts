@@ -42,6 +42,13 @@ export function chooseApp(config: Config, appId: number | undefined): AppConfig 
   return app;
 }
 
+/** Aborts at the first SIGINT or SIGTERM, so that a command can end what it has begun; a second one ends the process. */
+export function abortOnSignals(): AbortSignal {
+  const ended = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => ended.abort());
+  return ended.signal;
+}
+
 /** Runs `use` with a connection to the database and closes it, whatever happens. */
 export async function withDatabase<T>(
   { config, log }: Environment,

@@ -26,10 +26,18 @@ export function createProgram(): Command {
   accounts
     .command('import')
     .description(
-      'enrol every account of a list: one id a line, CSV with a column account_id, or NDJSON {"account_id"}',
+      'enrol every account of a list: one id a line, CSV with a column account_id, or NDJSON {"account_id"}; or of a query',
     )
-    .argument('<file>', 'the list, or - for standard input')
+    .argument('[file]', 'the list, or - for standard input')
     .addOption(appOption())
+    .option(
+      '--from-sql <query>',
+      'instead of a list: a select on a Postgres of yours, whose column account_id, or first column, holds the ids',
+    )
+    .option(
+      '--source-url <url>',
+      'the Postgres to ask (default: ACCOUNTS_SOURCE_URL, where its password is not seen in the list of processes)',
+    )
     .addOption(
       new Option('--format <format>', 'how the list is written (default: told from its first line)').choices(
         accountFormats,
@@ -40,9 +48,32 @@ export function createProgram(): Command {
       examples(
         'tim-mirror accounts import users.csv',
         'psql -Atc "select id from users" | tim-mirror accounts import -',
+        'tim-mirror accounts import --from-sql "select id from users" --source-url postgres://reader@db/shop',
       ),
     )
     .action(lazily(async () => (await import('./commands/accounts.ts')).importCommand));
+  accounts
+    .command('sync')
+    .description(
+      'read the source of accounts (ACCOUNTS_SOURCE_URL, ACCOUNTS_QUERY): enrol what is new, report what has vanished',
+    )
+    .addOption(appOption())
+    .option('--prune', 'take out what the source has named and names no more: a tenth of it at most, or ten')
+    .addOption(
+      new Option('--max-removals <n>', 'with --prune: so many, which you vouch for').argParser(
+        parseWhole('a number of accounts', 0),
+      ),
+    )
+    .option('--json', 'one JSON object')
+    .addHelpText(
+      'after',
+      examples(
+        'tim-mirror accounts sync',
+        'tim-mirror accounts sync --prune',
+        'tim-mirror accounts sync --prune --max-removals 25000',
+      ),
+    )
+    .action(lazily(async () => (await import('./commands/accounts-sync.ts')).syncAccountsCommand));
   accounts
     .command('add')
     .description('enrol accounts')
@@ -342,7 +373,12 @@ export function explain(error: unknown): number {
 }
 
 /** Errors whose message is one sentence for the person at the terminal. */
-const errorsForPeople: ReadonlySet<string> = new Set(['StartError', 'SchemaError', 'LocalServerError']);
+const errorsForPeople: ReadonlySet<string> = new Set([
+  'StartError',
+  'SchemaError',
+  'LocalServerError',
+  'SourceError',
+]);
 
 /** Errors of the layers below, by the code they carry: their messages may quote what was sent. */
 function sentenceFor(error: unknown): string {
@@ -459,6 +495,8 @@ Environment (each secret also as NAME_FILE, the path of a file that holds it):
   HTTP_HOST, HTTP_PORT             where HTTP is answered (127.0.0.1, 8080)
   ADMIN_TOKEN                      asked for by all of it but probes and metrics
   POLL_MIN_INTERVAL, POLL_MAX_INTERVAL, FULL_READ_INTERVAL   (30s, 24h, 7d)
+  ACCOUNTS_SOURCE_URL, ACCOUNTS_QUERY   a Postgres of yours and the select that names the accounts, read by the
+                                   daemon every ACCOUNTS_SYNC_INTERVAL (1h) and by accounts sync
   HISTORY_RETENTION                how long the past is kept (none: for ever)
   LOG_LEVEL                        trace, debug, info, warn, error, fatal, silent (info)
 `;

@@ -20,8 +20,25 @@ export interface MirrorAccount {
   account_key: Generated<number>;
   app_id: number;
   enrolled_at: Generated<Date>;
+  in_source: Generated<boolean>;
   last_claim_no: Generated<number>;
   unenrolled_at: Date | null;
+}
+
+export interface MirrorAccountSource {
+  app_id: number;
+  bad: number | null;
+  began_at: Date | null;
+  enrolled: number | null;
+  failed_at: Date | null;
+  failing_since: Date | null;
+  failure: string | null;
+  leased_until: Date | null;
+  named: number | null;
+  removed: number | null;
+  run_no: Generated<number>;
+  synced_at: Date | null;
+  vanished: number | null;
 }
 
 export interface MirrorActivity {
@@ -382,6 +399,7 @@ export interface TimFriendGroups {
 
 export interface DB {
   "mirror.account": MirrorAccount;
+  "mirror.account_source": MirrorAccountSource;
   "mirror.activity": MirrorActivity;
   "mirror.app": MirrorApp;
   "mirror.audit": MirrorAudit;

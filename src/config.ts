@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { AccountSource } from '../db/source-rows.ts';
 import { type Region, regionOrigins } from './tencent/endpoints.ts';
 
 /** One Tencent Cloud IM application: a lane with its own queues, bucket and budget. */
@@ -11,6 +12,8 @@ export interface AppConfig {
   /** Origin of the vendor's API, e.g. `https://console.tim.qq.com`. */
   readonly origin: string;
   readonly callsPerSecond: number;
+  /** The query that names the app's accounts; undefined where none is configured. */
+  readonly accountSource?: AccountSource | undefined;
 }
 
 /** An app that may call the vendor. */
@@ -35,13 +38,21 @@ export interface Config {
   /** Whether accounts that callbacks and answers name are enrolled. */
   readonly discoverAccounts: boolean;
   readonly poll: PollConfig;
+  readonly accounts: {
+    /** For queries given without a URL of their own. */
+    readonly sourceUrl: string | undefined;
+    readonly syncIntervalMs: number;
+  };
   /** Undefined keeps history for ever. */
   readonly historyRetentionMs: number | undefined;
   readonly logLevel: LogLevel;
 }
 
-/** What a command cannot do without; everything else may be unset. */
-export type Need = 'app' | 'credentials' | 'database';
+/**
+ * What a command cannot do without; everything else may be unset. With `source-url` it brings the query to the source
+ * of accounts along.
+ */
+export type Need = 'app' | 'credentials' | 'database' | 'source-url';
 
 /** Where variables come from and how `…_FILE` variables are read. */
 export interface ConfigSource {
@@ -118,6 +129,10 @@ const region = z.enum(regions, regionSays);
 const origin = url(['http:', 'https:'], originSays).transform((text) => new URL(text).origin);
 const admin = z.string().min(1, 'must name the app administrator').max(32, 'is longer than 32 bytes');
 const secret = z.string().min(1, 'is empty');
+const postgresProtocols = ['postgres:', 'postgresql:'];
+const sourceUrlSays = 'must be a URL such as postgres://user@host:5432/database';
+const sourceUrl = url(postgresProtocols, sourceUrlSays);
+const sourceQuery = z.string().min(1, 'is empty');
 
 const variables = {
   TIM_SDK_APP_ID: appId,
@@ -127,7 +142,7 @@ const variables = {
   TIM_ENDPOINT: origin,
   TIM_CALLS_PER_SECOND: callsPerSecond.default(190),
   TIM_APPS_FILE: z.string(),
-  DATABASE_URL: url(['postgres:', 'postgresql:'], 'must be a URL such as postgres://user@host:5432/database'),
+  DATABASE_URL: url(postgresProtocols, 'must be a URL such as postgres://user@host:5432/database'),
   REDIS_URL: url(['redis:', 'rediss:'], 'must be a URL such as redis://host:6379'),
   HTTP_HOST: z.string().default('127.0.0.1'),
   HTTP_PORT: integer(0, 65_535, 'must be a port from 0 to 65535 (0: any free one)').default(8080),
@@ -152,6 +167,13 @@ const variables = {
     maxMs: 365 * dayMs,
     says: 'must lie between 1m and 365d',
   }).default(7 * dayMs),
+  ACCOUNTS_SOURCE_URL: sourceUrl,
+  ACCOUNTS_QUERY: sourceQuery,
+  ACCOUNTS_SYNC_INTERVAL: duration({
+    minMs: 1000,
+    maxMs: dayMs,
+    says: 'must lie between 1s and 24h',
+  }).default(3_600_000),
   HISTORY_RETENTION: z.preprocess(
     (text) => (text === 'none' ? undefined : text),
     duration({ minMs: dayMs, maxMs: 36_500 * dayMs, says: 'must be none or at least 1d' }).optional(),
@@ -167,6 +189,7 @@ const secretVariables: readonly Variable[] = [
   'REDIS_URL',
   'ADMIN_TOKEN',
   'WEBHOOK_TOKEN',
+  'ACCOUNTS_SOURCE_URL',
 ];
 
 const environment = z.object({
@@ -179,6 +202,8 @@ const environment = z.object({
   REDIS_URL: variables.REDIS_URL.optional(),
   ADMIN_TOKEN: variables.ADMIN_TOKEN.optional(),
   WEBHOOK_TOKEN: variables.WEBHOOK_TOKEN.optional(),
+  ACCOUNTS_SOURCE_URL: variables.ACCOUNTS_SOURCE_URL.optional(),
+  ACCOUNTS_QUERY: variables.ACCOUNTS_QUERY.optional(),
 });
 
 /** One entry of `TIM_APPS_FILE`, a JSON array of these. */
@@ -191,10 +216,17 @@ const appEntry = z
     region: region.default('cn'),
     endpoint: origin.optional(),
     callsPerSecond: z.number(rateSays).int(rateSays).min(1, rateSays).max(199, rateSays).default(190),
+    accountsSourceUrl: sourceUrl.optional(),
+    accountsSourceUrlFile: z.string().optional(),
+    accountsQuery: sourceQuery.optional(),
   })
   .refine((entry) => (entry.secretKey === undefined) !== (entry.secretKeyFile === undefined), {
     message: 'needs either secretKey or secretKeyFile',
+  })
+  .refine((entry) => entry.accountsSourceUrl === undefined || entry.accountsSourceUrlFile === undefined, {
+    message: 'has both accountsSourceUrl and accountsSourceUrlFile; keep one of them',
   });
+type AppEntry = z.infer<typeof appEntry>;
 
 /**
  * Checks the environment and returns the configuration a command needs.
@@ -219,7 +251,7 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
     );
   }
   const apps = vars.TIM_APPS_FILE
-    ? readAppsFile(vars.TIM_APPS_FILE, source, problems)
+    ? readAppsFile(vars.TIM_APPS_FILE, vars.ACCOUNTS_SOURCE_URL, source, problems)
     : vars.TIM_SDK_APP_ID === undefined
       ? []
       : [
@@ -229,8 +261,25 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
             admin: vars.TIM_ADMIN,
             origin: vars.TIM_ENDPOINT ?? regionOrigins[vars.TIM_REGION],
             callsPerSecond: vars.TIM_CALLS_PER_SECOND,
+            accountSource: pairOf(vars.ACCOUNTS_SOURCE_URL, vars.ACCOUNTS_QUERY),
           },
         ];
+  if (vars.TIM_APPS_FILE && vars.ACCOUNTS_QUERY !== undefined) {
+    problems.push(
+      'ACCOUNTS_QUERY and TIM_APPS_FILE are both set; give each app its own query in the file, as accountsQuery.',
+    );
+  } else if (vars.ACCOUNTS_QUERY !== undefined && vars.ACCOUNTS_SOURCE_URL === undefined) {
+    problems.push('ACCOUNTS_QUERY is set without ACCOUNTS_SOURCE_URL; give the Postgres to ask.');
+  } else if (
+    vars.ACCOUNTS_SOURCE_URL !== undefined &&
+    !vars.TIM_APPS_FILE &&
+    vars.ACCOUNTS_QUERY === undefined &&
+    !needs.includes('source-url')
+  ) {
+    problems.push(
+      'ACCOUNTS_SOURCE_URL is set without ACCOUNTS_QUERY; give the select that names the accounts.',
+    );
+  }
   const namesNoApp = vars.TIM_APPS_FILE === undefined && vars.TIM_SDK_APP_ID === undefined;
   if (namesNoApp && (needs.includes('app') || needs.includes('credentials'))) {
     problems.push(
@@ -255,6 +304,7 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
       maxIntervalMs: vars.POLL_MAX_INTERVAL,
       fullReadIntervalMs: vars.FULL_READ_INTERVAL,
     },
+    accounts: { sourceUrl: vars.ACCOUNTS_SOURCE_URL, syncIntervalMs: vars.ACCOUNTS_SYNC_INTERVAL },
     historyRetentionMs: vars.HISTORY_RETENTION,
     logLevel: vars.LOG_LEVEL,
   });
@@ -262,9 +312,16 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
 
 /** The values that no log line, error or page may ever show. */
 export function secretsOf(config: Config): readonly string[] {
-  const passwords = [config.databaseUrl, config.redisUrl].map((text) => {
-    const password = text === undefined ? '' : (URL.parse(text)?.password ?? '');
-    return [password, decodeURIComponent(password)];
+  const urls = [
+    config.databaseUrl,
+    config.redisUrl,
+    config.accounts.sourceUrl,
+    ...config.apps.map((app) => app.accountSource?.url),
+  ];
+  const passwords = urls.map((text) => {
+    const parsed = text === undefined ? null : URL.parse(text);
+    const password = parsed?.password ?? '';
+    return [password, decoded(password), parsed?.searchParams.get('password') ?? ''];
   });
   return [
     ...config.apps.map((app) => app.secretKey ?? ''),
@@ -272,6 +329,15 @@ export function secretsOf(config: Config): readonly string[] {
     config.webhookToken ?? '',
     ...passwords.flat(),
   ].filter((text) => text.length >= 4);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // A percent sign that nothing follows: whoever connects will say that the URL is none.
+    return text;
+  }
 }
 
 function resolveFiles(source: ConfigSource, problems: string[]): Record<string, string | undefined> {
@@ -300,7 +366,12 @@ function resolveFiles(source: ConfigSource, problems: string[]): Record<string, 
   return env;
 }
 
-function readAppsFile(path: string, source: ConfigSource, problems: string[]): AppConfig[] {
+function readAppsFile(
+  path: string,
+  sharedSourceUrl: string | undefined,
+  source: ConfigSource,
+  problems: string[],
+): AppConfig[] {
   let json: unknown;
   try {
     json = JSON.parse(source.readFile(path));
@@ -323,20 +394,61 @@ function readAppsFile(path: string, source: ConfigSource, problems: string[]): A
   if (twice !== undefined) problems.push(`TIM_APPS_FILE names app ${twice} twice.`);
   return entries.data.map((entry) => ({
     appId: entry.sdkAppId,
-    secretKey: entry.secretKey ?? readSecret(entry.secretKeyFile, entry.sdkAppId, source, problems),
+    secretKey: entry.secretKey ?? readSecret('secretKeyFile', entry, source, problems),
     admin: entry.admin,
     origin: entry.endpoint ?? regionOrigins[entry.region],
     callsPerSecond: entry.callsPerSecond,
+    accountSource: readAccountSource(entry, sharedSourceUrl, source, problems),
   }));
 }
 
-function readSecret(path: string | undefined, app: number, source: ConfigSource, problems: string[]) {
+function readSecret(
+  field: 'secretKeyFile' | 'accountsSourceUrlFile',
+  entry: AppEntry,
+  source: ConfigSource,
+  problems: string[],
+) {
   try {
-    return source.readFile(path ?? '').trim();
+    return source.readFile(entry[field] ?? '').trim();
   } catch (error) {
-    problems.push(`TIM_APPS_FILE: the secretKeyFile of app ${app} can’t be read (${errorCode(error)}).`);
+    problems.push(
+      `TIM_APPS_FILE: the ${field} of app ${entry.sdkAppId} can’t be read (${errorCode(error)}).`,
+    );
     return undefined;
   }
+}
+
+/** An app's own source: its query, on a database of its own or on the one that all share. */
+function readAccountSource(
+  entry: AppEntry,
+  sharedUrl: string | undefined,
+  source: ConfigSource,
+  problems: string[],
+): AccountSource | undefined {
+  const ofApp = (sentence: string) => void problems.push(`TIM_APPS_FILE: app ${entry.sdkAppId} ${sentence}.`);
+  const own =
+    entry.accountsSourceUrlFile === undefined
+      ? entry.accountsSourceUrl
+      : readSecret('accountsSourceUrlFile', entry, source, problems);
+  if (entry.accountsSourceUrlFile !== undefined && own === undefined) return undefined;
+  if (own !== undefined && !sourceUrl.safeParse(own).success) ofApp(`accountsSourceUrlFile ${sourceUrlSays}`);
+  if (own !== undefined && entry.accountsQuery === undefined)
+    ofApp('has accountsSourceUrl without accountsQuery; give the select that names its accounts');
+  const url = own ?? sharedUrl;
+  if (entry.accountsQuery !== undefined && url === undefined)
+    ofApp(
+      'has accountsQuery, but neither accountsSourceUrl nor ACCOUNTS_SOURCE_URL says which Postgres to ask',
+    );
+  return pairOf(url, entry.accountsQuery);
+}
+
+function pairOf(url: string | undefined, query: string | undefined): AccountSource | undefined {
+  return url === undefined || query === undefined ? undefined : { url, query };
+}
+
+/** Whether a text is the URL of a Postgres. */
+export function isPostgresUrl(text: string): boolean {
+  return sourceUrl.safeParse(text).success;
 }
 
 function errorCode(error: unknown): string {

@@ -157,6 +157,109 @@ describe('configuration', () => {
     expect(problems.join('\n')).not.toContain('hunter22');
   });
 
+  describe('the source of accounts', () => {
+    const source = { ACCOUNTS_SOURCE_URL: 'postgres://r:reader-word@db/shop', ACCOUNTS_QUERY: 'select 1' };
+    const shop = { url: source.ACCOUNTS_SOURCE_URL, query: 'select 1' };
+
+    test('is a URL, also from a file, and a query, read every hour unless told otherwise', () => {
+      const config = parse({ ...good, ...source });
+      expect(config.apps[0]?.accountSource).toEqual(shop);
+      expect(config.accounts.syncIntervalMs).toBe(3_600_000);
+      expect(secretsOf(config)).toContain('reader-word');
+      const { ACCOUNTS_SOURCE_URL: url, ACCOUNTS_QUERY } = source;
+      const fromFile = parse({ ...good, ACCOUNTS_QUERY, ACCOUNTS_SOURCE_URL_FILE: '/url' }, everything, {
+        '/url': `${url}\n`,
+      });
+      expect(fromFile.apps[0]?.accountSource).toEqual(shop);
+      expect(parse(good).apps[0]?.accountSource).toBeUndefined();
+      expect(
+        secretsOf(parse({ ...good, ...source, ACCOUNTS_SOURCE_URL: 'postgres://h/d?password=in-query' })),
+      ).toContain('in-query');
+    });
+
+    test('needs both halves, but for a command that brings the query along', () => {
+      const { ACCOUNTS_SOURCE_URL, ACCOUNTS_QUERY } = source;
+      expect(problemsOf({ ...good, ACCOUNTS_QUERY })).toEqual([
+        'ACCOUNTS_QUERY is set without ACCOUNTS_SOURCE_URL; give the Postgres to ask.',
+      ]);
+      expect(problemsOf({ ...good, ACCOUNTS_SOURCE_URL })).toEqual([
+        'ACCOUNTS_SOURCE_URL is set without ACCOUNTS_QUERY; give the select that names the accounts.',
+      ]);
+      expect(parse({ ...good, ACCOUNTS_SOURCE_URL }, ['database', 'source-url']).accounts.sourceUrl).toBe(
+        ACCOUNTS_SOURCE_URL,
+      );
+      expect(problemsOf({ ...good, ...source, ACCOUNTS_SOURCE_URL: 'mysql://u:hunter22@h/d' })).toEqual([
+        'ACCOUNTS_SOURCE_URL must be a URL such as postgres://user@host:5432/database.',
+      ]);
+    });
+
+    const apps = (...entries: object[]) =>
+      JSON.stringify(entries.map((entry, at) => ({ sdkAppId: at + 1, secretKey: 'the-key', ...entry })));
+    const env = { DATABASE_URL: good.DATABASE_URL, TIM_APPS_FILE: '/apps' };
+
+    test('of several apps: each its own query, on a database of its own or on the common one', () => {
+      const config = parse({ ...env, ACCOUNTS_SOURCE_URL: shop.url }, everything, {
+        '/apps': apps(
+          { accountsQuery: 'select a' },
+          { accountsQuery: 'select b', accountsSourceUrl: 'postgres://other/b' },
+          { accountsQuery: 'select c', accountsSourceUrlFile: '/c' },
+          {},
+        ),
+        '/c': 'postgres://u:from-c-file@other/c\n',
+      });
+      expect(config.apps.map((app) => app.accountSource)).toEqual([
+        { url: shop.url, query: 'select a' },
+        { url: 'postgres://other/b', query: 'select b' },
+        { url: 'postgres://u:from-c-file@other/c', query: 'select c' },
+        undefined,
+      ]);
+      expect(secretsOf(config)).toContain('from-c-file');
+    });
+
+    test.each([
+      ['one query for all', source, apps({}), /ACCOUNTS_QUERY and TIM_APPS_FILE are both set/],
+      [
+        'a query without a URL',
+        {},
+        apps({ accountsQuery: 'select 1' }),
+        /app 1 has accountsQuery, but neither/,
+      ],
+      [
+        'a URL without a query',
+        {},
+        apps({ accountsSourceUrl: shop.url }),
+        /app 1 has accountsSourceUrl without/,
+      ],
+      [
+        'a URL twice',
+        {},
+        apps({ accountsQuery: 'select 1', accountsSourceUrl: shop.url, accountsSourceUrlFile: '/x' }),
+        /has both accountsSourceUrl and accountsSourceUrlFile/,
+      ],
+      [
+        'a file that is missing',
+        {},
+        apps({ accountsQuery: 'select 1', accountsSourceUrlFile: '/x' }),
+        /the accountsSourceUrlFile of app 1 can’t be read \(ENOENT\)/,
+      ],
+      [
+        'no URL',
+        {},
+        apps({ accountsQuery: 'select 1', accountsSourceUrl: 'reader-word' }),
+        /must be a URL such as/,
+      ],
+    ])('of several apps with %s is refused in a sentence', (_, variables, file, sentence) => {
+      const problems = problemsOf({ ...env, ...variables }, everything, { '/apps': file });
+      expect(problems).toEqual([expect.stringMatching(sentence)]);
+      expect(problems.join()).not.toContain('reader-word');
+    });
+  });
+
+  test('a password that is no text in a URL is kept all the same', () => {
+    const config = parse({ ...good, REDIS_URL: 'redis://:%zz-word@h' });
+    expect(secretsOf(config)).toContain('%zz-word');
+  });
+
   test('the secrets to keep are the keys, the tokens and the passwords in URLs', () => {
     const config = parse({ ...good, ADMIN_TOKEN: 'sixteen-characters', REDIS_URL: 'redis://:p%40ss@h' });
     expect(secretsOf(config)).toEqual(

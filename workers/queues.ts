@@ -18,8 +18,8 @@ import { surviveBreaks } from '../db/client.ts';
 import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
 
-/** What the daemon's queues are for. Dispatch and poll exist once an app, so that no app waits for another. */
-export type QueueKind = 'dispatch' | 'poll' | 'maintenance';
+/** What the daemon's queues are for. All but maintenance exist once an app, so that no app waits for another. */
+export type QueueKind = 'dispatch' | 'poll' | 'accounts' | 'maintenance';
 
 const nullableNumber = z.number().nullable();
 const nullableText = z.string().nullable();

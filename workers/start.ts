@@ -26,6 +26,7 @@ import { rateRule } from '../src/schedule/policy.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { readFigures } from '../src/status/read-figures.ts';
 import { watchRemovals } from '../src/sync/breaker.ts';
+import { hasSource, type SourcedAppConfig, startAccountsWorker } from './accounts-worker.ts';
 import { startDispatchWorker, tickMs } from './dispatch-worker.ts';
 import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
 import { createHealth, findUnready } from './health.ts';
@@ -162,8 +163,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         lanes,
         historyRetentionMs: config.historyRetentionMs,
       }),
+      ...apps
+        .filter(hasSource)
+        .map((app) => startAccountsWorker({ ...deps, ...config.accounts, signal: stop.soft }, app)),
     ];
-    const schedules = openSchedules(queues, lanes);
+    const schedules = openSchedules(queues, lanes, apps.filter(hasSource), config.accounts.syncIntervalMs);
 
     const health = createHealth(db, redis);
     const figures = createCache({ keepMs: figuresMs, read: () => readFigures(db, () => clock.now()) });
@@ -352,12 +356,21 @@ async function storeCounts(db: Database, lanes: readonly Lane[]): Promise<void> 
 interface Schedules {
   readonly dispatch: readonly { readonly appId: number; readonly queue: JobQueue }[];
   readonly maintenance: JobQueue;
+  readonly accounts: readonly JobQueue[];
+  readonly accountsMs: number;
 }
 
-function openSchedules(queues: Queues, lanes: readonly Lane[]): Schedules {
+function openSchedules(
+  queues: Queues,
+  lanes: readonly Lane[],
+  sourced: readonly SourcedAppConfig[],
+  accountsMs: number,
+): Schedules {
   return {
     dispatch: lanes.map((lane) => ({ appId: lane.appId, queue: queues.open('dispatch', lane.appId) })),
     maintenance: queues.open('maintenance'),
+    accounts: sourced.map((app) => queues.open('accounts', app.appId)),
+    accountsMs,
   };
 }
 
@@ -369,4 +382,5 @@ async function keepSchedules(db: Database, schedules: Schedules): Promise<void> 
     await queue.schedule(tickMs, silent > silentSeconds);
   }
   await schedules.maintenance.schedule(maintenanceMs, false);
+  for (const queue of schedules.accounts) await queue.schedule(schedules.accountsMs, false);
 }

@@ -8,30 +8,64 @@ import { ensureApp } from '../../db/queries/apps.ts';
 import { countLine } from '../../db/queries/count-line.ts';
 import { accountIdProblem } from '../../src/accounts/account-id.ts';
 import { type ImportReport, importAccounts } from '../../src/accounts/import-accounts.ts';
-import { type AccountFormat, detectFormat, readAccountIds } from '../../src/accounts/read-account-ids.ts';
+import {
+  type AccountFormat,
+  type AccountLine,
+  detectFormat,
+  readAccountIds,
+} from '../../src/accounts/read-account-ids.ts';
+import { readSourceAccounts } from '../../src/accounts/read-source-accounts.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
-import type { AppConfig } from '../../src/config.ts';
+import { type AppConfig, isPostgresUrl } from '../../src/config.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
 import { CommandError } from '../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { createProgress, formatCount, formatRate } from '../progress.ts';
 
 export interface ImportCommand {
   readonly app?: number;
   readonly format?: AccountFormat;
+  readonly fromSql?: string;
+  readonly sourceUrl?: string;
 }
 
 /** Problems shown one by one; a wrong file has as many as lines. */
 const problemsShown = 20;
 
-/** `accounts import <file or ->` */
-export async function importCommand(file: string, options: ImportCommand): Promise<void> {
-  const environment = readEnvironment(['app', 'database']);
+/** `accounts import <file or ->`, or `accounts import --from-sql <query> [--source-url <url>]` */
+export async function importCommand(file: string | undefined, options: ImportCommand): Promise<void> {
+  const { fromSql } = options;
+  if ((file === undefined) === (fromSql === undefined))
+    throw new CommandError('Name either a list of accounts, or a query with --from-sql.', 2);
+  if (fromSql === undefined && options.sourceUrl !== undefined)
+    throw new CommandError('--source-url goes with --from-sql.', 2);
+  if (fromSql !== undefined && options.format !== undefined)
+    throw new CommandError('--format is about a list; rows of a query have none.', 2);
+  const environment = readEnvironment(
+    ['app', 'database', ...(fromSql === undefined ? [] : ['source-url' as const])],
+    givenSource(options.sourceUrl),
+  );
   const app = chooseApp(environment.config, options.app);
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
-    await enrolList(db, app, file, options.format);
+    if (fromSql === undefined) {
+      await enrolList(db, app, file ?? '-', options.format);
+      return;
+    }
+    const url = options.sourceUrl ?? app.accountSource?.url ?? environment.config.accounts.sourceUrl;
+    if (url === undefined)
+      throw new CommandError('Say which Postgres to ask, with --source-url or ACCOUNTS_SOURCE_URL.', 2);
+    const rows = readSourceAccounts({ url, query: fromSql }, { signal: abortOnSignals() });
+    await enrol(db, app, { lines: rows, what: 'row', bytes: 0, bytesRead: () => 0 });
   });
+}
+
+/** A URL given on the command line goes before the variables, and its password is kept like theirs. */
+function givenSource(url: string | undefined): NodeJS.ProcessEnv {
+  if (url === undefined) return {};
+  if (!isPostgresUrl(url))
+    throw new CommandError('--source-url must be a URL such as postgres://user@host:5432/database.', 2);
+  return { ACCOUNTS_SOURCE_URL: url, ACCOUNTS_SOURCE_URL_FILE: '' };
 }
 
 /** `accounts add <id…>` */
@@ -57,29 +91,51 @@ export async function enrolList(
   file: string,
   format: AccountFormat | undefined,
 ): Promise<void> {
-  const list = await openList(file, format);
+  const { input, format: detected, bytes, bytesRead } = await openList(file, format);
+  await enrol(db, app, { lines: readAccountIds(input, detected), what: 'line', bytes, bytesRead });
+}
+
+interface Enrolment {
+  readonly lines: AsyncIterable<AccountLine>;
+  readonly what: 'line' | 'row';
+  /** 0 where the length is unknown. */
+  readonly bytes: number;
+  readonly bytesRead: () => number;
+}
+
+async function enrol(
+  db: Database,
+  app: AppConfig,
+  { lines, what, bytes, bytesRead }: Enrolment,
+): Promise<void> {
   await ensureApp(db, app);
-  const progress = createProgress('accounts', list.bytes);
+  const progress = createProgress('accounts', bytes);
   const started = performance.now();
-  let problems = 0;
-  const report = await importAccounts(db, readAccountIds(list.input, list.format), {
+  const report = await importAccounts(db, lines, {
     appId: app.appId,
-    onProblem(line, problem) {
-      problems += 1;
-      if (problems <= problemsShown) process.stderr.write(`line ${line} ${problem}; it is left out\n`);
-      if (problems === problemsShown) process.stderr.write('further bad lines are only counted\n');
-    },
+    onProblem: createProblemTeller(what),
     onProgress({ read }) {
-      progress.update(list.bytesRead(), `${formatCount(read)} accounts, ${formatRate(read, started)}`);
+      progress.update(bytesRead(), `${formatCount(read)} accounts, ${formatRate(read, started)}`);
     },
   }).finally(() => progress.stop());
   await countLine(db, app.appId, rateRule);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   process.stdout.write(
     `${formatCount(report.enrolled)} accounts enrolled, ${formatCount(report.known)} were known, ` +
-      `${formatCount(report.bad)} bad lines left out (${seconds} s)\n`,
+      `${formatCount(report.bad)} bad ${what}s left out (${seconds} s)\n`,
   );
-  if (report.read === 0 && report.bad > 0) throw new CommandError('No line of the list holds an account.');
+  if (report.read === 0 && report.bad > 0)
+    throw new CommandError(`No ${what} of the ${what === 'line' ? 'list' : 'query'} holds an account.`);
+}
+
+/** Tells the first bad lines one by one. */
+export function createProblemTeller(what: 'line' | 'row'): (place: number, problem: string) => void {
+  let problems = 0;
+  return (place, problem) => {
+    problems += 1;
+    if (problems <= problemsShown) process.stderr.write(`${what} ${place} ${problem}; it is left out\n`);
+    if (problems === problemsShown) process.stderr.write(`further bad ${what}s are only counted\n`);
+  };
 }
 
 /** Enrols accounts whose ids are known to be good. */

@@ -130,6 +130,9 @@ function demoEnvironment(postgres: LocalPostgres, vendor: DemoVendor | undefined
     TIM_SECRET_KEY: simulatedApp.secretKey,
     TIM_SECRET_KEY_FILE: '',
     TIM_ENDPOINT: vendor.simulator.origin,
+    ACCOUNTS_SOURCE_URL: '',
+    ACCOUNTS_SOURCE_URL_FILE: '',
+    ACCOUNTS_QUERY: '',
     // So that something is to be seen every second.
     POLL_MIN_INTERVAL: '1s',
     POLL_MAX_INTERVAL: '5s',

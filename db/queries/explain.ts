@@ -7,6 +7,8 @@ export interface AccountRecord {
   readonly accountId: string;
   readonly accountKey: number;
   readonly enrolledAt: Date;
+  /** Whether the app's source of accounts names it. */
+  readonly inSource: boolean;
   readonly status: string;
   readonly sequence: number | null;
   readonly groups: number;
@@ -40,6 +42,7 @@ export async function readAccount(
       account.account_id as "accountId",
       account.account_key as "accountKey",
       account.enrolled_at as "enrolledAt",
+      account.in_source as "inSource",
       state.status::text as status,
       state.sequence,
       (

@@ -97,6 +97,10 @@ const tellers: readonly (readonly [Definition, (app: AppFigures) => Values])[] =
   [databaseGauges.halted, (app) => one(app, app.haltedSeconds)],
   [databaseGauges.dispatched, (app) => one(app, app.dispatchedAgo)],
   [databaseGauges.accuracy, tellAccuracy],
+  [databaseGauges.sourceAge, (app) => one(app, app.accountSource?.syncedAgo ?? undefined)],
+  [databaseGauges.sourceFailing, (app) => one(app, app.accountSource && (app.accountSource.failingFor ?? 0))],
+  [databaseGauges.named, (app) => one(app, app.accountSource?.named ?? undefined)],
+  [databaseGauges.vanished, (app) => one(app, stillVanished(app))],
   [databaseGauges.missing, (app) => one(app, app.delay?.changesMissing)],
   [
     databaseGauges.delay,
@@ -110,6 +114,10 @@ const tellers: readonly (readonly [Definition, (app: AppFigures) => Values])[] =
   ],
   [databaseGauges.compared, (app) => one(app, app.audits?.checked ?? 0)],
 ];
+
+function stillVanished({ accountSource: source }: AppFigures): number | undefined {
+  return source?.vanished == null ? undefined : source.vanished - (source.removed ?? 0);
+}
 
 function tellAccuracy(app: AppFigures): Values {
   const { checked = 0, stale = 0, wrong = 0 } = app.audits ?? {};

@@ -172,6 +172,26 @@ export const databaseGauges = {
     help: 'Accounts compared with the vendor in seven days.',
     labelNames: ['app'],
   },
+  sourceAge: {
+    name: 'tim_mirror_accounts_sync_age_seconds',
+    help: 'Since the source of accounts was last read to its end; told where an app has one.',
+    labelNames: ['app'],
+  },
+  sourceFailing: {
+    name: 'tim_mirror_accounts_sync_failing_seconds',
+    help: 'For how long syncs with the source of accounts have failed; 0 when they do not, or nobody has tried for two days.',
+    labelNames: ['app'],
+  },
+  named: {
+    name: 'tim_mirror_accounts_sync_named_accounts',
+    help: 'Accounts that the source named when it was last read to its end.',
+    labelNames: ['app'],
+  },
+  vanished: {
+    name: 'tim_mirror_accounts_sync_vanished_accounts',
+    help: 'Enrolled accounts that the source has named and names no more.',
+    labelNames: ['app'],
+  },
   missing: {
     name: 'tim_mirror_missing_changes',
     help: 'Changes that the vendor has and the tables have not, estimated from how accounts change.',

@@ -85,7 +85,7 @@ export function formatExplanation(explanation: Explanation): string {
     ['verified', ago(account.verifiedAt)],
     ['changed', ago(account.changedAt)],
     ['read in full', ago(account.fullReadAt)],
-    ['enrolled', ago(account.enrolledAt)],
+    ['enrolled', `${ago(account.enrolledAt)}${account.inSource ? ', named by the source of accounts' : ''}`],
     [
       'changes',
       changesPerDay === undefined

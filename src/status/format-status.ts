@@ -36,6 +36,7 @@ function formatApp(app: AppStatus): string {
     ['delay', delay(app)],
     ...intervalRows(app),
     ...firstReadRow(app),
+    ...sourceRows(app),
     ['last 15 min', outcomes(app)],
     ['accuracy', accuracy(app)],
     ['sequence', sequence(app)],
@@ -108,6 +109,29 @@ function intervalRows({ interval }: AppStatus): readonly [string, string][] {
       'interval',
       `POLL_MAX_INTERVAL ${duration(maxSeconds)} gives way to the budget: half of it allows ${duration(effectiveMaxSeconds)}`,
     ],
+  ];
+}
+
+/** Said only where accounts come from a source. */
+function sourceRows({ accountSource: source }: AppStatus): [string, string][] {
+  if (source === null) return [];
+  const { synced, failing, runningSince } = source;
+  const left = synced === null ? 0 : synced.vanished - synced.removed;
+  return [
+    ...(failing === null
+      ? []
+      : [['source', `FAILS since ${failing.since}: ${failing.failure}`] satisfies [string, string]]),
+    [
+      'source',
+      synced === null
+        ? 'of accounts: never read to its end yet'
+        : `${count(synced.named)} accounts named ${duration(synced.secondsAgo)} ago, ${count(synced.enrolled)} of them new; ` +
+          `${count(left)} vanished${left > 0 ? ', `accounts sync --prune` takes them out' : ''}` +
+          (synced.badRows > 0 ? `; ${count(synced.badRows)} bad rows` : ''),
+    ],
+    ...(runningSince === null
+      ? []
+      : [['source', `is being read since ${runningSince}`] satisfies [string, string]]),
   ];
 }
 

@@ -22,6 +22,8 @@ export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] 
     app.sequence.trusted ||
       'The vendor’s sequence can’t be trusted on this app; accounts are read in full more often.',
     app.accuracy !== null && app.accuracy.right.share < 1 && 'The mirror was found to be wrong in places.',
+    app.accountSource?.failing != null &&
+      'Accounts are not synced with their source: `tim-mirror status` says why.',
     many(backlog.overdue, overdueShare) && 'Accounts wait longer than the polling policy gives them.',
     many(accounts.failing, failingShare) && 'Many accounts can’t be read at present.',
     many(accounts.quarantined, failingShare) && 'Many accounts are set aside.',

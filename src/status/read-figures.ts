@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Database } from '../../db/client.ts';
+import { type AccountSourceRow, readAccountSources } from '../../db/queries/account-sources.ts';
 import { type AppRow, readApps } from '../../db/queries/apps.ts';
 import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
 import {
@@ -27,6 +28,7 @@ export interface AppFigures {
   readonly heldSeconds: number;
   readonly dispatchedAgo: number | undefined;
   readonly audits: AuditCounts | undefined;
+  readonly accountSource: AccountSourceRow | undefined;
   readonly delay: DelayStatus | null;
 }
 
@@ -41,12 +43,14 @@ export async function readFigures(db: Database, now: () => number): Promise<read
     const bands = await countAccountBands(trx, freshnessSeconds);
     const troubles = await countTrouble(trx);
     const audits = await readAudits(trx);
+    const sources = await readAccountSources(trx);
     return apps.map((app) =>
       figuresOf(
         app,
         bands.filter(({ appId }) => appId === app.appId),
         troubles.find(({ appId }) => appId === app.appId),
         audits.find(({ appId }) => appId === app.appId),
+        sources.find(({ appId }) => appId === app.appId),
         now(),
       ),
     );
@@ -58,6 +62,7 @@ function figuresOf(
   bands: readonly AccountBand[],
   trouble: TroubleCounts | undefined,
   audits: AuditCounts | undefined,
+  accountSource: AccountSourceRow | undefined,
   now: number,
 ): AppFigures {
   const active = bands.filter(({ status }) => status === 'active');
@@ -83,6 +88,7 @@ function figuresOf(
     heldSeconds: sinceSeconds(app.hold?.since),
     dispatchedAgo: app.dispatchedAgo,
     audits,
+    accountSource,
     delay: delayOf(app),
   };
 }

@@ -1,4 +1,5 @@
 import type { Database } from '../../db/client.ts';
+import { type AccountSourceRow, readAccountSources } from '../../db/queries/account-sources.ts';
 import { besidesOutcomes, readActivity } from '../../db/queries/activity.ts';
 import { type AppRow, readApps, type Slowed } from '../../db/queries/apps.ts';
 import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
@@ -77,6 +78,8 @@ export interface AppStatus {
     readonly shrunk: number;
     readonly read: number;
   } | null;
+  /** How the syncs of the source of accounts have gone; null where none has ever been tried. */
+  readonly accountSource: AccountSourceStatus | null;
   /** How accounts taken at random in the last seven days compared with the vendor; null before the first. */
   readonly accuracy: AccuracyStatus | null;
   readonly sequence: {
@@ -86,6 +89,25 @@ export interface AppStatus {
     readonly trusted: boolean;
     readonly evidence: Readonly<Record<string, number>>;
   };
+}
+
+export interface AccountSourceStatus {
+  /** The last good sync. */
+  readonly synced: {
+    readonly at: string;
+    readonly secondsAgo: number;
+    /** Accounts that the source names. */
+    readonly named: number;
+    readonly badRows: number;
+    readonly enrolled: number;
+    /** Enrolled accounts that it has named and names no more. */
+    readonly vanished: number;
+    readonly removed: number;
+  } | null;
+  /** Set while syncs fail; `failure` is the last reason. */
+  readonly failing: { readonly since: string; readonly at: string; readonly failure: string } | null;
+  /** Since when a sync has been under way. */
+  readonly runningSince: string | null;
 }
 
 /** Shares with their 95 % intervals. */
@@ -112,7 +134,7 @@ const outcomesSeconds = 900;
 
 /** Gathers the status from the database alone, so that it can be had while the daemon is down. */
 export async function readStatus(db: Database): Promise<Status> {
-  const [apps, figures, recent, outcomes, failures, audits, evidence] = await Promise.all([
+  const [apps, figures, recent, outcomes, failures, audits, evidence, sources] = await Promise.all([
     readApps(db),
     readAccountFigures(db),
     readActivity(db, rateSeconds),
@@ -120,6 +142,7 @@ export async function readStatus(db: Database): Promise<Status> {
     readFailureReasons(db),
     readAudits(db),
     readEvidence(db),
+    readAccountSources(db),
   ]);
   return {
     apps: apps.map((app) => {
@@ -190,6 +213,7 @@ export async function readStatus(db: Database): Promise<Status> {
           app.hold === undefined
             ? null
             : { since: app.hold.since.toISOString(), shrunk: app.hold.shrunk, read: app.hold.read },
+        accountSource: accountSourceOf(sources.find((source) => source.appId === appId)),
         accuracy: accuracyOf(audits.find((audit) => audit.appId === appId)),
         sequence: sequenceOf(
           app.silentChangeAgo,
@@ -209,6 +233,30 @@ function lineOf(app: AppRow): Line {
 function stateOf(app: AppRow): AppStatus['state'] {
   if (app.halt !== undefined) return 'halted';
   return (app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds ? 'idle' : 'polling';
+}
+
+function accountSourceOf(row: AccountSourceRow | undefined): AccountSourceStatus | null {
+  if (row === undefined) return null;
+  const { syncedAt, failingSince, failedAt, failure } = row;
+  return {
+    synced:
+      syncedAt === null
+        ? null
+        : {
+            at: syncedAt.toISOString(),
+            secondsAgo: row.syncedAgo ?? 0,
+            named: row.named ?? 0,
+            badRows: row.bad ?? 0,
+            enrolled: row.enrolled ?? 0,
+            vanished: row.vanished ?? 0,
+            removed: row.removed ?? 0,
+          },
+    failing:
+      failingSince === null || failedAt === null || failure === null
+        ? null
+        : { since: failingSince.toISOString(), at: failedAt.toISOString(), failure },
+    runningSince: row.runningSince?.toISOString() ?? null,
+  };
 }
 
 function accuracyOf(audit: AuditCounts | undefined): AccuracyStatus | null {

@@ -85,6 +85,7 @@ test('every command has a help with an example, and the version is told', async 
   for (const command of [
     ['migrate'],
     ['accounts', 'import'],
+    ['accounts', 'sync'],
     ['accounts', 'add'],
     ['accounts', 'remove'],
     ['start'],

@@ -16,7 +16,7 @@ export function explanationElements({ account, changesPerDay, dueInSeconds, why,
     ['verified', ago(account.verifiedAt)],
     ['changed', ago(account.changedAt)],
     ['read in full', ago(account.fullReadAt)],
-    ['enrolled', ago(account.enrolledAt)],
+    ['enrolled', `${ago(account.enrolledAt)}${account.inSource ? ', named by the source of accounts' : ''}`],
     [
       'changes',
       changesPerDay === undefined ? 'not known yet' : `${changesPerDay.toPrecision(2)} a day, estimated`,

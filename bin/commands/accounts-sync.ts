@@ -1,0 +1,90 @@
+import { assertSchema } from '../../db/migrate.ts';
+import { ensureApp } from '../../db/queries/apps.ts';
+import { countLine } from '../../db/queries/count-line.ts';
+import { type SourceSync, type SyncReport, syncAccounts } from '../../src/accounts/sync-accounts.ts';
+import { rateRule } from '../../src/schedule/policy.ts';
+import { CommandError } from '../command-error.ts';
+import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { createProgress, formatCount, formatRate } from '../progress.ts';
+import { createProblemTeller } from './accounts.ts';
+
+export interface SyncAccountsCommand {
+  readonly app?: number;
+  readonly prune?: boolean;
+  readonly maxRemovals?: number;
+  readonly json?: boolean;
+}
+
+/** `accounts sync [--prune [--max-removals n]]`: exit code 1 when the source can't be read or is not believed. */
+export async function syncAccountsCommand(options: SyncAccountsCommand): Promise<void> {
+  if (options.maxRemovals !== undefined && options.prune !== true)
+    throw new CommandError('--max-removals goes with --prune.', 2);
+  const environment = readEnvironment(['app', 'database']);
+  const app = chooseApp(environment.config, options.app);
+  const { accountSource: source } = app;
+  if (source === undefined)
+    throw new CommandError(
+      `App ${app.appId} has no source of accounts; set ACCOUNTS_SOURCE_URL and ACCOUNTS_QUERY, or accountsQuery in TIM_APPS_FILE.`,
+      2,
+    );
+  await withDatabase(environment, async (db) => {
+    await assertSchema(db);
+    await ensureApp(db, app);
+    const progress = createProgress('accounts', 0);
+    const started = performance.now();
+    const sync = await syncAccounts(db, {
+      appId: app.appId,
+      source,
+      prune: options.prune === true ? { maxRemovals: options.maxRemovals } : undefined,
+      signal: abortOnSignals(),
+      onProblem: createProblemTeller('row'),
+      onProgress({ rows }) {
+        progress.update(0, `${formatCount(rows)} rows, ${formatRate(rows, started)}`);
+      },
+    }).finally(() => progress.stop());
+    await countLine(db, app.appId, rateRule);
+    tell(app.appId, sync, (performance.now() - started) / 1000, options);
+  });
+}
+
+function tell(appId: number, sync: SourceSync, seconds: number, options: SyncAccountsCommand): void {
+  const say = (text: string) => void process.stdout.write(text);
+  if (options.json === true) say(`${JSON.stringify(sync)}\n`);
+  switch (sync.outcome) {
+    case 'synced':
+      if (options.json !== true) say(describe(sync.report, seconds, options.prune === true));
+      if (sync.report.refusal !== undefined)
+        throw new CommandError(`Nothing was removed: ${sync.report.refusal}`);
+      return;
+    case 'failed':
+      throw new CommandError(
+        `${sync.failure} Nothing was removed; ${formatCount(sync.enrolled)} accounts were enrolled.`,
+      );
+    case 'busy':
+      throw new CommandError(
+        `Another sync of app ${appId} is under way, or was killed less than half a minute ago.`,
+      );
+    case 'stopped':
+      throw new CommandError('The sync was broken off; what it had enrolled stays enrolled.');
+  }
+}
+
+function describe(report: SyncReport, seconds: number, prune: boolean): string {
+  const { named, enrolled, vanished, removed, bad, takenOut, vanishedIds } = report;
+  const parts = [
+    `${formatCount(enrolled)} enrolled`,
+    `${formatCount(vanished)} vanished`,
+    ...(prune ? [`${formatCount(removed)} removed`] : []),
+    ...(bad > 0 ? [`${formatCount(bad)} bad rows left out`] : []),
+    ...(takenOut > 0 ? [`${formatCount(takenOut)} taken out by hand stay out`] : []),
+  ];
+  const others = vanished - vanishedIds.length;
+  return [
+    `${formatCount(named)} accounts named: ${parts.join(', ')} (${seconds.toFixed(1)} s)`,
+    ...(vanished === 0
+      ? []
+      : [`vanished: ${vanishedIds.join(', ')}${others > 0 ? ` and ${formatCount(others)} more` : ''}`]),
+    ...(vanished > 0 && !prune ? ['They stay enrolled; --prune takes them out.'] : []),
+    '',
+  ].join('\n');
+}
