@@ -6,6 +6,7 @@ import { engineCommand } from './engine/command.ts';
 import { freshnessCommand } from './freshness/command.ts';
 import { lanesCommand } from './lanes/command.ts';
 import { limiterCommand } from './limiter/command.ts';
+import { soakCommand } from './soak/command.ts';
 
 /** Every bench; each takes --quick and --json. */
 const benches: readonly (() => Command)[] = [
@@ -16,13 +17,15 @@ const benches: readonly (() => Command)[] = [
   freshnessCommand,
   lanesCommand,
   limiterCommand,
+  soakCommand,
 ];
 
 const program = new Command('bench').description('Measures what tim-mirror promises.');
 for (const bench of benches) program.addCommand(bench());
 
 try {
-  await program.parseAsync();
+  if (process.argv.length > 2) await program.parseAsync();
+  else program.outputHelp();
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 2;
