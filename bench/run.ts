@@ -7,6 +7,7 @@ import { freshnessCommand } from './freshness/command.ts';
 import { hintsCommand } from './hints/command.ts';
 import { lanesCommand } from './lanes/command.ts';
 import { limiterCommand } from './limiter/command.ts';
+import { soakCommand } from './soak/command.ts';
 
 /** Every bench; each takes --quick and --json. */
 const benches: readonly (() => Command)[] = [
@@ -18,13 +19,15 @@ const benches: readonly (() => Command)[] = [
   hintsCommand,
   lanesCommand,
   limiterCommand,
+  soakCommand,
 ];
 
 const program = new Command('bench').description('Measures what tim-mirror promises.');
 for (const bench of benches) program.addCommand(bench());
 
 try {
-  await program.parseAsync();
+  if (process.argv.length > 2) await program.parseAsync();
+  else program.outputHelp();
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 2;

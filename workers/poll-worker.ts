@@ -9,6 +9,8 @@ import { type JobWorker, pollBatch, type Queues } from './queues.ts';
 export interface PollWorkerDeps {
   readonly clock: DatabaseClock;
   readonly queues: Queues;
+  /** Statements and transactions of this process that wait for a connection to Postgres. */
+  readonly waitingForDatabase: () => number;
   readonly log: Logger;
 }
 
@@ -18,6 +20,11 @@ const concurrency = 6;
 const patienceMs = 1000;
 /** Calls under way in one process, those that hang included: at 190/s a vendor that always hangs for 8 s has 1,500. */
 const mostUnderWay = 1500;
+/**
+ * What is read faster than it can be written waits for a connection, and after ten seconds it is thrown away and
+ * read again. So nothing more is read while so many wait.
+ */
+const mostWaitingForDatabase = 50;
 
 /** Polls batches of claimed accounts, each account for itself. */
 export function startPollWorker(deps: PollWorkerDeps, lane: Lane): JobWorker {
@@ -47,7 +54,8 @@ async function pollAll(deps: PollWorkerDeps, lane: Lane, data: unknown): Promise
     await Promise.all(batch.accounts.map((account) => lane.give(unpolled(account))));
     return;
   }
-  while (lane.underWay() > mostUnderWay) await sleep(100);
+  while (lane.underWay() > mostUnderWay || deps.waitingForDatabase() > mostWaitingForDatabase)
+    await sleep(20);
   const sent: Promise<void>[] = [];
   const polls = batch.accounts.map((account) => {
     const { promise, resolve } = Promise.withResolvers<void>();

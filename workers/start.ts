@@ -149,7 +149,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     });
     await refreshLanes(db, lanes);
 
-    const deps = { db, clock, queues, log };
+    const deps = { db, clock, queues, log, waitingForDatabase: () => pool.waitingCount };
     const does = (role: Role) => options.roles.includes('all') || options.roles.includes(role);
     const polls = new Map<number, JobQueue>(
       lanes.map((lane) => [lane.appId, queues.open('poll', lane.appId)]),

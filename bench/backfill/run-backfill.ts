@@ -35,7 +35,7 @@ export const members = 60;
 /** The default of `TIM_CALLS_PER_SECOND`. */
 export const limit = 190;
 /** More than can be reached. */
-const liftedCallsPerSecond = 1000;
+const liftedCallsPerSecond = 600;
 const callsUnderWay = 32;
 const lookMs = 20;
 /** So long nothing may get on. */
