@@ -27,7 +27,7 @@ export async function withVendor<T>(
   use: (vendor: Vendor) => Promise<T>,
 ): Promise<T> {
   if (app.secretKey === undefined) throw new CommandError('The app has no secret key.', 2);
-  const redis = config.redisUrl === undefined ? undefined : await connectRedis(config.redisUrl, log);
+  const redis = config.redis === undefined ? undefined : await connectRedis(config.redis, log);
   const callsPerSecond =
     redis === undefined
       ? Math.max(1, Math.min(app.callsPerSecond, allowedTogether - app.callsPerSecond))

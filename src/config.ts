@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseRedisServers, type RedisServers, redisPasswords } from './redis-servers.ts';
 import { type Region, regionOrigins } from './tencent/endpoints.ts';
 
 /** One Tencent Cloud IM application: a lane with its own queues, bucket and budget. */
@@ -27,8 +28,10 @@ export interface PollConfig {
 export interface Config {
   readonly apps: readonly AppConfig[];
   readonly databaseUrl: string | undefined;
+  /** Postgres without the pooler that `databaseUrl` may name, for what needs a session of its own. */
+  readonly databaseDirectUrl: string | undefined;
   /** Undefined means: no Redis, one process only. */
-  readonly redisUrl: string | undefined;
+  readonly redis: RedisServers | undefined;
   readonly http: { readonly host: string; readonly port: number };
   readonly adminToken: string | undefined;
   readonly webhookToken: string | undefined;
@@ -103,6 +106,18 @@ function url(protocols: readonly string[], says: string) {
   }, says);
 }
 
+const postgresUrl = url(
+  ['postgres:', 'postgresql:'],
+  'must be a URL such as postgres://user@host:5432/database',
+);
+
+const redisServers = z.string().transform((text, context) => {
+  const servers = parseRedisServers(text);
+  if (typeof servers !== 'string') return servers;
+  context.addIssue({ code: 'custom', message: servers });
+  return z.NEVER;
+});
+
 const regions = Object.keys(regionOrigins) as readonly Region[];
 const appIdSays = 'must be the SDKAppID of the app, a whole number such as 1400000000';
 const rateSays = 'must be a whole number from 1 to 199: the vendor allows 200 calls a second and app';
@@ -125,8 +140,9 @@ const variables = {
   TIM_ENDPOINT: origin,
   TIM_CALLS_PER_SECOND: callsPerSecond.default(190),
   TIM_APPS_FILE: z.string(),
-  DATABASE_URL: url(['postgres:', 'postgresql:'], 'must be a URL such as postgres://user@host:5432/database'),
-  REDIS_URL: url(['redis:', 'rediss:'], 'must be a URL such as redis://host:6379'),
+  DATABASE_URL: postgresUrl,
+  DATABASE_DIRECT_URL: postgresUrl,
+  REDIS_URL: redisServers,
   HTTP_HOST: z.string().default('127.0.0.1'),
   HTTP_PORT: integer(0, 65_535, 'must be a port from 0 to 65535 (0: any free one)').default(8080),
   ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters'),
@@ -158,6 +174,7 @@ type Variable = keyof typeof variables;
 const secretVariables: readonly Variable[] = [
   'TIM_SECRET_KEY',
   'DATABASE_URL',
+  'DATABASE_DIRECT_URL',
   'REDIS_URL',
   'ADMIN_TOKEN',
   'WEBHOOK_TOKEN',
@@ -170,6 +187,7 @@ const environment = z.object({
   TIM_ENDPOINT: variables.TIM_ENDPOINT.optional(),
   TIM_APPS_FILE: variables.TIM_APPS_FILE.optional(),
   DATABASE_URL: variables.DATABASE_URL.optional(),
+  DATABASE_DIRECT_URL: variables.DATABASE_DIRECT_URL.optional(),
   REDIS_URL: variables.REDIS_URL.optional(),
   ADMIN_TOKEN: variables.ADMIN_TOKEN.optional(),
   WEBHOOK_TOKEN: variables.WEBHOOK_TOKEN.optional(),
@@ -239,7 +257,8 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
   return Object.freeze({
     apps,
     databaseUrl: vars.DATABASE_URL,
-    redisUrl: vars.REDIS_URL,
+    databaseDirectUrl: vars.DATABASE_DIRECT_URL,
+    redis: vars.REDIS_URL,
     http: { host: vars.HTTP_HOST, port: vars.HTTP_PORT },
     adminToken: vars.ADMIN_TOKEN,
     webhookToken: vars.WEBHOOK_TOKEN,
@@ -255,7 +274,7 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
 
 /** The values that no log line, error or page may ever show. */
 export function secretsOf(config: Config): readonly string[] {
-  const passwords = [config.databaseUrl, config.redisUrl].map((text) => {
+  const passwords = [config.databaseUrl, config.databaseDirectUrl].map((text) => {
     const password = text === undefined ? '' : (URL.parse(text)?.password ?? '');
     return [password, decodeURIComponent(password)];
   });
@@ -264,6 +283,7 @@ export function secretsOf(config: Config): readonly string[] {
     config.adminToken ?? '',
     config.webhookToken ?? '',
     ...passwords.flat(),
+    ...(config.redis === undefined ? [] : redisPasswords(config.redis)),
   ].filter((text) => text.length >= 4);
 }
 

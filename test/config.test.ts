@@ -48,7 +48,7 @@ describe('configuration', () => {
         callsPerSecond: 190,
       },
     ]);
-    expect(config.redisUrl).toBeUndefined();
+    expect(config.redis).toBeUndefined();
     expect(config.http.port).toBe(8080);
     expect(config.poll).toEqual({
       minIntervalMs: 30_000,
@@ -103,7 +103,7 @@ describe('configuration', () => {
   });
 
   test('an empty variable counts as unset', () => {
-    expect(parse({ ...good, REDIS_URL: '', TIM_REGION: '' }).redisUrl).toBeUndefined();
+    expect(parse({ ...good, REDIS_URL: '', TIM_REGION: '' }).redis).toBeUndefined();
   });
 
   test('secrets can come from files, without their last line break', () => {

@@ -11,12 +11,12 @@ import {
   Worker,
   type WorkerOptions,
 } from 'bullmq';
-import type { Redis } from 'ioredis';
 import pg from 'pg';
 import { z } from 'zod';
 import { surviveBreaks } from '../db/client.ts';
 import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
+import type { RedisClient } from './connect-redis-client.ts';
 
 /** What the daemon's queues are for. Dispatch and poll exist once an app, so that no app waits for another. */
 export type QueueKind = 'dispatch' | 'poll' | 'maintenance';
@@ -111,7 +111,7 @@ function keyPrefix(appId: number | undefined): string {
 }
 
 /** Queues on Redis, shared by all replicas. */
-export function createRedisQueues(redis: Redis, options: QueuesOptions): Queues {
+export function createRedisQueues(redis: RedisClient, options: QueuesOptions): Queues {
   return register(options, {
     open(kind, appId) {
       const queue = new Queue(queueName(kind, appId), {

@@ -1,50 +1,54 @@
-import { Redis } from 'ioredis';
+import { inTime } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
+import type { RedisServers } from '../src/redis-servers.ts';
+import { createRedisClient, pingAll, type RedisClient, serversOf } from './connect-redis-client.ts';
 import { StartError } from './start-error.ts';
 
 /** The two ways the daemon talks to Redis. */
 export interface RedisConnections {
   /** For the queues: commands wait while Redis is away. */
-  readonly queues: Redis;
+  readonly queues: RedisClient;
   /** For the buckets: a command that can't be carried out now fails now, for late slots are worthless. */
-  readonly buckets: Redis;
-  /** Keys that the server has evicted since it was started. */
+  readonly buckets: RedisClient;
+  /** Rejects when Redis, or a node of the cluster, does not answer. */
+  ping(): Promise<void>;
+  /** Keys that the servers have evicted since they were started. */
   readEvicted(): Promise<number>;
   close(): void;
 }
 
-const connectTimeoutMs = 5000;
+/** Sentinels that do not answer are asked for ever. */
+const startTimeoutMs = 15_000;
 const commandTimeoutMs = 2000;
+const silentBucketsMs = 5000;
+/** A worker's connection waits up to 10 s for a job. */
+const silentQueuesMs = 15_000;
 
 /** Connects to Redis, or throws StartError when it does not answer. */
-export async function connectRedis(url: string, log: Logger): Promise<RedisConnections> {
-  const retryStrategy = (times: number) => Math.min(100 * times, 2000);
-  const queues = new Redis(url, {
-    lazyConnect: true,
-    maxRetriesPerRequest: null,
-    connectTimeout: connectTimeoutMs,
-    connectionName: 'tim-mirror queues',
-    retryStrategy,
+export async function connectRedis(servers: RedisServers, log: Logger): Promise<RedisConnections> {
+  const queues = createRedisClient(servers, {
+    name: 'tim-mirror queues',
+    waits: true,
+    silentMs: silentQueuesMs,
   });
-  const buckets = new Redis(url, {
-    lazyConnect: true,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    commandTimeout: commandTimeoutMs,
-    connectTimeout: connectTimeoutMs,
-    connectionName: 'tim-mirror buckets',
-    retryStrategy,
+  const buckets = createRedisClient(servers, {
+    name: 'tim-mirror buckets',
+    waits: false,
+    commandTimeoutMs,
+    silentMs: silentBucketsMs,
   });
+  // Every app listens to what becomes of its bucket.
+  buckets.setMaxListeners(0);
   let ready = false;
   for (const redis of [queues, buckets])
-    redis.on('error', (error) => log.debug({ err: error }, 'redis in trouble'));
+    redis.on('error', (error: Error) => log.debug({ err: error }, 'redis in trouble'));
   const disconnect = () => {
     queues.disconnect();
     buckets.disconnect();
   };
   try {
-    await Promise.all([queues.connect(), buckets.connect()]);
-    await buckets.ping();
+    await inTime(startTimeoutMs, Promise.all([queues.connect(), buckets.connect()]));
+    await pingAll(buckets);
   } catch (error) {
     disconnect();
     throw new StartError('Redis does not answer; check REDIS_URL and that it is running.', error);
@@ -62,8 +66,10 @@ export async function connectRedis(url: string, log: Logger): Promise<RedisConne
   return {
     queues,
     buckets,
+    ping: () => pingAll(buckets),
     async readEvicted() {
-      return Number(/evicted_keys:(\d+)/.exec(await buckets.info('stats'))?.[1] ?? 0);
+      const stats = await Promise.all(serversOf(buckets).map((server) => server.info('stats')));
+      return stats.reduce((sum, text) => sum + Number(/evicted_keys:(\d+)/.exec(text)?.[1] ?? 0), 0);
     },
     close() {
       ready = false;
@@ -72,9 +78,11 @@ export async function connectRedis(url: string, log: Logger): Promise<RedisConne
   };
 }
 
-async function warnOfEviction(redis: Redis, log: Logger): Promise<void> {
-  const policy = /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1];
-  if (policy !== undefined && policy !== 'noeviction') {
+async function warnOfEviction(redis: RedisClient, log: Logger): Promise<void> {
+  const texts = await Promise.all(serversOf(redis).map((server) => server.info('memory')));
+  const policy = texts
+    .map((text) => /maxmemory_policy:(\S+)/.exec(text)?.[1])
+    .find((each) => each !== undefined && each !== 'noeviction');
+  if (policy !== undefined)
     log.warn({ policy }, `Redis may evict keys under maxmemory-policy ${policy}; set it to noeviction.`);
-  }
 }

@@ -115,9 +115,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     await prepareDatabase(db, apps, config.poll);
 
     const taken = Promise.withResolvers<StartError>();
-    const lock = await lockOut(databaseUrl, config.redisUrl === undefined, taken.resolve);
+    const lock = await lockOut(databaseUrl, config.redis === undefined, taken.resolve);
     closers.push(() => lock.release());
-    const redis = config.redisUrl === undefined ? undefined : await connectRedis(config.redisUrl, log);
+    const redis = config.redis === undefined ? undefined : await connectRedis(config.redis, log);
     closers.push(() => redis?.close());
     const queues =
       redis === undefined

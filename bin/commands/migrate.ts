@@ -6,12 +6,12 @@ import { readEnvironment, withDatabase } from '../environment.ts';
 /** `migrate` */
 export async function migrateCommand(): Promise<void> {
   const environment = readEnvironment(['database']);
-  const { databaseUrl, redisUrl } = environment.config;
+  const { databaseUrl, redis } = environment.config;
   await withDatabase(environment, async (db) => {
     await assertServerVersion(db);
     const report = await migrate(db);
     // Without Redis the queues live in the database too.
-    if (redisUrl === undefined && databaseUrl !== undefined) await migratePostgresQueues(databaseUrl);
+    if (redis === undefined && databaseUrl !== undefined) await migratePostgresQueues(databaseUrl);
     const done = report.applied.length === 0 ? 'nothing to do' : `applied ${report.applied.join(', ')}`;
     process.stdout.write(`schema is at ${report.version}: ${done}\n`);
   });
