@@ -79,6 +79,14 @@ export function parseRedisServers(text: string): RedisServers | string {
   };
 }
 
+/**
+ * The hash tag of an app's keys, or of those that belong to no app: all keys of one tag lie on one node of a Redis
+ * Cluster.
+ */
+export function redisTag(appId: number | undefined): string {
+  return appId === undefined ? '{tim}' : `{tim:${appId}}`;
+}
+
 /** The passwords in it. */
 export function redisPasswords(servers: RedisServers): readonly string[] {
   if (servers.kind === 'single') {

@@ -16,7 +16,8 @@ import { z } from 'zod';
 import { surviveBreaks } from '../db/client.ts';
 import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
-import type { RedisClient } from './connect-redis-client.ts';
+import { redisTag } from '../src/redis-servers.ts';
+import type { RedisConnections } from './redis.ts';
 
 /** What the daemon's queues are for. Dispatch and poll exist once an app, so that no app waits for another. */
 export type QueueKind = 'dispatch' | 'poll' | 'maintenance';
@@ -105,26 +106,21 @@ function queueName(kind: QueueKind, appId: number | undefined): string {
   return appId === undefined ? kind : `${kind}-${appId}`;
 }
 
-/** One hash tag an app, so that all keys of a lane lie on one node of a Redis Cluster. */
-function keyPrefix(appId: number | undefined): string {
-  return appId === undefined ? '{tim}' : `{tim:${appId}}`;
-}
-
 /** Queues on Redis, shared by all replicas. */
-export function createRedisQueues(redis: RedisClient, options: QueuesOptions): Queues {
+export function createRedisQueues(redis: RedisConnections, options: QueuesOptions): Queues {
   return register(options, {
     open(kind, appId) {
       const queue = new Queue(queueName(kind, appId), {
-        connection: redis,
-        prefix: keyPrefix(appId),
+        connection: redis.lane(appId).queues,
+        prefix: redisTag(appId),
         ...queueSettings,
       });
       return { queue, board: boardOf(queue) };
     },
     work: (kind, { appId, concurrency, process }) =>
       new Worker(queueName(kind, appId), (job: Job<unknown>) => process(job.data), {
-        connection: redis,
-        prefix: keyPrefix(appId),
+        connection: redis.lane(appId).queues,
+        prefix: redisTag(appId),
         concurrency,
         ...workerSettings,
       }),

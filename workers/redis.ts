@@ -1,88 +1,146 @@
+import type { Redis } from 'ioredis';
 import { inTime } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
-import type { RedisServers } from '../src/redis-servers.ts';
-import { createRedisClient, pingAll, type RedisClient, serversOf } from './connect-redis-client.ts';
+import { type RedisServers, redisTag } from '../src/redis-servers.ts';
+import { createClusterMap } from './cluster-map.ts';
+import { createRedisClient } from './redis-client.ts';
 import { StartError } from './start-error.ts';
 
-/** The two ways the daemon talks to Redis. */
-export interface RedisConnections {
+/** The two ways the daemon talks to Redis about an app, or about what belongs to no app. */
+export interface RedisLane {
   /** For the queues: commands wait while Redis is away. */
-  readonly queues: RedisClient;
-  /** For the buckets: a command that can't be carried out now fails now, for late slots are worthless. */
-  readonly buckets: RedisClient;
-  /** Rejects when Redis, or a node of the cluster, does not answer. */
+  readonly queues: Redis;
+  /** For the bucket: a command that can't be carried out now fails now, for late slots are worthless. */
+  readonly bucket: Redis;
+}
+
+/** Connections to Redis: one lane for everything, or in a Redis Cluster one for each app, on the node with its keys. */
+export interface RedisConnections {
+  /** The lane of an app that was named at the start; without an app that of the maintenance. */
+  lane(appId?: number): RedisLane;
+  /** Rejects when Redis, or a node that an app needs, does not answer. */
   ping(): Promise<void>;
   /** Keys that the servers have evicted since they were started. */
   readEvicted(): Promise<number>;
   close(): void;
 }
 
-/** Sentinels that do not answer are asked for ever. */
+/** Sentinels and nodes that do not answer are asked for ever. */
 const startTimeoutMs = 15_000;
 const commandTimeoutMs = 2000;
-const silentBucketsMs = 5000;
+const silentBucketMs = 5000;
 /** A worker's connection waits up to 10 s for a job. */
 const silentQueuesMs = 15_000;
 
-/** Connects to Redis, or throws StartError when it does not answer. */
-export async function connectRedis(servers: RedisServers, log: Logger): Promise<RedisConnections> {
-  const queues = createRedisClient(servers, {
-    name: 'tim-mirror queues',
-    waits: true,
-    silentMs: silentQueuesMs,
-  });
-  const buckets = createRedisClient(servers, {
-    name: 'tim-mirror buckets',
-    waits: false,
-    commandTimeoutMs,
-    silentMs: silentBucketsMs,
-  });
-  // Every app listens to what becomes of its bucket.
-  buckets.setMaxListeners(0);
-  let ready = false;
-  for (const redis of [queues, buckets])
-    redis.on('error', (error: Error) => log.debug({ err: error }, 'redis in trouble'));
+/** Whether commands are carried out at this moment. */
+export function isReady({ queues }: RedisLane): boolean {
+  return queues.status === 'ready';
+}
+
+/**
+ * Connects to Redis, or throws StartError when it does not answer. Of a cluster one node is enough: the apps of the
+ * others wait for theirs.
+ */
+export async function connectRedis(
+  servers: RedisServers,
+  appIds: readonly number[],
+  log: Logger,
+): Promise<RedisConnections> {
+  const lanes =
+    servers.kind === 'cluster' ? openLanes(servers, appIds) : new Map([['', openLane(servers, undefined)]]);
+  const all = [...lanes.values()];
   const disconnect = () => {
-    queues.disconnect();
-    buckets.disconnect();
+    for (const { queues, bucket } of all) for (const redis of [queues, bucket]) redis.disconnect();
   };
+  for (const { queues, bucket } of all)
+    for (const redis of [queues, bucket])
+      redis.on('error', (error: Error) => log.debug({ err: error }, 'redis in trouble'));
+  const connecting = [...lanes].map(async ([tag, lane]) => {
+    await Promise.all([lane.queues.connect(), lane.bucket.connect()]);
+    await lane.bucket.ping();
+    await warnOfEviction(lane.bucket, log);
+    return tag;
+  });
   try {
-    await inTime(startTimeoutMs, Promise.all([queues.connect(), buckets.connect()]));
-    await pingAll(buckets);
+    await inTime(startTimeoutMs, Promise.any(connecting));
   } catch (error) {
     disconnect();
     throw new StartError('Redis does not answer; check REDIS_URL and that it is running.', error);
   }
-  queues.on('close', () => {
-    if (ready) log.warn('redis lost: nothing is polled until it is back');
-    ready = false;
-  });
-  queues.on('ready', () => {
-    if (!ready) log.info('redis is back');
-    ready = true;
-  });
-  ready = true;
-  await warnOfEviction(queues, log);
+  // Most nodes answer at once, and one that is away must not hold up the others' apps.
+  await inTime(startTimeoutMs, Promise.allSettled(connecting)).catch(() => undefined);
+  let open = true;
+  for (const [tag, lane] of lanes) tellOfLoss(tag, lane, () => open, log);
+
   return {
-    queues,
-    buckets,
-    ping: () => pingAll(buckets),
+    lane(appId) {
+      const lane = lanes.get(redisTag(appId)) ?? lanes.get('');
+      if (lane === undefined) throw new Error(`app ${appId} has no lane on Redis`);
+      return lane;
+    },
+    async ping() {
+      await Promise.all(all.map(({ bucket }) => bucket.ping()));
+    },
     async readEvicted() {
-      const stats = await Promise.all(serversOf(buckets).map((server) => server.info('stats')));
-      return stats.reduce((sum, text) => sum + Number(/evicted_keys:(\d+)/.exec(text)?.[1] ?? 0), 0);
+      const evicted = new Map<string, number>();
+      for (const text of await Promise.all(all.map(({ bucket }) => bucket.info()))) {
+        // Several lanes may be on one server.
+        const server = /run_id:(\w+)/.exec(text)?.[1] ?? '';
+        evicted.set(server, Number(/evicted_keys:(\d+)/.exec(text)?.[1] ?? 0));
+      }
+      return [...evicted.values()].reduce((sum, keys) => sum + keys, 0);
     },
     close() {
-      ready = false;
+      open = false;
       disconnect();
     },
   };
 }
 
-async function warnOfEviction(redis: RedisClient, log: Logger): Promise<void> {
-  const texts = await Promise.all(serversOf(redis).map((server) => server.info('memory')));
-  const policy = texts
-    .map((text) => /maxmemory_policy:(\S+)/.exec(text)?.[1])
-    .find((each) => each !== undefined && each !== 'noeviction');
-  if (policy !== undefined)
+function openLanes(servers: Extract<RedisServers, { kind: 'cluster' }>, appIds: readonly number[]) {
+  const map = createClusterMap(servers);
+  return new Map(
+    [undefined, ...appIds].map((appId) => {
+      const key = redisTag(appId);
+      return [key, openLane(servers, { map, key })];
+    }),
+  );
+}
+
+function openLane(servers: RedisServers, place: Parameters<typeof createRedisClient>[1]): RedisLane {
+  const queues = createRedisClient(servers, place, {
+    name: 'tim-mirror queues',
+    waits: true,
+    silentMs: silentQueuesMs,
+  });
+  const bucket = createRedisClient(servers, place, {
+    name: 'tim-mirror buckets',
+    waits: false,
+    commandTimeoutMs,
+    silentMs: silentBucketMs,
+  });
+  // Every app listens to what becomes of its bucket.
+  bucket.setMaxListeners(0);
+  return { queues, bucket };
+}
+
+function tellOfLoss(tag: string, lane: RedisLane, isOpen: () => boolean, log: Logger): void {
+  const about = tag === '' ? {} : { keys: tag };
+  let ready = isReady(lane);
+  if (!ready) log.warn(about, 'a node of the cluster is away: its apps wait');
+  lane.queues.on('close', () => {
+    if (ready && isOpen()) log.warn(about, 'redis lost: nothing is polled until it is back');
+    ready = false;
+  });
+  lane.queues.on('ready', () => {
+    if (!ready) log.info(about, 'redis is back');
+    ready = true;
+  });
+}
+
+async function warnOfEviction(redis: Redis, log: Logger): Promise<void> {
+  const policy = /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1];
+  if (policy !== undefined && policy !== 'noeviction') {
     log.warn({ policy }, `Redis may evict keys under maxmemory-policy ${policy}; set it to noeviction.`);
+  }
 }

@@ -13,7 +13,7 @@ import { assertServerVersion } from '../db/server-version.ts';
 import { createCache } from '../src/cache.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
-import { createStop, repeat, within } from '../src/lifecycle.ts';
+import { createStop, inTime, repeat, within } from '../src/lifecycle.ts';
 import { createLocalSlots } from '../src/limiter/local-slots.ts';
 import { createRedisSlots } from '../src/limiter/redis-slots.ts';
 import type { SlotSource } from '../src/limiter/slots.ts';
@@ -34,7 +34,7 @@ import { maintenanceMs, startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
 import { addQueueBoard } from './queue-board.ts';
 import { createPostgresQueues, createRedisQueues, type JobQueue, type Queues } from './queues.ts';
-import { connectRedis, type RedisConnections } from './redis.ts';
+import { connectRedis, isReady, type RedisConnections } from './redis.ts';
 import { StartError } from './start-error.ts';
 
 /** What a process does: claim accounts, poll them, or both. */
@@ -117,12 +117,17 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const taken = Promise.withResolvers<StartError>();
     const lock = await lockOut(databaseUrl, config.redis === undefined, taken.resolve);
     closers.push(() => lock.release());
-    const redis = config.redis === undefined ? undefined : await connectRedis(config.redis, log);
+    const redis =
+      config.redis === undefined
+        ? undefined
+        : await connectRedis(
+            config.redis,
+            apps.map(({ appId }) => appId),
+            log,
+          );
     closers.push(() => redis?.close());
     const queues =
-      redis === undefined
-        ? createPostgresQueues(databaseUrl, { log })
-        : createRedisQueues(redis.queues, { log });
+      redis === undefined ? createPostgresQueues(databaseUrl, { log }) : createRedisQueues(redis, { log });
     closers.push(() => queues.close());
     const clock = await createDatabaseClock(db);
     const metrics = createMetrics();
@@ -192,7 +197,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       loop('health', healthMs, () => health.look()),
       loop('first read', firstReadMs, createFirstReadLog({ db, figures, log })),
       loop('schedules', scheduleMs, async () => {
-        if (redis === undefined || redis.queues.status === 'ready') await keepSchedules(db, schedules);
+        await keepSchedules(db, schedules, (appId) => redis === undefined || isReady(redis.lane(appId)));
       }),
     ]);
 
@@ -225,7 +230,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         stop.abortSoft();
         const closed = Promise.all(workers.map((worker) => worker.close()));
         // Without Redis no worker can close its books; then what counts is that no call is under way.
-        const away = redis !== undefined && redis.queues.status !== 'ready';
+        const away = redis !== undefined && !lanes.every(({ appId }) => isReady(redis.lane(appId)));
         const drained = () => Promise.all(lanes.map((lane) => lane.drained()));
         const idle = away ? drained() : closed.then(drained);
         if (!(await within(graceMs, idle))) {
@@ -311,7 +316,11 @@ async function lockOut(
 function slotsOf(app: CallingAppConfig, redis: RedisConnections | undefined, lock: ProcessLock): SlotSource {
   return redis === undefined
     ? createLocalSlots({ callsPerSecond: app.callsPerSecond, isSole: () => lock.isHeld() })
-    : createRedisSlots({ redis: redis.buckets, appId: app.appId, callsPerSecond: app.callsPerSecond });
+    : createRedisSlots({
+        redis: redis.lane(app.appId).bucket,
+        appId: app.appId,
+        callsPerSecond: app.callsPerSecond,
+      });
 }
 
 async function refreshLanes(db: Database, lanes: readonly Lane[]): Promise<void> {
@@ -351,12 +360,22 @@ function openSchedules(queues: Queues, lanes: readonly Lane[]): Schedules {
   };
 }
 
-/** Makes the schedules that are missing, and makes anew the one of an app that nobody has dispatched for lately. */
-async function keepSchedules(db: Database, schedules: Schedules): Promise<void> {
+/**
+ * Makes the schedules that are missing, and makes anew the one of an app that nobody has dispatched for lately. An app
+ * whose queues are away waits for the next round, and holds up no other.
+ */
+async function keepSchedules(
+  db: Database,
+  schedules: Schedules,
+  isThere: (appId: number | undefined) => boolean,
+): Promise<void> {
   const rows = new Map((await readApps(db)).map((row) => [row.appId, row]));
-  for (const { appId, queue } of schedules.dispatch) {
-    const silent = rows.get(appId)?.dispatchedAgo ?? 0;
-    await queue.schedule(tickMs, silent > silentSeconds);
-  }
-  await schedules.maintenance.schedule(maintenanceMs, false);
+  const keeping = schedules.dispatch
+    .filter(({ appId }) => isThere(appId))
+    .map(({ appId, queue }) => {
+      const silent = rows.get(appId)?.dispatchedAgo ?? 0;
+      return queue.schedule(tickMs, silent > silentSeconds);
+    });
+  if (isThere(undefined)) keeping.push(schedules.maintenance.schedule(maintenanceMs, false));
+  await inTime(scheduleMs, Promise.all(keeping));
 }

@@ -1,10 +1,11 @@
-import type { Cluster, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { redisTag } from '../redis-servers.ts';
 import { maxHoldMs, type SlotSource, silenceMs } from './slots.ts';
 
 export interface RedisSlotsOptions {
   /** A connection that fails at once when Redis is away, instead of queueing commands. */
-  readonly redis: Redis | Cluster;
+  readonly redis: Redis;
   readonly appId: number;
   readonly callsPerSecond: number;
 }
@@ -44,7 +45,7 @@ const microseconds = z.number();
 
 /** The Redis key that holds one app's bucket. */
 export function bucketKey(appId: number): string {
-  return `{tim:${appId}}:bucket`;
+  return `${redisTag(appId)}:bucket`;
 }
 
 /** Slots shared by every process that uses the same Redis. */
@@ -62,9 +63,8 @@ export function createRedisSlots(options: RedisSlotsOptions): SlotSource {
       await redis.eval(holdScript, 1, key, Math.ceil(Math.min(ms, maxHoldMs) * 1000));
     },
     onLost(listener) {
-      // Redis may come back with an older state, or as another server. A cluster tells when it loses a node.
+      // Redis may come back with an older state, or as another server.
       redis.on('close', listener);
-      redis.on('-node', listener);
     },
   };
 }

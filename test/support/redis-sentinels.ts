@@ -9,6 +9,10 @@ export interface TestSentinels extends AsyncDisposable {
   readonly master: LocalRedis;
   readonly replica: LocalRedis;
   readonly url: string;
+  /** Waits until the sentinels agree that it is the master. */
+  untilMasterIs(server: LocalRedis): Promise<void>;
+  /** Has the sentinels put it in the place of a master that is alive. */
+  failOverTo(server: LocalRedis): Promise<void>;
 }
 
 const name = 'tim-master';
@@ -31,14 +35,30 @@ export async function createTestSentinels(): Promise<TestSentinels> {
       ...plainServer(place),
       ...['--replicaof', '127.0.0.1', String(master.port), '--repl-diskless-sync-delay', '0'],
     ]);
-    const sentinels = [];
+    const sentinels: LocalRedis[] = [];
     for (let index = 0; index < 3; index += 1) sentinels.push(await start(sentinelOf(master.port)));
     for (const sentinel of sentinels) await waitUntilItKnowsAll(sentinel);
+    const isMaster = async (server: LocalRedis) => {
+      const masters = await Promise.all(sentinels.map((sentinel) => onSentinel(sentinel, masterPort)));
+      return masters.every((port) => port === server.port);
+    };
+    const untilMasterIs = (server: LocalRedis) =>
+      waitFor(`port ${server.port} to be the master`, () => isMaster(server)).then(() => undefined);
     const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',');
     return {
       master,
       replica,
       url: `redis+sentinel://${hosts}/${name}`,
+      untilMasterIs,
+      async failOverTo(server) {
+        // Refused until the server is known as a good replica, and while another fail-over is under way.
+        await waitFor('a fail-over to begin', async () => {
+          await onSentinel(sentinels[0], (redis) => redis.call('SENTINEL', 'FAILOVER', name)).catch(
+            () => undefined,
+          );
+          return isMaster(server);
+        });
+      },
       [Symbol.asyncDispose]: stop,
     };
   } catch (error) {
@@ -65,11 +85,24 @@ function sentinelOf(masterPort: number) {
 }
 
 async function waitUntilItKnowsAll(sentinel: LocalRedis): Promise<void> {
-  const redis = new Redis(sentinel.url, { enableReadyCheck: false });
-  try {
-    await waitFor('a sentinel to know the others and the replica', async () =>
+  await onSentinel(sentinel, (redis) =>
+    waitFor('a sentinel to know the others and the replica', async () =>
       /status=ok,.*slaves=1,sentinels=3/.test(await redis.info('sentinel')),
-    );
+    ),
+  );
+}
+
+async function masterPort(redis: Redis): Promise<number> {
+  return Number(Object(await redis.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name))[1]);
+}
+
+async function onSentinel<T>(
+  sentinel: LocalRedis | undefined,
+  use: (redis: Redis) => Promise<T>,
+): Promise<T> {
+  const redis = new Redis(sentinel?.url ?? '', { enableReadyCheck: false });
+  try {
+    return await use(redis);
   } finally {
     redis.disconnect();
   }
