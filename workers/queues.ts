@@ -2,8 +2,10 @@ import type { BaseAdapter } from '@bull-board/api/baseAdapter';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import {
   createPostgresBackend,
+  isPgPool,
   type Job,
   type JobProgress,
+  type PgPool,
   type PostgresConnectionOptions,
   type PostgresQueueBackend,
   Queue,
@@ -102,6 +104,12 @@ function boardOf(queue: unknown): BaseAdapter {
   return new BullMQAdapter(queue, { readOnlyMode: true });
 }
 
+/** BullMQ has types of its own for what it needs of a pool. */
+function poolOf(pool: unknown): PgPool {
+  if (!isPgPool(pool)) throw new Error('not a pool');
+  return pool;
+}
+
 function queueName(kind: QueueKind, appId: number | undefined): string {
   return appId === undefined ? kind : `${kind}-${appId}`;
 }
@@ -127,14 +135,24 @@ export function createRedisQueues(redis: RedisConnections, options: QueuesOption
   });
 }
 
-/** Queues in the database itself, for one process. Each has a few connections, each worker one more to be told of jobs. */
-export function createPostgresQueues(databaseUrl: string, options: QueuesOptions): Queues {
-  const connection: PostgresConnectionOptions = {
+/** Connections for statements about jobs, of all queues together. */
+const statementConnections = 6;
+
+/**
+ * Queues in the database itself, for one process. All share a few connections, and each worker has one more, on which it
+ * is told of jobs.
+ */
+export function createPostgresQueues(databaseUrl: string, apps: number, options: QueuesOptions): Queues {
+  const workers = 2 * apps + 1;
+  const pool = new pg.Pool({
     ...connectionConfig(databaseUrl),
-    schema: 'bullmq',
-    max: 3,
-  };
-  return register(options, {
+    options: '-c search_path=bullmq',
+    max: workers + statementConnections,
+  });
+  // Every queue listens.
+  pool.setMaxListeners(0);
+  const connection = poolOf(pool);
+  const queues = register(options, {
     open(kind, appId) {
       const queue = new Queue<
         unknown,
@@ -156,6 +174,13 @@ export function createPostgresQueues(databaseUrl: string, options: QueuesOptions
         createPostgresBackend,
       ),
   });
+  return {
+    ...queues,
+    async close() {
+      await queues.close();
+      await pool.end();
+    },
+  };
 }
 
 /** Brings BullMQ's own tables in schema `bullmq` up to date; needed where there is no Redis. */

@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
-import { createPool, type Database, openDatabase } from '../db/client.ts';
+import { connect, createPool, type Database, openDatabase } from '../db/client.ts';
 import { createDatabaseClock } from '../db/clock.ts';
 import { assertSchema, SchemaError } from '../db/migrate.ts';
+import { assertOwnSession, PoolerError } from '../db/pooler.ts';
 import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
 import { addActivity } from '../db/queries/activity.ts';
 import { ensureApp, probeNow, readApps, storeIntervals } from '../db/queries/apps.ts';
@@ -88,6 +89,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     graceMs = defaultGraceMs,
   } = options;
   const databaseUrl = config.databaseUrl ?? '';
+  const directUrl = config.databaseDirectUrl ?? databaseUrl;
   const apps = config.apps.filter(mayCall);
   const stop = createStop();
   const stopped = Promise.withResolvers<StartError | undefined>();
@@ -104,18 +106,25 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
 
   try {
+    const onIdleError = (error: Error) => log.debug({ err: error }, 'idle connection to postgres lost');
     const pool = createPool({
       url: databaseUrl,
       applicationName: 'tim-mirror',
       maxConnections: 12,
-      onIdleError: (error) => log.debug({ err: error }, 'idle connection to postgres lost'),
+      onIdleError,
     });
     const db = openDatabase(pool);
     closers.push(() => db.destroy());
+    // Behind a pooler, what needs a session of its own goes past it.
+    const direct =
+      directUrl === databaseUrl
+        ? db
+        : connect({ url: directUrl, applicationName: 'tim-mirror', maxConnections: 1, onIdleError });
+    closers.push(() => direct.destroy());
     await prepareDatabase(db, apps, config.poll);
 
     const taken = Promise.withResolvers<StartError>();
-    const lock = await lockOut(databaseUrl, config.redis === undefined, taken.resolve);
+    const lock = await lockOut(config, taken.resolve);
     closers.push(() => lock.release());
     const redis =
       config.redis === undefined
@@ -127,7 +136,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
           );
     closers.push(() => redis?.close());
     const queues =
-      redis === undefined ? createPostgresQueues(databaseUrl, { log }) : createRedisQueues(redis, { log });
+      redis === undefined
+        ? createPostgresQueues(directUrl, apps.length, { log })
+        : createRedisQueues(redis, { log });
     closers.push(() => queues.close());
     const clock = await createDatabaseClock(db);
     const metrics = createMetrics();
@@ -163,6 +174,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       ...(does('poll') ? lanes.map((lane) => startPollWorker(deps, lane)) : []),
       startMaintenanceWorker({
         ...deps,
+        direct,
         lanes,
         historyRetentionMs: config.historyRetentionMs,
       }),
@@ -296,16 +308,21 @@ async function prepareDatabase(
   }
 }
 
-async function lockOut(
-  databaseUrl: string,
-  alone: boolean,
-  onTaken: (error: StartError) => void,
-): Promise<ProcessLock> {
+async function lockOut(config: Config, onTaken: (error: StartError) => void): Promise<ProcessLock> {
+  const url = config.databaseDirectUrl ?? config.databaseUrl ?? '';
+  const alone = config.redis === undefined;
   const sentence = alone
     ? 'Another tim-mirror daemon works on this database, and without REDIS_URL there can be only one; stop it, or give both the same REDIS_URL.'
     : 'A tim-mirror daemon without REDIS_URL works on this database; stop it first, or the two exceed the limit.';
+  try {
+    await assertOwnSession({ url, vouched: config.databaseDirectUrl !== undefined });
+  } catch (error) {
+    if (error instanceof PoolerError) throw new StartError(error.message);
+    const name = config.databaseDirectUrl === undefined ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL';
+    throw new StartError(`Postgres does not answer; check ${name} and that it is running.`, error);
+  }
   const lock = await acquireProcessLock({
-    url: databaseUrl,
+    url,
     mode: alone ? 'exclusive' : 'shared',
     onTaken: () => onTaken(new StartError(sentence)),
   });
