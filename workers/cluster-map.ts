@@ -83,7 +83,7 @@ function endpointOf([host, port]: z.infer<typeof node>, asked: Endpoint): Endpoi
 function optionsOf(servers: RedisCluster) {
   return {
     ...loginOf(servers),
-    connectionName: 'tim-mirror map',
+    connectionName: 'tim-mirror-map',
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
     enableReadyCheck: false,

@@ -109,12 +109,12 @@ function openLanes(servers: Extract<RedisServers, { kind: 'cluster' }>, appIds: 
 
 function openLane(servers: RedisServers, place: Parameters<typeof createRedisClient>[1]): RedisLane {
   const queues = createRedisClient(servers, place, {
-    name: 'tim-mirror queues',
+    name: 'tim-mirror-queues',
     waits: true,
     silentMs: silentQueuesMs,
   });
   const bucket = createRedisClient(servers, place, {
-    name: 'tim-mirror buckets',
+    name: 'tim-mirror-buckets',
     waits: false,
     commandTimeoutMs,
     silentMs: silentBucketMs,
