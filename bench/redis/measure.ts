@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRedisSlots } from '../../src/limiter/redis-slots.ts';
 import { startRedis } from '../../src/local-servers/redis.ts';
@@ -32,6 +33,8 @@ export async function measureRedis(apps: number): Promise<RedisFigures> {
   const appIds = Array.from({ length: apps }, (_, index) => 1_400_000_000 + index);
   const redis = await connectRedis({ kind: 'single', url: server.url }, appIds, log);
   const queues = createRedisQueues(redis, { log });
+  const over = new AbortController();
+  setMaxListeners(0, over.signal);
   try {
     const { bucket } = redis.lane();
     const empty = await read(bucket);
@@ -49,7 +52,7 @@ export async function measureRedis(apps: number): Promise<RedisFigures> {
           done += 1;
           if (done > kept) {
             filled.resolve();
-            await sleep(leaseSeconds * 1000);
+            await sleep(leaseSeconds * 1000, undefined, { signal: over.signal }).catch(() => undefined);
           }
         },
       });
@@ -66,6 +69,8 @@ export async function measureRedis(apps: number): Promise<RedisFigures> {
       scriptMicroseconds: await timeScript(redis.lane(appIds[0]).bucket, appIds[0] ?? 0),
     };
   } finally {
+    over.abort();
+    await queues.close();
     redis.close();
     await server.stop();
   }
