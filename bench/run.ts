@@ -7,6 +7,7 @@ import { freshnessCommand } from './freshness/command.ts';
 import { hintsCommand } from './hints/command.ts';
 import { lanesCommand } from './lanes/command.ts';
 import { limiterCommand } from './limiter/command.ts';
+import { redisCommand } from './redis/command.ts';
 import { soakCommand } from './soak/command.ts';
 
 /** Every bench; each takes --quick and --json. */
@@ -19,6 +20,7 @@ const benches: readonly (() => Command)[] = [
   hintsCommand,
   lanesCommand,
   limiterCommand,
+  redisCommand,
   soakCommand,
 ];
 

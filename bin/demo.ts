@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { parseDuration } from '../src/config.ts';
+import { parseDuration } from '../src/config/values.ts';
 import { runDemo } from './demo/run.ts';
 import { runProgram } from './program.ts';
 

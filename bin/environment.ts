@@ -49,14 +49,18 @@ export function abortOnSignals(): AbortSignal {
   return ended.signal;
 }
 
-/** Runs `use` with a connection to the database and closes it, whatever happens. */
+/**
+ * Runs `use` with a connection to the database and closes it, whatever happens; past the pooler where `direct` asks for
+ * that and there is one.
+ */
 export async function withDatabase<T>(
   { config, log }: Environment,
   use: (db: Database) => Promise<T>,
+  { direct = false } = {},
 ): Promise<T> {
   if (config.databaseUrl === undefined) throw new ConfigError(['DATABASE_URL is not set.']);
   const db = connect({
-    url: config.databaseUrl,
+    url: direct ? (config.databaseDirectUrl ?? config.databaseUrl) : config.databaseUrl,
     applicationName: 'tim-mirror command',
     maxConnections: 4,
     onIdleError: (error) => log.debug({ err: error }, 'idle connection to postgres lost'),

@@ -1,4 +1,4 @@
-import { parseDuration } from '../src/config.ts';
+import { parseDuration } from '../src/config/values.ts';
 
 const written = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2})?)?$/;
 

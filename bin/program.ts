@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { accountFormats } from '../src/accounts/read-account-ids.ts';
-import { ConfigError, parseDuration } from '../src/config.ts';
+import { parseDuration } from '../src/config/values.ts';
+import { ConfigError } from '../src/config.ts';
 import { type Fault, faultNames, parseFault } from '../src/simulator/faults.ts';
 import { readings } from '../src/simulator/group-api.ts';
 import { TencentError } from '../src/tencent/errors.ts';

@@ -1,6 +1,22 @@
 import { z } from 'zod';
 import type { AccountSource } from '../db/source-rows.ts';
-import { type Region, regionOrigins } from './tencent/endpoints.ts';
+import { pairOf, readAppsFile } from './config/apps-file.ts';
+import { readFailure } from './config/read-failure.ts';
+import {
+  admin,
+  appId,
+  callsPerSecond,
+  dayMs,
+  duration,
+  integer,
+  origin,
+  postgresUrl,
+  redisServers,
+  region,
+  secret,
+} from './config/values.ts';
+import { type RedisServers, redisPasswords } from './redis-servers.ts';
+import { regionOrigins } from './tencent/endpoints.ts';
 
 /** One Tencent Cloud IM application: a lane with its own queues, bucket and budget. */
 export interface AppConfig {
@@ -30,8 +46,10 @@ export interface PollConfig {
 export interface Config {
   readonly apps: readonly AppConfig[];
   readonly databaseUrl: string | undefined;
+  /** Postgres without the pooler that `databaseUrl` may name, for what needs a session of its own. */
+  readonly databaseDirectUrl: string | undefined;
   /** Undefined means: no Redis, one process only. */
-  readonly redisUrl: string | undefined;
+  readonly redis: RedisServers | undefined;
   readonly http: { readonly host: string; readonly port: number };
   readonly adminToken: string | undefined;
   readonly webhookToken: string | undefined;
@@ -74,66 +92,6 @@ export class ConfigError extends Error {
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-type Unit = keyof typeof unitMs;
-
-/** Reads `90s`, `15m`, `24h`, `7d` (also `500ms`) as milliseconds; undefined when it is not a duration. */
-export function parseDuration(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text.trim());
-  if (match?.[1] === undefined) return undefined;
-  return Number(match[1]) * unitMs[match[2] as Unit];
-}
-
-const dayMs = unitMs.d;
-
-function duration(bounds: { minMs: number; maxMs: number; says: string }) {
-  return z.string().transform((text, context) => {
-    const ms = parseDuration(text);
-    if (ms === undefined) {
-      context.addIssue({ code: 'custom', message: 'is not a duration; write it as 90s, 15m, 24h or 7d' });
-      return z.NEVER;
-    }
-    if (ms < bounds.minMs || ms > bounds.maxMs) {
-      context.addIssue({ code: 'custom', message: bounds.says });
-      return z.NEVER;
-    }
-    return ms;
-  });
-}
-
-function integer(min: number, max: number, says: string) {
-  return z
-    .string()
-    .regex(/^\d+$/, says)
-    .transform(Number)
-    .refine((value) => value >= min && value <= max, says);
-}
-
-function url(protocols: readonly string[], says: string) {
-  return z.string().refine((text) => {
-    const parsed = URL.parse(text);
-    return parsed !== null && protocols.includes(parsed.protocol);
-  }, says);
-}
-
-const regions = Object.keys(regionOrigins) as readonly Region[];
-const appIdSays = 'must be the SDKAppID of the app, a whole number such as 1400000000';
-const rateSays = 'must be a whole number from 1 to 199: the vendor allows 200 calls a second and app';
-const regionSays = `must be one of ${regions.join(', ')}`;
-const originSays = 'must be a URL such as https://console.tim.qq.com';
-
-const appId = integer(1, Number.MAX_SAFE_INTEGER, appIdSays);
-// 199, not 200: our clock and the vendor's never agree to the millisecond.
-const callsPerSecond = integer(1, 199, rateSays);
-const region = z.enum(regions, regionSays);
-const origin = url(['http:', 'https:'], originSays).transform((text) => new URL(text).origin);
-const admin = z.string().min(1, 'must name the app administrator').max(32, 'is longer than 32 bytes');
-const secret = z.string().min(1, 'is empty');
-const postgresProtocols = ['postgres:', 'postgresql:'];
-const sourceUrlSays = 'must be a URL such as postgres://user@host:5432/database';
-const sourceUrl = url(postgresProtocols, sourceUrlSays);
-const sourceQuery = z.string().min(1, 'is empty');
-
 const variables = {
   TIM_SDK_APP_ID: appId,
   TIM_SECRET_KEY: secret,
@@ -142,8 +100,9 @@ const variables = {
   TIM_ENDPOINT: origin,
   TIM_CALLS_PER_SECOND: callsPerSecond.default(190),
   TIM_APPS_FILE: z.string(),
-  DATABASE_URL: url(postgresProtocols, 'must be a URL such as postgres://user@host:5432/database'),
-  REDIS_URL: url(['redis:', 'rediss:'], 'must be a URL such as redis://host:6379'),
+  DATABASE_URL: postgresUrl,
+  DATABASE_DIRECT_URL: postgresUrl,
+  REDIS_URL: redisServers,
   HTTP_HOST: z.string().default('127.0.0.1'),
   HTTP_PORT: integer(0, 65_535, 'must be a port from 0 to 65535 (0: any free one)').default(8080),
   ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters'),
@@ -167,8 +126,8 @@ const variables = {
     maxMs: 365 * dayMs,
     says: 'must lie between 1m and 365d',
   }).default(7 * dayMs),
-  ACCOUNTS_SOURCE_URL: sourceUrl,
-  ACCOUNTS_QUERY: sourceQuery,
+  ACCOUNTS_SOURCE_URL: postgresUrl,
+  ACCOUNTS_QUERY: secret,
   ACCOUNTS_SYNC_INTERVAL: duration({
     minMs: 1000,
     maxMs: dayMs,
@@ -186,6 +145,7 @@ type Variable = keyof typeof variables;
 const secretVariables: readonly Variable[] = [
   'TIM_SECRET_KEY',
   'DATABASE_URL',
+  'DATABASE_DIRECT_URL',
   'REDIS_URL',
   'ADMIN_TOKEN',
   'WEBHOOK_TOKEN',
@@ -199,34 +159,13 @@ const environment = z.object({
   TIM_ENDPOINT: variables.TIM_ENDPOINT.optional(),
   TIM_APPS_FILE: variables.TIM_APPS_FILE.optional(),
   DATABASE_URL: variables.DATABASE_URL.optional(),
+  DATABASE_DIRECT_URL: variables.DATABASE_DIRECT_URL.optional(),
   REDIS_URL: variables.REDIS_URL.optional(),
   ADMIN_TOKEN: variables.ADMIN_TOKEN.optional(),
   WEBHOOK_TOKEN: variables.WEBHOOK_TOKEN.optional(),
   ACCOUNTS_SOURCE_URL: variables.ACCOUNTS_SOURCE_URL.optional(),
   ACCOUNTS_QUERY: variables.ACCOUNTS_QUERY.optional(),
 });
-
-/** One entry of `TIM_APPS_FILE`, a JSON array of these. */
-const appEntry = z
-  .strictObject({
-    sdkAppId: z.number(appIdSays).int(appIdSays).positive(appIdSays),
-    secretKey: secret.optional(),
-    secretKeyFile: z.string().optional(),
-    admin: admin.default('administrator'),
-    region: region.default('cn'),
-    endpoint: origin.optional(),
-    callsPerSecond: z.number(rateSays).int(rateSays).min(1, rateSays).max(199, rateSays).default(190),
-    accountsSourceUrl: sourceUrl.optional(),
-    accountsSourceUrlFile: z.string().optional(),
-    accountsQuery: sourceQuery.optional(),
-  })
-  .refine((entry) => (entry.secretKey === undefined) !== (entry.secretKeyFile === undefined), {
-    message: 'needs either secretKey or secretKeyFile',
-  })
-  .refine((entry) => entry.accountsSourceUrl === undefined || entry.accountsSourceUrlFile === undefined, {
-    message: 'has both accountsSourceUrl and accountsSourceUrlFile; keep one of them',
-  });
-type AppEntry = z.infer<typeof appEntry>;
 
 /**
  * Checks the environment and returns the configuration a command needs.
@@ -294,7 +233,8 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
   return Object.freeze({
     apps,
     databaseUrl: vars.DATABASE_URL,
-    redisUrl: vars.REDIS_URL,
+    databaseDirectUrl: vars.DATABASE_DIRECT_URL,
+    redis: vars.REDIS_URL,
     http: { host: vars.HTTP_HOST, port: vars.HTTP_PORT },
     adminToken: vars.ADMIN_TOKEN,
     webhookToken: vars.WEBHOOK_TOKEN,
@@ -314,7 +254,7 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
 export function secretsOf(config: Config): readonly string[] {
   const urls = [
     config.databaseUrl,
-    config.redisUrl,
+    config.databaseDirectUrl,
     config.accounts.sourceUrl,
     ...config.apps.map((app) => app.accountSource?.url),
   ];
@@ -328,6 +268,7 @@ export function secretsOf(config: Config): readonly string[] {
     config.adminToken ?? '',
     config.webhookToken ?? '',
     ...passwords.flat(),
+    ...(config.redis === undefined ? [] : redisPasswords(config.redis)),
   ].filter((text) => text.length >= 4);
 }
 
@@ -357,100 +298,11 @@ function resolveFiles(source: ConfigSource, problems: string[]): Record<string, 
     try {
       env[name] = source.readFile(path).trim();
     } catch (error) {
-      problems.push(`${name}_FILE can’t be read (${errorCode(error)}).`);
+      problems.push(`${name}_FILE can’t be read (${readFailure(error)}).`);
     }
   }
   if (env['TIM_APPS_FILE'] && env['TIM_SDK_APP_ID']) {
     problems.push('TIM_APPS_FILE and TIM_SDK_APP_ID are both set; keep one of them.');
   }
   return env;
-}
-
-function readAppsFile(
-  path: string,
-  sharedSourceUrl: string | undefined,
-  source: ConfigSource,
-  problems: string[],
-): AppConfig[] {
-  let json: unknown;
-  try {
-    json = JSON.parse(source.readFile(path));
-  } catch (error) {
-    // A JSON syntax error quotes the text it fell over, which may be a key.
-    const why = error instanceof SyntaxError ? 'it is not JSON' : errorCode(error);
-    problems.push(`TIM_APPS_FILE can’t be read (${why}).`);
-    return [];
-  }
-  const entries = z.array(appEntry).min(1, 'holds no app').safeParse(json);
-  if (!entries.success) {
-    for (const issue of entries.error.issues) {
-      const where = issue.path.length === 0 ? '' : ` entry ${issue.path.join('.')}`;
-      problems.push(`TIM_APPS_FILE${where} ${issue.message}.`);
-    }
-    return [];
-  }
-  const ids = entries.data.map((entry) => entry.sdkAppId);
-  const twice = ids.find((id, index) => ids.indexOf(id) !== index);
-  if (twice !== undefined) problems.push(`TIM_APPS_FILE names app ${twice} twice.`);
-  return entries.data.map((entry) => ({
-    appId: entry.sdkAppId,
-    secretKey: entry.secretKey ?? readSecret('secretKeyFile', entry, source, problems),
-    admin: entry.admin,
-    origin: entry.endpoint ?? regionOrigins[entry.region],
-    callsPerSecond: entry.callsPerSecond,
-    accountSource: readAccountSource(entry, sharedSourceUrl, source, problems),
-  }));
-}
-
-function readSecret(
-  field: 'secretKeyFile' | 'accountsSourceUrlFile',
-  entry: AppEntry,
-  source: ConfigSource,
-  problems: string[],
-) {
-  try {
-    return source.readFile(entry[field] ?? '').trim();
-  } catch (error) {
-    problems.push(
-      `TIM_APPS_FILE: the ${field} of app ${entry.sdkAppId} can’t be read (${errorCode(error)}).`,
-    );
-    return undefined;
-  }
-}
-
-/** An app's own source: its query, on a database of its own or on the one that all share. */
-function readAccountSource(
-  entry: AppEntry,
-  sharedUrl: string | undefined,
-  source: ConfigSource,
-  problems: string[],
-): AccountSource | undefined {
-  const ofApp = (sentence: string) => void problems.push(`TIM_APPS_FILE: app ${entry.sdkAppId} ${sentence}.`);
-  const own =
-    entry.accountsSourceUrlFile === undefined
-      ? entry.accountsSourceUrl
-      : readSecret('accountsSourceUrlFile', entry, source, problems);
-  if (entry.accountsSourceUrlFile !== undefined && own === undefined) return undefined;
-  if (own !== undefined && !sourceUrl.safeParse(own).success) ofApp(`accountsSourceUrlFile ${sourceUrlSays}`);
-  if (own !== undefined && entry.accountsQuery === undefined)
-    ofApp('has accountsSourceUrl without accountsQuery; give the select that names its accounts');
-  const url = own ?? sharedUrl;
-  if (entry.accountsQuery !== undefined && url === undefined)
-    ofApp(
-      'has accountsQuery, but neither accountsSourceUrl nor ACCOUNTS_SOURCE_URL says which Postgres to ask',
-    );
-  return pairOf(url, entry.accountsQuery);
-}
-
-function pairOf(url: string | undefined, query: string | undefined): AccountSource | undefined {
-  return url === undefined || query === undefined ? undefined : { url, query };
-}
-
-/** Whether a text is the URL of a Postgres. */
-export function isPostgresUrl(text: string): boolean {
-  return sourceUrl.safeParse(text).success;
-}
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'it can’t be opened';
 }

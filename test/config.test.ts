@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { ConfigError, type Need, parseConfig, parseDuration, secretsOf } from '../src/config.ts';
+import { parseDuration } from '../src/config/values.ts';
+import { ConfigError, type Need, parseConfig, secretsOf } from '../src/config.ts';
 
 const everything: Need[] = ['app', 'credentials', 'database'];
 const good = {
@@ -48,7 +49,7 @@ describe('configuration', () => {
         callsPerSecond: 190,
       },
     ]);
-    expect(config.redisUrl).toBeUndefined();
+    expect(config.redis).toBeUndefined();
     expect(config.http.port).toBe(8080);
     expect(config.poll).toEqual({
       minIntervalMs: 30_000,
@@ -103,7 +104,7 @@ describe('configuration', () => {
   });
 
   test('an empty variable counts as unset', () => {
-    expect(parse({ ...good, REDIS_URL: '', TIM_REGION: '' }).redisUrl).toBeUndefined();
+    expect(parse({ ...good, REDIS_URL: '', TIM_REGION: '' }).redis).toBeUndefined();
   });
 
   test('secrets can come from files, without their last line break', () => {

@@ -22,7 +22,7 @@ export async function findUnready(
     ),
     redis === undefined
       ? undefined
-      : inTime(patienceMs, redis.buckets.ping()).then(
+      : inTime(patienceMs, redis.ping()).then(
           () => undefined,
           () => 'redis' as const,
         ),

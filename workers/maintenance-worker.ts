@@ -14,6 +14,8 @@ import type { JobWorker, Queues } from './queues.ts';
 
 export interface MaintenanceDeps {
   readonly db: Database;
+  /** Connections past any pooler, for statements that need a setting of the session. */
+  readonly direct: Database;
   readonly queues: Queues;
   readonly log: Logger;
   readonly lanes: readonly Lane[];
@@ -56,7 +58,11 @@ export async function maintain(deps: Omit<MaintenanceDeps, 'queues'>): Promise<v
   const days = deps.historyRetentionMs / dayMs;
   for (const partition of await findOldChangePartitions(db, days)) {
     const { name } = partition;
-    const dropped = await dropChangePartition(db, partition, deps.readerWaitMs ?? defaultReaderWaitMs);
+    const dropped = await dropChangePartition(
+      deps.direct,
+      partition,
+      deps.readerWaitMs ?? defaultReaderWaitMs,
+    );
     log.info({ partition: name }, dropped ? 'old changes dropped' : 'old changes are still being read');
     // The others can't go before it has gone.
     if (!dropped) break;

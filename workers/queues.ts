@@ -2,8 +2,10 @@ import type { BaseAdapter } from '@bull-board/api/baseAdapter';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import {
   createPostgresBackend,
+  isPgPool,
   type Job,
   type JobProgress,
+  type PgPool,
   type PostgresConnectionOptions,
   type PostgresQueueBackend,
   Queue,
@@ -11,12 +13,13 @@ import {
   Worker,
   type WorkerOptions,
 } from 'bullmq';
-import type { Redis } from 'ioredis';
 import pg from 'pg';
 import { z } from 'zod';
 import { surviveBreaks } from '../db/client.ts';
 import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
+import { redisTag } from '../src/redis-servers.ts';
+import type { RedisConnections } from './redis.ts';
 
 /** What the daemon's queues are for. All but maintenance exist once an app, so that no app waits for another. */
 export type QueueKind = 'dispatch' | 'poll' | 'accounts' | 'maintenance';
@@ -101,44 +104,54 @@ function boardOf(queue: unknown): BaseAdapter {
   return new BullMQAdapter(queue, { readOnlyMode: true });
 }
 
+/** BullMQ has types of its own for what it needs of a pool. */
+function poolOf(pool: unknown): PgPool {
+  if (!isPgPool(pool)) throw new Error('not a pool');
+  return pool;
+}
+
 function queueName(kind: QueueKind, appId: number | undefined): string {
   return appId === undefined ? kind : `${kind}-${appId}`;
 }
 
-/** One hash tag an app, so that all keys of a lane lie on one node of a Redis Cluster. */
-function keyPrefix(appId: number | undefined): string {
-  return appId === undefined ? '{tim}' : `{tim:${appId}}`;
-}
-
 /** Queues on Redis, shared by all replicas. */
-export function createRedisQueues(redis: Redis, options: QueuesOptions): Queues {
+export function createRedisQueues(redis: RedisConnections, options: QueuesOptions): Queues {
   return register(options, {
     open(kind, appId) {
       const queue = new Queue(queueName(kind, appId), {
-        connection: redis,
-        prefix: keyPrefix(appId),
+        connection: redis.lane(appId).queues,
+        prefix: redisTag(appId),
         ...queueSettings,
       });
       return { queue, board: boardOf(queue) };
     },
     work: (kind, { appId, concurrency, process }) =>
       new Worker(queueName(kind, appId), (job: Job<unknown>) => process(job.data), {
-        connection: redis,
-        prefix: keyPrefix(appId),
+        connection: redis.lane(appId).queues,
+        prefix: redisTag(appId),
         concurrency,
         ...workerSettings,
       }),
   });
 }
 
-/** Queues in the database itself, for one process. Each has a few connections, each worker one more to be told of jobs. */
-export function createPostgresQueues(databaseUrl: string, options: QueuesOptions): Queues {
-  const connection: PostgresConnectionOptions = {
+/** Connections for statements about jobs, of all queues together. */
+const statementConnections = 6;
+
+/**
+ * Queues in the database itself, for one process. All share a few connections, and each worker has one more, on which it
+ * is told of jobs.
+ */
+export function createPostgresQueues(databaseUrl: string, workers: number, options: QueuesOptions): Queues {
+  const pool = new pg.Pool({
     ...connectionConfig(databaseUrl),
-    schema: 'bullmq',
-    max: 3,
-  };
-  return register(options, {
+    options: '-c search_path=bullmq',
+    max: workers + statementConnections,
+  });
+  // Every queue listens.
+  pool.setMaxListeners(0);
+  const connection = poolOf(pool);
+  const queues = register(options, {
     open(kind, appId) {
       const queue = new Queue<
         unknown,
@@ -160,6 +173,13 @@ export function createPostgresQueues(databaseUrl: string, options: QueuesOptions
         createPostgresBackend,
       ),
   });
+  return {
+    ...queues,
+    async close() {
+      await queues.close();
+      await pool.end();
+    },
+  };
 }
 
 /** Brings BullMQ's own tables in schema `bullmq` up to date; needed where there is no Redis. */

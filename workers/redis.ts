@@ -1,75 +1,141 @@
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
+import { inTime } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
+import { type RedisServers, redisTag } from '../src/redis-servers.ts';
+import { createClusterMap } from './cluster-map.ts';
+import { createRedisClient } from './redis-client.ts';
 import { StartError } from './start-error.ts';
 
-/** The two ways the daemon talks to Redis. */
-export interface RedisConnections {
+/** The two ways the daemon talks to Redis about an app, or about what belongs to no app. */
+export interface RedisLane {
   /** For the queues: commands wait while Redis is away. */
   readonly queues: Redis;
-  /** For the buckets: a command that can't be carried out now fails now, for late slots are worthless. */
-  readonly buckets: Redis;
-  /** Keys that the server has evicted since it was started. */
+  /** For the bucket: a command that can't be carried out now fails now, for late slots are worthless. */
+  readonly bucket: Redis;
+}
+
+/** Connections to Redis: one lane for everything, or in a Redis Cluster one for each app, on the node with its keys. */
+export interface RedisConnections {
+  /** The lane of an app that was named at the start; without an app that of the maintenance. */
+  lane(appId?: number): RedisLane;
+  /** Rejects when Redis, or a node that an app needs, does not answer. */
+  ping(): Promise<void>;
+  /** Keys that the servers have evicted since they were started. */
   readEvicted(): Promise<number>;
   close(): void;
 }
 
-const connectTimeoutMs = 5000;
+/** Sentinels and nodes that do not answer are asked for ever. */
+const startTimeoutMs = 15_000;
 const commandTimeoutMs = 2000;
+const silentBucketMs = 5000;
+/** A worker's connection waits up to 10 s for a job. */
+const silentQueuesMs = 15_000;
 
-/** Connects to Redis, or throws StartError when it does not answer. */
-export async function connectRedis(url: string, log: Logger): Promise<RedisConnections> {
-  const retryStrategy = (times: number) => Math.min(100 * times, 2000);
-  const queues = new Redis(url, {
-    lazyConnect: true,
-    maxRetriesPerRequest: null,
-    connectTimeout: connectTimeoutMs,
-    connectionName: 'tim-mirror queues',
-    retryStrategy,
-  });
-  const buckets = new Redis(url, {
-    lazyConnect: true,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    commandTimeout: commandTimeoutMs,
-    connectTimeout: connectTimeoutMs,
-    connectionName: 'tim-mirror buckets',
-    retryStrategy,
-  });
-  let ready = false;
-  for (const redis of [queues, buckets])
-    redis.on('error', (error) => log.debug({ err: error }, 'redis in trouble'));
+/** Whether commands are carried out at this moment. */
+export function isReady({ queues }: RedisLane): boolean {
+  return queues.status === 'ready';
+}
+
+/**
+ * Connects to Redis, or throws StartError when it does not answer. Of a cluster one node is enough: the apps of the
+ * others wait for theirs.
+ */
+export async function connectRedis(
+  servers: RedisServers,
+  appIds: readonly number[],
+  log: Logger,
+): Promise<RedisConnections> {
+  const lanes =
+    servers.kind === 'cluster' ? openLanes(servers, appIds) : new Map([['', openLane(servers, undefined)]]);
+  const all = [...lanes.values()];
   const disconnect = () => {
-    queues.disconnect();
-    buckets.disconnect();
+    for (const { queues, bucket } of all) for (const redis of [queues, bucket]) redis.disconnect();
   };
+  for (const { queues, bucket } of all)
+    for (const redis of [queues, bucket])
+      redis.on('error', (error: Error) => log.debug({ err: error }, 'redis in trouble'));
+  const connecting = [...lanes].map(async ([tag, lane]) => {
+    await Promise.all([lane.queues.connect(), lane.bucket.connect()]);
+    await lane.bucket.ping();
+    await warnOfEviction(lane.bucket, log);
+    return tag;
+  });
   try {
-    await Promise.all([queues.connect(), buckets.connect()]);
-    await buckets.ping();
+    await inTime(startTimeoutMs, Promise.any(connecting));
   } catch (error) {
     disconnect();
     throw new StartError('Redis does not answer; check REDIS_URL and that it is running.', error);
   }
-  queues.on('close', () => {
-    if (ready) log.warn('redis lost: nothing is polled until it is back');
-    ready = false;
-  });
-  queues.on('ready', () => {
-    if (!ready) log.info('redis is back');
-    ready = true;
-  });
-  ready = true;
-  await warnOfEviction(queues, log);
+  // Most nodes answer at once, and one that is away must not hold up the others' apps.
+  await inTime(startTimeoutMs, Promise.allSettled(connecting)).catch(() => undefined);
+  let open = true;
+  for (const [tag, lane] of lanes) tellOfLoss(tag, lane, () => open, log);
+
   return {
-    queues,
-    buckets,
+    lane(appId) {
+      const lane = lanes.get(redisTag(appId)) ?? lanes.get('');
+      if (lane === undefined) throw new Error(`app ${appId} has no lane on Redis`);
+      return lane;
+    },
+    async ping() {
+      await Promise.all(all.map(({ bucket }) => bucket.ping()));
+    },
     async readEvicted() {
-      return Number(/evicted_keys:(\d+)/.exec(await buckets.info('stats'))?.[1] ?? 0);
+      const evicted = new Map<string, number>();
+      for (const text of await Promise.all(all.map(({ bucket }) => bucket.info()))) {
+        // Several lanes may be on one server.
+        const server = /run_id:(\w+)/.exec(text)?.[1] ?? '';
+        evicted.set(server, Number(/evicted_keys:(\d+)/.exec(text)?.[1] ?? 0));
+      }
+      return [...evicted.values()].reduce((sum, keys) => sum + keys, 0);
     },
     close() {
-      ready = false;
+      open = false;
       disconnect();
     },
   };
+}
+
+function openLanes(servers: Extract<RedisServers, { kind: 'cluster' }>, appIds: readonly number[]) {
+  const map = createClusterMap(servers);
+  return new Map(
+    [undefined, ...appIds].map((appId) => {
+      const key = redisTag(appId);
+      return [key, openLane(servers, { map, key })];
+    }),
+  );
+}
+
+function openLane(servers: RedisServers, place: Parameters<typeof createRedisClient>[1]): RedisLane {
+  const queues = createRedisClient(servers, place, {
+    name: 'tim-mirror-queues',
+    waits: true,
+    silentMs: silentQueuesMs,
+  });
+  const bucket = createRedisClient(servers, place, {
+    name: 'tim-mirror-buckets',
+    waits: false,
+    commandTimeoutMs,
+    silentMs: silentBucketMs,
+  });
+  // Every app listens to what becomes of its bucket.
+  bucket.setMaxListeners(0);
+  return { queues, bucket };
+}
+
+function tellOfLoss(tag: string, lane: RedisLane, isOpen: () => boolean, log: Logger): void {
+  const about = tag === '' ? {} : { keys: tag };
+  let ready = isReady(lane);
+  if (!ready) log.warn(about, 'a node of the cluster is away: its apps wait');
+  lane.queues.on('close', () => {
+    if (ready && isOpen()) log.warn(about, 'redis lost: nothing is polled until it is back');
+    ready = false;
+  });
+  lane.queues.on('ready', () => {
+    if (!ready) log.info(about, 'redis is back');
+    ready = true;
+  });
 }
 
 async function warnOfEviction(redis: Redis, log: Logger): Promise<void> {

@@ -1,15 +1,10 @@
-import { sql } from 'kysely';
-import { createPool, type Database, openDatabase } from '../db/client.ts';
+import { connect, createPool, type Database, openDatabase } from '../db/client.ts';
 import { createDatabaseClock } from '../db/clock.ts';
-import { assertSchema, SchemaError } from '../db/migrate.ts';
-import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
+import type { ProcessLock } from '../db/process-lock.ts';
 import { addActivity } from '../db/queries/activity.ts';
-import { ensureApp, probeNow, readApps, storeIntervals } from '../db/queries/apps.ts';
-import { countLine } from '../db/queries/count-line.ts';
-import { ensureChangePartitions } from '../db/queries/history.ts';
+import { readApps } from '../db/queries/apps.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
-import { assertServerVersion } from '../db/server-version.ts';
 import { createCache } from '../src/cache.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
@@ -22,22 +17,23 @@ import type { Logger } from '../src/log.ts';
 import { createMetrics } from '../src/metrics/create-metrics.ts';
 import { exposeDatabase } from '../src/metrics/database-gauges.ts';
 import { exposeProcess } from '../src/metrics/process-gauges.ts';
-import { rateRule } from '../src/schedule/policy.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { readFigures } from '../src/status/read-figures.ts';
 import { watchRemovals } from '../src/sync/breaker.ts';
-import { hasSource, type SourcedAppConfig, startAccountsWorker } from './accounts-worker.ts';
-import { startDispatchWorker, tickMs } from './dispatch-worker.ts';
+import { hasSource, startAccountsWorker } from './accounts-worker.ts';
+import { startDispatchWorker } from './dispatch-worker.ts';
 import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
 import { createHealth, findUnready } from './health.ts';
 import { createHints } from './hints.ts';
 import { createLane, type Lane } from './lane.ts';
-import { maintenanceMs, startMaintenanceWorker } from './maintenance-worker.ts';
+import { startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
+import { lockOut, prepareDatabase } from './prepare-database.ts';
 import { addQueueBoard } from './queue-board.ts';
-import { createPostgresQueues, createRedisQueues, type JobQueue, type Queues } from './queues.ts';
-import { connectRedis, type RedisConnections } from './redis.ts';
-import { StartError } from './start-error.ts';
+import { createPostgresQueues, createRedisQueues, type JobQueue } from './queues.ts';
+import { connectRedis, isReady, type RedisConnections } from './redis.ts';
+import { keepSchedules, openSchedules, scheduleMs } from './schedules.ts';
+import type { StartError } from './start-error.ts';
 
 /** What a process does: claim accounts, poll them, or both. */
 export type Role = 'all' | 'dispatch' | 'poll';
@@ -70,13 +66,10 @@ const defaultGraceMs = 15_000;
 const refreshMs = 1000;
 const countsMs = 5000;
 const clockMs = 30_000;
-const scheduleMs = 5000;
 const healthMs = 5000;
 /** What is told of the whole mirror is at most so old. */
 const figuresMs = 15_000;
 const closeMs = 3000;
-/** A dispatcher that has been silent for so long has lost its schedule: Redis was emptied, or a clock is off. */
-const silentSeconds = 10;
 /** A loop is stuck when it has not come round for so long; a slow database alone must not restart us. */
 const stuckSeconds = 120;
 
@@ -90,7 +83,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     graceMs = defaultGraceMs,
   } = options;
   const databaseUrl = config.databaseUrl ?? '';
+  const directUrl = config.databaseDirectUrl ?? databaseUrl;
   const apps = config.apps.filter(mayCall);
+  const sourced = apps.filter(hasSource);
   const stop = createStop();
   const stopped = Promise.withResolvers<StartError | undefined>();
   // What has been opened, to be closed in the opposite order.
@@ -106,25 +101,39 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
 
   try {
+    const onIdleError = (error: Error) => log.debug({ err: error }, 'idle connection to postgres lost');
     const pool = createPool({
       url: databaseUrl,
       applicationName: 'tim-mirror',
       maxConnections: 12,
-      onIdleError: (error) => log.debug({ err: error }, 'idle connection to postgres lost'),
+      onIdleError,
     });
     const db = openDatabase(pool);
     closers.push(() => db.destroy());
+    // Behind a pooler, what needs a session of its own goes past it.
+    const direct =
+      directUrl === databaseUrl
+        ? db
+        : connect({ url: directUrl, applicationName: 'tim-mirror', maxConnections: 1, onIdleError });
+    closers.push(() => direct.destroy());
     await prepareDatabase(db, apps, config.poll);
 
     const taken = Promise.withResolvers<StartError>();
-    const lock = await lockOut(databaseUrl, config.redisUrl === undefined, taken.resolve);
+    const lock = await lockOut(config, taken.resolve);
     closers.push(() => lock.release());
-    const redis = config.redisUrl === undefined ? undefined : await connectRedis(config.redisUrl, log);
+    const redis =
+      config.redis === undefined
+        ? undefined
+        : await connectRedis(
+            config.redis,
+            apps.map(({ appId }) => appId),
+            log,
+          );
     closers.push(() => redis?.close());
     const queues =
       redis === undefined
-        ? createPostgresQueues(databaseUrl, { log })
-        : createRedisQueues(redis.queues, { log });
+        ? createPostgresQueues(directUrl, 2 * apps.length + sourced.length + 1, { log })
+        : createRedisQueues(redis, { log });
     closers.push(() => queues.close());
     const clock = await createDatabaseClock(db);
     const metrics = createMetrics();
@@ -160,14 +169,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       ...(does('poll') ? lanes.map((lane) => startPollWorker(deps, lane)) : []),
       startMaintenanceWorker({
         ...deps,
+        direct,
         lanes,
         historyRetentionMs: config.historyRetentionMs,
       }),
-      ...apps
-        .filter(hasSource)
-        .map((app) => startAccountsWorker({ ...deps, ...config.accounts, signal: stop.soft }, app)),
+      ...sourced.map((app) => startAccountsWorker({ ...deps, ...config.accounts, signal: stop.soft }, app)),
     ];
-    const schedules = openSchedules(queues, lanes, apps.filter(hasSource), config.accounts.syncIntervalMs);
+    const schedules = openSchedules(queues, lanes, sourced, config.accounts.syncIntervalMs);
 
     const health = createHealth(db, redis);
     const figures = createCache({ keepMs: figuresMs, read: () => readFigures(db, () => clock.now()) });
@@ -197,7 +205,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       loop('health', healthMs, () => health.look()),
       loop('first read', firstReadMs, createFirstReadLog({ db, figures, log })),
       loop('schedules', scheduleMs, async () => {
-        if (redis === undefined || redis.queues.status === 'ready') await keepSchedules(db, schedules);
+        await keepSchedules(db, schedules, (appId) => redis === undefined || isReady(redis.lane(appId)));
       }),
     ]);
 
@@ -239,7 +247,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         stop.abortSoft();
         const closed = Promise.all(workers.map((worker) => worker.close()));
         // Without Redis no worker can close its books; then what counts is that no call is under way.
-        const away = redis !== undefined && redis.queues.status !== 'ready';
+        const away = redis !== undefined && !lanes.every(({ appId }) => isReady(redis.lane(appId)));
         const drained = () => Promise.all(lanes.map((lane) => lane.drained()));
         const idle = away ? drained() : closed.then(drained);
         if (!(await within(graceMs, idle))) {
@@ -276,56 +284,14 @@ function mayCall(app: Config['apps'][number]): app is CallingAppConfig {
   return app.secretKey !== undefined;
 }
 
-async function prepareDatabase(
-  db: Database,
-  apps: readonly CallingAppConfig[],
-  poll: Config['poll'],
-): Promise<void> {
-  try {
-    await sql`select 1`.execute(db);
-  } catch (error) {
-    throw new StartError('Postgres does not answer; check DATABASE_URL and that it is running.', error);
-  }
-  try {
-    await assertServerVersion(db);
-    await assertSchema(db);
-  } catch (error) {
-    throw error instanceof SchemaError ? new StartError(error.message) : error;
-  }
-  await ensureChangePartitions(db, 3);
-  for (const app of apps) {
-    await ensureApp(db, app);
-    await storeIntervals(db, app.appId, {
-      minSeconds: poll.minIntervalMs / 1000,
-      maxSeconds: poll.maxIntervalMs / 1000,
-    });
-    await countLine(db, app.appId, rateRule);
-    // Whoever starts the daemon may have mended the credentials.
-    await probeNow(db, app.appId);
-  }
-}
-
-async function lockOut(
-  databaseUrl: string,
-  alone: boolean,
-  onTaken: (error: StartError) => void,
-): Promise<ProcessLock> {
-  const sentence = alone
-    ? 'Another tim-mirror daemon works on this database, and without REDIS_URL there can be only one; stop it, or give both the same REDIS_URL.'
-    : 'A tim-mirror daemon without REDIS_URL works on this database; stop it first, or the two exceed the limit.';
-  const lock = await acquireProcessLock({
-    url: databaseUrl,
-    mode: alone ? 'exclusive' : 'shared',
-    onTaken: () => onTaken(new StartError(sentence)),
-  });
-  if (lock === undefined) throw new StartError(sentence);
-  return lock;
-}
-
 function slotsOf(app: CallingAppConfig, redis: RedisConnections | undefined, lock: ProcessLock): SlotSource {
   return redis === undefined
     ? createLocalSlots({ callsPerSecond: app.callsPerSecond, isSole: () => lock.isHeld() })
-    : createRedisSlots({ redis: redis.buckets, appId: app.appId, callsPerSecond: app.callsPerSecond });
+    : createRedisSlots({
+        redis: redis.lane(app.appId).bucket,
+        appId: app.appId,
+        callsPerSecond: app.callsPerSecond,
+      });
 }
 
 async function refreshLanes(db: Database, lanes: readonly Lane[]): Promise<void> {
@@ -351,36 +317,4 @@ async function storeCounts(db: Database, lanes: readonly Lane[]): Promise<void> 
     db,
     counts.flatMap(({ learning }) => learning),
   );
-}
-
-interface Schedules {
-  readonly dispatch: readonly { readonly appId: number; readonly queue: JobQueue }[];
-  readonly maintenance: JobQueue;
-  readonly accounts: readonly JobQueue[];
-  readonly accountsMs: number;
-}
-
-function openSchedules(
-  queues: Queues,
-  lanes: readonly Lane[],
-  sourced: readonly SourcedAppConfig[],
-  accountsMs: number,
-): Schedules {
-  return {
-    dispatch: lanes.map((lane) => ({ appId: lane.appId, queue: queues.open('dispatch', lane.appId) })),
-    maintenance: queues.open('maintenance'),
-    accounts: sourced.map((app) => queues.open('accounts', app.appId)),
-    accountsMs,
-  };
-}
-
-/** Makes the schedules that are missing, and makes anew the one of an app that nobody has dispatched for lately. */
-async function keepSchedules(db: Database, schedules: Schedules): Promise<void> {
-  const rows = new Map((await readApps(db)).map((row) => [row.appId, row]));
-  for (const { appId, queue } of schedules.dispatch) {
-    const silent = rows.get(appId)?.dispatchedAgo ?? 0;
-    await queue.schedule(tickMs, silent > silentSeconds);
-  }
-  await schedules.maintenance.schedule(maintenanceMs, false);
-  for (const queue of schedules.accounts) await queue.schedule(schedules.accountsMs, false);
 }

@@ -16,7 +16,8 @@ import {
 } from '../../src/accounts/read-account-ids.ts';
 import { readSourceAccounts } from '../../src/accounts/read-source-accounts.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
-import { type AppConfig, isPostgresUrl } from '../../src/config.ts';
+import { isPostgresUrl } from '../../src/config/values.ts';
+import type { AppConfig } from '../../src/config.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
 import { CommandError } from '../command-error.ts';
 import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../environment.ts';

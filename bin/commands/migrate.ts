@@ -6,13 +6,16 @@ import { readEnvironment, withDatabase } from '../environment.ts';
 /** `migrate` */
 export async function migrateCommand(): Promise<void> {
   const environment = readEnvironment(['database']);
-  const { databaseUrl, redisUrl } = environment.config;
-  await withDatabase(environment, async (db) => {
+  const { databaseUrl, databaseDirectUrl, redis } = environment.config;
+  const work = async (db: Parameters<typeof migrate>[0]) => {
     await assertServerVersion(db);
     const report = await migrate(db);
     // Without Redis the queues live in the database too.
-    if (redisUrl === undefined && databaseUrl !== undefined) await migratePostgresQueues(databaseUrl);
+    const queuesUrl = databaseDirectUrl ?? databaseUrl;
+    if (redis === undefined && queuesUrl !== undefined) await migratePostgresQueues(queuesUrl);
     const done = report.applied.length === 0 ? 'nothing to do' : `applied ${report.applied.join(', ')}`;
     process.stdout.write(`schema is at ${report.version}: ${done}\n`);
-  });
+  };
+  // A long migration is none for a pooler, which may break off what takes long.
+  await withDatabase(environment, work, { direct: true });
 }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { redisTag } from '../redis-servers.ts';
 import { maxHoldMs, type SlotSource, silenceMs } from './slots.ts';
 
 export interface RedisSlotsOptions {
@@ -10,35 +11,41 @@ export interface RedisSlotsOptions {
 }
 
 /**
- * A reservation of slots (GCRA): the key holds the first free moment, in microseconds of Redis' own clock.
- * A missing key means that the calls of the last second are unknown, so a second of silence comes first;
- * one too far ahead means that Redis' clock was set back, and counts as missing. The key has no TTL:
- * an expired one would cost every idle app that second.
+ * The record of an app: the first free moment, in microseconds of Redis' own clock, and the reign that it was written
+ * under. A server begins a new reign (`master_replid`) when it starts and when it is promoted from a replica.
+ *
+ * A second of silence comes first where the calls of the last second are unknown: the record is missing; it is of
+ * another reign, so what was reserved last may not have reached this server, and the old master may still be giving
+ * slots to those who can't see this one; or it is so far ahead that the clock must have been set back. The reign is
+ * asked of the server that runs the script, so neither a proxy nor a cluster's redirection can mistake it.
+ *
+ * The key has no TTL: an expired one would cost every idle app that second.
  */
-const reserveScript = `
+const readRecord = `
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local free = tonumber(redis.call('GET', KEYS[1]))
+local reign = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or 'none'
+local free, under = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%w+)$')
+free = tonumber(free)
 if not free or free > now + ${(maxHoldMs + silenceMs) * 1000} then free = now + ${silenceMs * 1000} end
+if under ~= reign then free = math.max(free, now + ${silenceMs * 1000}) end
 if free < now then free = now end
-redis.call('SET', KEYS[1], string.format('%.0f', free + ARGV[1] * ARGV[2]))
-return {now, free - now}
 `;
 
-const holdScript = `
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local free = tonumber(redis.call('GET', KEYS[1]))
-if not free or free > now + ${(maxHoldMs + silenceMs) * 1000} then free = now + ${silenceMs * 1000} end
-redis.call('SET', KEYS[1], string.format('%.0f', math.max(free, now + ARGV[1])))
-return 0
+const writeRecord = (free: string) => `
+redis.call('SET', KEYS[1], string.format('%.0f %s', ${free}, reign))
 `;
+
+/** A reservation of slots (GCRA): ARGV holds their number and the microseconds between them. */
+const reserveScript = `${readRecord}${writeRecord('free + ARGV[1] * ARGV[2]')}return {now, free - now}`;
+
+const holdScript = `${readRecord}${writeRecord('math.max(free, now + ARGV[1])')}return 0`;
 
 const reservation = z.tuple([z.number(), z.number()]);
 
 /** The Redis key that holds one app's bucket. */
 export function bucketKey(appId: number): string {
-  return `{tim:${appId}}:bucket`;
+  return `${redisTag(appId)}:bucket`;
 }
 
 /** Slots shared by every process that uses the same Redis. */

@@ -48,7 +48,8 @@ interface Binaries {
   readonly postgres: string;
 }
 
-interface Runner {
+/** Who a server runs as; nobody in particular where we are not root. */
+export interface Runner {
   readonly uid?: number;
   readonly gid?: number;
 }
@@ -108,8 +109,8 @@ export async function startPostgres(options: LocalPostgresOptions): Promise<Loca
   }
 }
 
-/** Postgres refuses to run as root, so root hands it to a user who may do nothing. */
-function unprivilegedUser(): Runner {
+/** Postgres refuses to run as root, as PgBouncer does, so root hands it to a user who may do nothing. */
+export function unprivilegedUser(): Runner {
   if (process.getuid?.() !== 0) return {};
   const users = readFileSync('/etc/passwd', 'utf8').split('\n');
   for (const name of ['postgres', 'nobody']) {

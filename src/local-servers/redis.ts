@@ -20,13 +20,22 @@ export interface LocalRedis {
 export interface LocalRedisOptions {
   /** Told when a server has to be installed first. */
   readonly say: (sentence: string) => void;
+  /** What it is started with, if not as a single server that keeps nothing. */
+  readonly args?: (place: RedisPlace) => readonly string[];
+}
+
+/** Where a server of ours is. */
+export interface RedisPlace {
+  readonly port: number;
+  /** Its own, deleted when it is stopped. */
+  readonly folder: string;
 }
 
 const startAttempts = 5;
 const startTimeoutMs = 20_000;
 
 /**
- * Starts a Redis or Valkey of our own on a free port of the loopback interface; it keeps nothing on disk.
+ * Starts a Redis or Valkey of our own on a free port of the loopback interface.
  * Where there is none on the PATH, root on Debian gets one by apt; anybody else is told what to install.
  */
 export async function startRedis(options: LocalRedisOptions): Promise<LocalRedis> {
@@ -34,23 +43,10 @@ export async function startRedis(options: LocalRedisOptions): Promise<LocalRedis
   const folder = createOwnedFolder('redis');
 
   async function start(port: number): Promise<ChildProcess | undefined> {
-    const server = spawn(
-      program,
-      // noeviction: a queue that loses keys loses work.
-      [
-        '--bind',
-        '127.0.0.1',
-        '--port',
-        String(port),
-        '--save',
-        '',
-        '--appendonly',
-        'no',
-        '--dir',
-        folder,
-      ].concat(['--maxmemory-policy', 'noeviction', '--daemonize', 'no']),
-      { stdio: 'ignore', detached: true },
-    );
+    const server = spawn(program, (options.args ?? plainServer)({ port, folder }), {
+      stdio: 'ignore',
+      detached: true,
+    });
     rememberServer(folder, server.pid);
     if (await answers(server, urlAt(port))) return server;
     await end(server, 'SIGTERM');
@@ -81,6 +77,20 @@ export async function startRedis(options: LocalRedisOptions): Promise<LocalRedis
   }
   rmSync(folder, { recursive: true, force: true });
   throw new LocalServerError(`${program} does not start.`);
+}
+
+/** A server that keeps nothing on disk, and never evicts: a queue that loses keys loses work. */
+export function plainServer({ port, folder }: RedisPlace): readonly string[] {
+  const settings = {
+    bind: '127.0.0.1',
+    port: String(port),
+    save: '',
+    appendonly: 'no',
+    dir: folder,
+    'maxmemory-policy': 'noeviction',
+    daemonize: 'no',
+  };
+  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
 }
 
 function urlAt(port: number): string {

@@ -96,6 +96,7 @@ async function dropAndWait(
 
 const round = () =>
   maintain({
+    direct: database.db,
     db: database.db,
     log: silentLogger(),
     lanes: [],

@@ -215,7 +215,7 @@ describe('the daemon', () => {
     );
     expect(config).toMatchObject({
       http: { host: '0.0.0.0', port: 8080 },
-      redisUrl: secrets['redis-url'],
+      redis: { kind: 'single', url: secrets['redis-url'] },
       adminToken: secrets['admin-token'],
     });
   });

@@ -2,7 +2,9 @@ import { fork } from 'node:child_process';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bucketKey, createRedisSlots } from '../../src/limiter/redis-slots.ts';
+import type { SlotLot, SlotSource } from '../../src/limiter/slots.ts';
 import { createTokenBucket } from '../../src/limiter/token-bucket.ts';
+import { plainServer, type RedisPlace, startRedis } from '../../src/local-servers/redis.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { BucketReport } from '../support/bucket-caller.ts';
 import { createSignal, measureRate, testTokenBucket } from '../support/bucket-suite.ts';
@@ -25,6 +27,38 @@ afterAll(async () => {
 });
 
 const slotsOf = (appId: number, callsPerSecond: number) => createRedisSlots({ redis, appId, callsPerSecond });
+
+function expectSilence({ firstInMs }: SlotLot): void {
+  expect(firstInMs).toBeGreaterThan(900);
+  expect(firstInMs).toBeLessThanOrEqual(1000);
+}
+
+/** A master and a replica that has caught up. */
+async function createPair() {
+  const say = (sentence: string) => process.stderr.write(`${sentence}\n`);
+  const fast = ['--repl-diskless-sync-delay', '0'];
+  const args = (place: RedisPlace) => [...plainServer(place), ...fast];
+  const servers = await Promise.all([startRedis({ say, args }), startRedis({ say, args })]);
+  const [master, replica] = servers.map(({ url }) => new Redis(url));
+  if (master === undefined || replica === undefined) throw new Error('there are no two servers');
+  await replica.call('REPLICAOF', '127.0.0.1', String(servers[0].port));
+  await waitFor('the replica to have caught up', async () =>
+    /master_link_status:up/.test(await replica.info('replication')),
+  );
+  return {
+    master,
+    replica,
+    /** What the master has written is known to the replica, which then takes over. */
+    async promote() {
+      await master.wait(1, 5000);
+      await replica.call('REPLICAOF', 'NO', 'ONE');
+    },
+    async [Symbol.asyncDispose]() {
+      for (const client of [master, replica]) client.disconnect();
+      await Promise.all(servers.map((each) => each.stop()));
+    },
+  };
+}
 
 describe('a token bucket shared through Redis', () => {
   testTokenBucket((callsPerSecond) => {
@@ -104,10 +138,31 @@ describe('a token bucket shared through Redis', () => {
 
   test('a record far in the future, left by a clock that was set back, counts as none', async () => {
     nextApp += 1;
-    await redis.set(bucketKey(nextApp), String((Date.now() + 3_600_000) * 1000));
-    const { firstInMs } = await slotsOf(nextApp, 190).reserve(1);
-    expect(firstInMs).toBeGreaterThan(900);
-    expect(firstInMs).toBeLessThanOrEqual(1000);
+    await slotsOf(nextApp, 190).reserve(1);
+    const [, reign] = String(await redis.get(bucketKey(nextApp))).split(' ');
+    await redis.set(bucketKey(nextApp), `${(Date.now() + 3_600_000) * 1000} ${reign}`);
+    expectSilence(await slotsOf(nextApp, 190).reserve(1));
+  });
+
+  test('a replica that becomes the master is silent for a second, once, whatever it has been told of the record', async () => {
+    await using pair = await createPair();
+    const slots = (client: Redis) => createRedisSlots({ redis: client, appId: 1, callsPerSecond: 190 });
+    const untilSlotsComeAtOnce = (source: SlotSource) =>
+      waitFor('the silence to end', async () => (await source.reserve(1)).firstInMs < 6);
+    expectSilence(await slots(pair.master).reserve(1));
+    await untilSlotsComeAtOnce(slots(pair.master));
+
+    await pair.promote();
+    expectSilence(await slots(pair.replica).reserve(1));
+    await untilSlotsComeAtOnce(slots(pair.replica));
+  });
+
+  test('a pause that is longer than the silence outlives the change of masters', async () => {
+    await using pair = await createPair();
+    await createRedisSlots({ redis: pair.master, appId: 1, callsPerSecond: 190 }).hold(20_000);
+    await pair.promote();
+    const promoted = createRedisSlots({ redis: pair.replica, appId: 1, callsPerSecond: 190 });
+    expect((await promoted.reserve(1)).firstInMs).toBeGreaterThan(10_000);
   });
 
   test('the key stays while an app is idle', async () => {

@@ -1,5 +1,6 @@
 // A daemon in a process of its own that differs from `tim-mirror start` in two things: removals are confirmed
 // sooner than after a minute (CONFIRM_MS), and its clock may be wrong (CLOCK_OFFSET_MS).
+import { readFileSync } from 'node:fs';
 import { parseConfig, secretsOf } from '../../src/config.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
@@ -21,7 +22,11 @@ if (offsetMs !== 0) {
   } as DateConstructor;
 }
 
-const config = parseConfig({ env: process.env, readFile: () => '' }, ['app', 'credentials', 'database']);
+const config = parseConfig({ env: process.env, readFile: (path) => readFileSync(path, 'utf8') }, [
+  'app',
+  'credentials',
+  'database',
+]);
 const scrubber = createScrubber(secretsOf(config));
 const log = createLogger({ level: config.logLevel, scrubber });
 const confirmRemovalAfterMs = Number(process.env['CONFIRM_MS'] ?? 1000);

@@ -8,6 +8,7 @@ import { LocalServerError, startPostgres } from '../../src/local-servers/postgre
 import { ensureRedisProgram } from '../../src/local-servers/redis.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { findChromium } from './chromium.ts';
+import { findPgBouncer } from './pgbouncer.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -17,6 +18,8 @@ declare module 'vitest' {
     readonly templateDatabase: string;
     /** Where Chromium is; empty where there is none and none can be installed. */
     readonly chromium: string;
+    /** Where PgBouncer is; empty where there is none and none can be installed. */
+    readonly pgBouncer: string;
   }
 }
 
@@ -54,6 +57,7 @@ async function startServers(project: TestProject, chosen: ReadonlySet<string>): 
   project.provide('postgresUrl', serverUrl);
   project.provide('templateDatabase', template);
   project.provide('chromium', chosen.has('e2e') ? findChromium(say) : '');
+  project.provide('pgBouncer', chosen.has('e2e') ? findPgBouncer(say) : '');
   return async () => {
     await command(serverUrl, `drop database ${template}`);
     await postgres?.stop();

@@ -40,7 +40,10 @@ export function keepChanging(
  * The mirror is the truth, row for row, once two poll intervals have passed for every account: each has been polled
  * twice more. Counted in polls, for how long they take is the machine's affair.
  */
-export async function expectMirrorIsTruth({ db, vendor }: World): Promise<void> {
+export async function expectMirrorIsTruth(
+  { db, vendor }: Pick<World, 'db' | 'vendor'>,
+  appId = testApp.appId,
+): Promise<void> {
   const read = async () => {
     const states = await db
       .selectFrom('mirror.poll_state')
@@ -61,7 +64,7 @@ export async function expectMirrorIsTruth({ db, vendor }: World): Promise<void> 
     },
     90_000,
   );
-  const look = async () => compareWithTruth(vendor.truth.rows(), await readMirrorRows(db, testApp.appId));
+  const look = async () => compareWithTruth(vendor.truth.rows(), await readMirrorRows(db, appId));
   // A removal that was told a moment before the end is believed with the read after next.
   await waitFor(
     'removals to be confirmed',

@@ -41,6 +41,6 @@ async function linesOfConnecting(url: string): Promise<string> {
     },
   });
   const log = createLogger({ level: 'info', scrubber: createScrubber(), destination });
-  (await connectRedis(url, log)).close();
+  (await connectRedis({ kind: 'single', url }, [], log)).close();
   return text;
 }

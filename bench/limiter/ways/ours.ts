@@ -7,8 +7,8 @@ import { askingCallers, type Way, type WayOrder } from '../way.ts';
 /** The daemon's own bucket, over the daemon's own connection. */
 export async function openOurs({ redisUrl, appId, callsPerSecond, callers }: WayOrder): Promise<Way> {
   const log = silentLogger();
-  const { buckets: redis } = await connectRedis(redisUrl, log);
-  const slots = createRedisSlots({ redis, appId, callsPerSecond });
+  const connections = await connectRedis({ kind: 'single', url: redisUrl }, [appId], log);
+  const slots = createRedisSlots({ redis: connections.lane(appId).bucket, appId, callsPerSecond });
   const bucket = createTokenBucket({ slots, callsPerSecond, log });
   return askingCallers(callers, (signal) => bucket.take(signal));
 }

@@ -1,0 +1,72 @@
+import pg from 'pg';
+
+/** Sessions do not hold here, because a connection pooler hands them round. */
+export class PoolerError extends Error {
+  override readonly name = 'PoolerError';
+}
+
+export interface SessionOptions {
+  readonly url: string;
+  /** Whether the operator says that sessions hold at this URL; then a pooler may stand there that keeps them apart. */
+  readonly vouched: boolean;
+}
+
+/** How often it is tried to be given a session that is another's. */
+const tries = 5;
+
+/**
+ * Throws PoolerError where locks and settings of a session would not last: behind a pooler that gives a session's server
+ * process to others between two transactions (PgBouncer's transaction mode), or, unless vouched for, behind any.
+ */
+export async function assertOwnSession({ url, vouched }: SessionOptions): Promise<void> {
+  const [one, other] = [open(url), open(url)];
+  try {
+    await one.connect();
+    if (!(await isPooled(one))) return;
+    if (!vouched)
+      throw new PoolerError(
+        'A connection pooler stands at DATABASE_URL, where locks are not certain to hold; set DATABASE_DIRECT_URL to Postgres itself (to the same URL, where the pooler works in session mode).',
+      );
+    await other.connect();
+    if (await isShared(one, other))
+      throw new PoolerError(
+        'A connection pooler in transaction mode stands at DATABASE_DIRECT_URL, and locks do not hold there; let it name Postgres itself.',
+      );
+  } finally {
+    await Promise.all([one.end(), other.end()]).catch(() => undefined);
+  }
+}
+
+/** A pooler tells clients of a process id that it has made up, for it is the pooler that they cancel statements at. */
+async function isPooled(client: pg.Client): Promise<boolean> {
+  const told: unknown = Reflect.get(client, 'processID');
+  return told !== (await backendOf(client));
+}
+
+/**
+ * Whether one connection is given the server process of another that is idle. A pooler gives what was used last, so in
+ * transaction mode it soon happens.
+ */
+async function isShared(one: pg.Client, other: pg.Client): Promise<boolean> {
+  for (let round = 0; round < tries; round += 1) {
+    const before = await backendOf(one);
+    if (before === (await backendOf(other))) return true;
+    if (before !== (await backendOf(one))) return true;
+  }
+  return false;
+}
+
+async function backendOf(client: pg.Client): Promise<number | undefined> {
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+  return rows[0]?.pid;
+}
+
+function open(url: string): pg.Client {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'tim-mirror lock',
+    connectionTimeoutMillis: 10_000,
+  });
+  client.on('error', () => undefined);
+  return client;
+}

@@ -1,0 +1,132 @@
+/** Where Redis is: one server, the nodes of a cluster, or sentinels that know who the master is. */
+export type RedisServers = SingleRedis | RedisCluster | RedisSentinels;
+
+export interface SingleRedis {
+  readonly kind: 'single';
+  /** `redis://` or `rediss://`. */
+  readonly url: string;
+}
+
+export interface RedisCluster extends Login {
+  readonly kind: 'cluster';
+  /** Some of the nodes; they tell of the others. */
+  readonly nodes: readonly Endpoint[];
+}
+
+export interface RedisSentinels extends Login {
+  readonly kind: 'sentinel';
+  readonly sentinels: readonly Endpoint[];
+  /** The master's name, as the sentinels know it. */
+  readonly name: string;
+  /** Of the sentinels themselves. */
+  readonly sentinelPassword: string | undefined;
+}
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+interface Login {
+  readonly tls: boolean;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+}
+
+const kinds = {
+  'redis:': { kind: 'single', tls: false },
+  'rediss:': { kind: 'single', tls: true },
+  'redis+cluster:': { kind: 'cluster', tls: false },
+  'rediss+cluster:': { kind: 'cluster', tls: true },
+  'redis+sentinel:': { kind: 'sentinel', tls: false },
+  'rediss+sentinel:': { kind: 'sentinel', tls: true },
+} as const;
+
+const redisPort = 6379;
+const sentinelPort = 26379;
+
+/**
+ * Reads `REDIS_URL`: `redis://host`, `redis+cluster://host1:6379,host2:6379` or
+ * `redis+sentinel://host1:26379,host2:26379/master-name`, each with `rediss` for TLS. Returns a sentence about what is
+ * wrong, which shows nothing of the text.
+ */
+export function parseRedisServers(text: string): RedisServers | string {
+  const found = split(text);
+  if (found === undefined)
+    return 'must be a URL such as redis://host:6379, redis+cluster://host1:6379,host2:6379 or redis+sentinel://host1:26379,host2:26379/master-name';
+  const { kind, tls } = found;
+  if (kind === 'single') {
+    return found.hosts.includes(',')
+      ? 'names several hosts; write redis+cluster:// for the nodes of a Redis Cluster, redis+sentinel:// for sentinels'
+      : { kind, url: text };
+  }
+  const endpoints = parseEndpoints(found.hosts, kind === 'cluster' ? redisPort : sentinelPort);
+  if (endpoints === undefined) return 'must name hosts as host1:port,host2:port';
+  const login = { tls, username: found.username, password: found.password };
+  if (kind === 'cluster') {
+    return found.path === ''
+      ? { kind, nodes: endpoints, ...login }
+      : 'names a database behind its hosts, and a Redis Cluster has only one; leave it out';
+  }
+  if (found.path === '' || found.path.includes('/'))
+    return 'must name the master behind the sentinels, as redis+sentinel://host1:26379,host2:26379/master-name';
+  return {
+    kind,
+    sentinels: endpoints,
+    name: found.path,
+    sentinelPassword: found.query.get('sentinelPassword') ?? undefined,
+    ...login,
+  };
+}
+
+/**
+ * The hash tag of an app's keys, or of those that belong to no app: all keys of one tag lie on one node of a Redis
+ * Cluster.
+ */
+export function redisTag(appId: number | undefined): string {
+  return appId === undefined ? '{tim}' : `{tim:${appId}}`;
+}
+
+/** The passwords in it. */
+export function redisPasswords(servers: RedisServers): readonly string[] {
+  if (servers.kind === 'single') {
+    const password = URL.parse(servers.url)?.password ?? '';
+    return [password, decodeURIComponent(password)];
+  }
+  const passwords = [servers.password, servers.kind === 'sentinel' ? servers.sentinelPassword : undefined];
+  return passwords.flatMap((password = '') => [password, encodeURIComponent(password)]);
+}
+
+/** The parts of a URL that may name several hosts, which `URL` does not take. */
+function split(text: string) {
+  const match = /^([a-z+]+:)\/\/(?:([^@/?#]*)@)?([^@/?#]+)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(text);
+  const [, protocol = '', login = '', hosts = '', path = '', query = ''] = match ?? [];
+  const known = Object.entries(kinds).find(([name]) => name === protocol)?.[1];
+  if (known === undefined || (known.kind === 'single' && URL.parse(text) === null)) return undefined;
+  const colon = login.indexOf(':');
+  const [username, password] = colon < 0 ? [login, ''] : [login.slice(0, colon), login.slice(colon + 1)];
+  try {
+    return {
+      ...known,
+      hosts,
+      username: decodeURIComponent(username) || undefined,
+      password: decodeURIComponent(password) || undefined,
+      path: decodeURIComponent(path),
+      query: new URLSearchParams(query),
+    };
+  } catch {
+    // A per cent sign that begins no escape.
+    return undefined;
+  }
+}
+
+function parseEndpoints(text: string, defaultPort: number): readonly Endpoint[] | undefined {
+  const endpoints = text.split(',').map((part) => {
+    const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+)(?::(\d{1,5}))?$/.exec(part);
+    const port = Number(match?.[2] ?? defaultPort);
+    const host = match?.[1]?.replace(/^\[(.*)\]$/, '$1');
+    return host === undefined || port < 1 || port > 65_535 ? undefined : { host, port };
+  });
+  const good = endpoints.filter((endpoint) => endpoint !== undefined);
+  return good.length === endpoints.length ? good : undefined;
+}

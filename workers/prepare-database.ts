@@ -1,0 +1,65 @@
+import { sql } from 'kysely';
+import type { Database } from '../db/client.ts';
+import { assertSchema, SchemaError } from '../db/migrate.ts';
+import { assertOwnSession, PoolerError } from '../db/pooler.ts';
+import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
+import { ensureApp, probeNow, storeIntervals } from '../db/queries/apps.ts';
+import { countLine } from '../db/queries/count-line.ts';
+import { ensureChangePartitions } from '../db/queries/history.ts';
+import { assertServerVersion } from '../db/server-version.ts';
+import type { CallingAppConfig, Config } from '../src/config.ts';
+import { rateRule } from '../src/schedule/policy.ts';
+import { StartError } from './start-error.ts';
+
+/** Sees that the database can be worked with, and that it has what the apps need. Throws StartError, with one sentence. */
+export async function prepareDatabase(
+  db: Database,
+  apps: readonly CallingAppConfig[],
+  poll: Config['poll'],
+): Promise<void> {
+  try {
+    await sql`select 1`.execute(db);
+  } catch (error) {
+    throw new StartError('Postgres does not answer; check DATABASE_URL and that it is running.', error);
+  }
+  try {
+    await assertServerVersion(db);
+    await assertSchema(db);
+  } catch (error) {
+    throw error instanceof SchemaError ? new StartError(error.message) : error;
+  }
+  await ensureChangePartitions(db, 3);
+  for (const app of apps) {
+    await ensureApp(db, app);
+    await storeIntervals(db, app.appId, {
+      minSeconds: poll.minIntervalMs / 1000,
+      maxSeconds: poll.maxIntervalMs / 1000,
+    });
+    await countLine(db, app.appId, rateRule);
+    // Whoever starts the daemon may have mended the credentials.
+    await probeNow(db, app.appId);
+  }
+}
+
+/** Shuts out every daemon that must not work beside this one. Throws StartError when there is one. */
+export async function lockOut(config: Config, onTaken: (error: StartError) => void): Promise<ProcessLock> {
+  const url = config.databaseDirectUrl ?? config.databaseUrl ?? '';
+  const alone = config.redis === undefined;
+  const sentence = alone
+    ? 'Another tim-mirror daemon works on this database, and without REDIS_URL there can be only one; stop it, or give both the same REDIS_URL.'
+    : 'A tim-mirror daemon without REDIS_URL works on this database; stop it first, or the two exceed the limit.';
+  try {
+    await assertOwnSession({ url, vouched: config.databaseDirectUrl !== undefined });
+  } catch (error) {
+    if (error instanceof PoolerError) throw new StartError(error.message);
+    const name = config.databaseDirectUrl === undefined ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL';
+    throw new StartError(`Postgres does not answer; check ${name} and that it is running.`, error);
+  }
+  const lock = await acquireProcessLock({
+    url,
+    mode: alone ? 'exclusive' : 'shared',
+    onTaken: () => onTaken(new StartError(sentence)),
+  });
+  if (lock === undefined) throw new StartError(sentence);
+  return lock;
+}

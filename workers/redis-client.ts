@@ -1,0 +1,74 @@
+import { Redis } from 'ioredis';
+import type { RedisServers } from '../src/redis-servers.ts';
+import type { ClusterMap } from './cluster-map.ts';
+import { connectorTo } from './owner-connector.ts';
+import { loginOf } from './redis-login.ts';
+
+export interface RedisClientOptions {
+  /** Shown by `CLIENT LIST`. */
+  readonly name: string;
+  /** Whether a command waits for a server that is away, or fails at once. */
+  readonly waits: boolean;
+  /** A command that has no answer after this fails. */
+  readonly commandTimeoutMs?: number;
+  /** A connection on which an answer is owed for so long is broken off: its server hangs, or has vanished. */
+  readonly silentMs: number;
+}
+
+/** The part of a cluster that a connection is for. */
+export interface ClusterPlace {
+  readonly map: ClusterMap;
+  /** A key on the node to connect to. */
+  readonly key: string;
+}
+
+const connectTimeoutMs = 5000;
+const retryDelay = (times: number) => Math.min(100 * times, 2000);
+/** A master that has become a replica, a node that has given the key away: connecting again finds the right one. */
+const isElsewhere = (error: Error) => /READONLY|^MOVED|^CLUSTERDOWN/.test(error.message);
+
+/**
+ * A connection that is not made yet, to the server that has the keys: in a cluster the node that holds them, wherever
+ * they go. A client for the whole cluster would have a connection to every node for each worker, and BullMQ's workers
+ * have been seen to hang on one after a node was lost.
+ */
+export function createRedisClient(
+  servers: RedisServers,
+  place: ClusterPlace | undefined,
+  options: RedisClientOptions,
+): Redis {
+  const common = {
+    connectionName: options.name,
+    connectTimeout: connectTimeoutMs,
+    socketTimeout: options.silentMs,
+    ...(options.commandTimeoutMs === undefined ? {} : { commandTimeout: options.commandTimeoutMs }),
+    maxRetriesPerRequest: options.waits ? null : 0,
+    lazyConnect: true,
+    enableOfflineQueue: options.waits,
+    retryStrategy: retryDelay,
+    reconnectOnError: (error: Error) => (isElsewhere(error) ? (options.waits ? 2 : 1) : false),
+  } as const;
+  switch (servers.kind) {
+    case 'single':
+      return new Redis(servers.url, common);
+    case 'sentinel':
+      return new Redis({
+        ...common,
+        ...loginOf(servers),
+        sentinels: [...servers.sentinels],
+        name: servers.name,
+        ...(servers.sentinelPassword === undefined ? {} : { sentinelPassword: servers.sentinelPassword }),
+        ...(servers.tls ? { sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
+        sentinelRetryStrategy: retryDelay,
+      });
+    case 'cluster': {
+      if (place === undefined) throw new Error('which node of the cluster is meant is not known');
+      const { map, key } = place;
+      return new Redis({
+        ...common,
+        ...loginOf(servers),
+        Connector: connectorTo(() => map.ownerOf(key), servers.tls),
+      });
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import type { Database } from '../db/client.ts';
+import { readApps } from '../db/queries/apps.ts';
+import { inTime } from '../src/lifecycle.ts';
+import { tickMs } from './dispatch-worker.ts';
+import { maintenanceMs } from './maintenance-worker.ts';
+import type { JobQueue, Queues } from './queues.ts';
+
+/** What comes again and again: the queues whose schedules every process sees to. */
+export interface Schedules {
+  readonly dispatch: readonly AppQueue[];
+  readonly accounts: readonly AppQueue[];
+  readonly accountsMs: number;
+  readonly maintenance: JobQueue;
+}
+
+interface AppQueue {
+  readonly appId: number;
+  readonly queue: JobQueue;
+}
+
+/** How often schedules are looked at, and how long that may take. */
+export const scheduleMs = 5000;
+/** A dispatcher that has been silent for so long has lost its schedule: Redis was emptied, or a clock is off. */
+const silentSeconds = 10;
+
+/** Opens the queues of all apps, and those of accounts for the apps that have a source of them. */
+export function openSchedules(
+  queues: Queues,
+  apps: readonly { readonly appId: number }[],
+  sourced: readonly { readonly appId: number }[],
+  accountsMs: number,
+): Schedules {
+  return {
+    dispatch: apps.map(({ appId }) => ({ appId, queue: queues.open('dispatch', appId) })),
+    accounts: sourced.map(({ appId }) => ({ appId, queue: queues.open('accounts', appId) })),
+    accountsMs,
+    maintenance: queues.open('maintenance'),
+  };
+}
+
+/**
+ * Makes the schedules that are missing, and makes anew the one of an app that nobody has dispatched for lately. An app
+ * whose queues are away waits for the next round, and holds up no other.
+ */
+export async function keepSchedules(
+  db: Database,
+  schedules: Schedules,
+  isThere: (appId: number | undefined) => boolean,
+): Promise<void> {
+  const rows = new Map((await readApps(db)).map((row) => [row.appId, row]));
+  const dispatching = schedules.dispatch
+    .filter(({ appId }) => isThere(appId))
+    .map(({ appId, queue }) => {
+      const silent = rows.get(appId)?.dispatchedAgo ?? 0;
+      return queue.schedule(tickMs, silent > silentSeconds);
+    });
+  const syncing = schedules.accounts
+    .filter(({ appId }) => isThere(appId))
+    .map(({ queue }) => queue.schedule(schedules.accountsMs, false));
+  const keeping = isThere(undefined) ? [schedules.maintenance.schedule(maintenanceMs, false)] : [];
+  await inTime(scheduleMs, Promise.all([...dispatching, ...syncing, ...keeping]));
+}
