@@ -257,7 +257,7 @@ describe('configuration', () => {
   });
 
   test('a password that is no text in a URL is kept all the same', () => {
-    const config = parse({ ...good, REDIS_URL: 'redis://:%zz-word@h' });
+    const config = parse({ ...good, DATABASE_URL: 'postgres://tim:%zz-word@h/tim' });
     expect(secretsOf(config)).toContain('%zz-word');
   });
 
