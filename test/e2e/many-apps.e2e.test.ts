@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { createTestRedis } from '../support/redis.ts';
-import { createSeveralApps, type SeveralApps } from '../support/several-apps.ts';
+import { alike, createSeveralApps, type SeveralApps } from '../support/several-apps.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /** Connections of this world's daemon to Postgres, by what they are for. */
@@ -33,7 +33,7 @@ const polled = ({ apps }: SeveralApps) => apps.every(({ vendor }) => vendor.stat
 
 test('one process serves fifty apps, with two connections to Redis for each and thirteen to Postgres for all', async () => {
   await using redis = await createTestRedis();
-  await using world = await createSeveralApps({ apps: 50, accounts: 3, callsPerSecond: 2 });
+  await using world = await createSeveralApps(alike(50, { accounts: 3, callsPerSecond: 2 }));
   const daemon = await world.start({ REDIS_URL: redis.url, LOG_LEVEL: 'info' });
   await waitFor('every app to be polled', () => polled(world), 90_000);
   const names = await redisClients(redis.url);
@@ -49,7 +49,7 @@ test('one process serves fifty apps, with two connections to Redis for each and 
 });
 
 test('without Redis ten apps have two connections to Postgres each, and not more than nineteen beside', async () => {
-  await using world = await createSeveralApps({ apps: 10, accounts: 3, callsPerSecond: 2 });
+  await using world = await createSeveralApps(alike(10, { accounts: 3, callsPerSecond: 2 }));
   const daemon = await world.start({ LOG_LEVEL: 'info' });
   await waitFor('every app to be polled', () => polled(world), 60_000);
   const { all } = (await postgresConnections(world)) ?? {};

@@ -6,7 +6,7 @@ import { createTestDatabase } from '../support/database.ts';
 import { expectMirrorIsTruth } from '../support/mirroring.ts';
 import { startPgBouncer } from '../support/pgbouncer.ts';
 import { createTestRedis } from '../support/redis.ts';
-import { createSeveralApps } from '../support/several-apps.ts';
+import { alike, createSeveralApps } from '../support/several-apps.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const program = inject('pgBouncer');
@@ -51,7 +51,7 @@ describe.skipIf(program === '')(
       ['without Redis', false],
     ])('a daemon %s mirrors, given Postgres itself for its lock and its queues', async (_, withRedis) => {
       await using redis = withRedis ? await createTestRedis() : { url: '', async [Symbol.asyncDispose]() {} };
-      await using world = await createSeveralApps({ apps: 2, accounts: 60, callsPerSecond: 100 });
+      await using world = await createSeveralApps(alike(2, { accounts: 60, callsPerSecond: 100 }));
       await using pooler = await start(world.database.url);
       const daemon = await world.start({
         DATABASE_URL: pooler.through(world.database.url),
@@ -76,7 +76,7 @@ describe.skipIf(program === '')(
     });
 
     test('a daemon that is not told where Postgres itself is refuses to start, with a sentence that says what to set', async () => {
-      await using world = await createSeveralApps({ apps: 1, accounts: 1, callsPerSecond: 100 });
+      await using world = await createSeveralApps(alike(1, { accounts: 1, callsPerSecond: 100 }));
       await using pooler = await start(world.database.url);
       const pooled = pooler.through(world.database.url);
       const [app] = world.apps;

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { bucketKey } from '../../src/limiter/redis-slots.ts';
 import { expectMirrorIsTruth } from '../support/mirroring.ts';
 import { createTestCluster } from '../support/redis-cluster.ts';
-import { createSeveralApps, type TestApp } from '../support/several-apps.ts';
+import { alike, createSeveralApps, type TestApp } from '../support/several-apps.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /** Fewer than the accounts ask for, so that the limit is what holds the calls back. */
@@ -13,7 +13,7 @@ const calls = (app: TestApp) => app.vendor.stats().calls;
 
 test('on a Redis Cluster of three nodes, one of which is lost, the other apps go on at once and its own as soon as its replica has taken over; every mirror is right and no limit broken', async () => {
   await using cluster = await createTestCluster();
-  await using world = await createSeveralApps({ apps: 6, accounts: 60, callsPerSecond });
+  await using world = await createSeveralApps(alike(6, { accounts: 60, callsPerSecond }));
   const [lost] = cluster.masters;
   const onLost = await Promise.all(
     world.apps.map(async ({ appId }) => (await cluster.ownerOf(bucketKey(appId))) === lost),

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { expectMirrorIsTruth } from '../support/mirroring.ts';
 import { createTestSentinels } from '../support/redis-sentinels.ts';
-import { createSeveralApps } from '../support/several-apps.ts';
+import { alike, createSeveralApps } from '../support/several-apps.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /** Fewer than the accounts ask for, so that the limit is what holds the calls back. */
@@ -11,7 +11,7 @@ const mostInASecond = callsPerSecond * 1.2;
 
 test('when the master that two daemons work on is killed, and when a living one is replaced, they go on with the replica; the mirror is right and the limit was never broken', async () => {
   await using sentinels = await createTestSentinels();
-  await using world = await createSeveralApps({ apps: 1, accounts: 200, callsPerSecond });
+  await using world = await createSeveralApps(alike(1, { accounts: 200, callsPerSecond }));
   const [app] = world.apps;
   if (app === undefined) throw new Error('there is no app');
   const { vendor, appId } = app;

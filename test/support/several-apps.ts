@@ -12,8 +12,13 @@ import { createTestDatabase, type TestDatabase } from './database.ts';
 import { waitFor } from './wait-for.ts';
 import { testSeed } from './world.ts';
 
+export interface AppSize {
+  readonly accounts: number;
+  readonly callsPerSecond: number;
+}
+
 /** An app with a vendor of its own. */
-export interface TestApp {
+export interface TestApp extends AppSize {
   readonly appId: number;
   readonly vendor: Simulator;
   readonly ids: readonly string[];
@@ -23,56 +28,53 @@ export interface TestApp {
 export interface SeveralApps extends AsyncDisposable {
   readonly database: TestDatabase;
   readonly apps: readonly TestApp[];
-  /** Starts a daemon for all apps and waits until it runs. Those still running at the end are killed. */
-  start(env: Readonly<Record<string, string>>): Promise<Command>;
+  /** Starts a daemon for the first `count` apps, or all, and waits until it runs. Those still running at the end are killed. */
+  start(env: Readonly<Record<string, string>>, count?: number): Promise<Command>;
   /** Random changes of every app all along, until `stop` is called. */
   keepChanging(perSecond: number): { stop: () => void };
 }
 
-export interface SeveralAppsOptions {
-  readonly apps: number;
-  readonly accounts: number;
-  readonly callsPerSecond: number;
-}
-
 const program = fileURLToPath(new URL('./daemon-process.ts', import.meta.url));
 
+/** So many apps of one size. */
+export const alike = (apps: number, size: AppSize): readonly AppSize[] =>
+  Array.from({ length: apps }, () => size);
+
 /** Makes apps with accounts as people have them, and enrols them. */
-export async function createSeveralApps(options: SeveralAppsOptions): Promise<SeveralApps> {
+export async function createSeveralApps(sizes: readonly AppSize[]): Promise<SeveralApps> {
   const random = createRandom(testSeed());
   const database = await createTestDatabase();
   const folder = mkdtempSync(join(tmpdir(), 'tim-mirror-apps-'));
   const apps: TestApp[] = [];
   const daemons: Command[] = [];
-  for (let index = 0; index < options.apps; index += 1) {
+  for (const [index, size] of sizes.entries()) {
     const appId = 1_400_000_000 + index;
     const vendor = await startSimulator({ appId, secretKey: keyOf(appId), random });
-    const ids = populate(vendor.truth, options.accounts, random);
-    await ensureApp(database.db, { appId, callsPerSecond: options.callsPerSecond });
+    const ids = populate(vendor.truth, size.accounts, random);
+    await ensureApp(database.db, { appId, callsPerSecond: size.callsPerSecond });
     await enrolAccounts(database.db, appId, ids.toSorted());
-    apps.push({ appId, vendor, ids });
+    apps.push({ appId, vendor, ids, ...size });
   }
-  const file = join(folder, 'apps.json');
-  writeFileSync(
-    file,
-    JSON.stringify(
-      apps.map(({ appId, vendor }) => ({
-        sdkAppId: appId,
-        secretKey: keyOf(appId),
-        endpoint: vendor.origin,
-        callsPerSecond: options.callsPerSecond,
-      })),
-    ),
-  );
+  function writeFile(count: number): string {
+    const file = join(folder, `${count}-apps.json`);
+    const entries = apps.slice(0, count).map(({ appId, vendor, callsPerSecond }) => ({
+      sdkAppId: appId,
+      secretKey: keyOf(appId),
+      endpoint: vendor.origin,
+      callsPerSecond,
+    }));
+    writeFileSync(file, JSON.stringify(entries));
+    return file;
+  }
 
   return {
     database,
     apps,
-    async start(env) {
+    async start(env, count = apps.length) {
       const vendor = apps[0]?.vendor;
       if (vendor === undefined) throw new Error('there is no app');
       const { TIM_SDK_APP_ID: _, ...common } = daemonEnvironment({ vendor, databaseUrl: database.url, env });
-      const daemon = runCommand([], { ...common, TIM_APPS_FILE: file }, { program });
+      const daemon = runCommand([], { ...common, TIM_APPS_FILE: writeFile(count) }, { program });
       daemons.push(daemon);
       await waitFor('the daemon to run', () => {
         if (daemon.child.exitCode !== null) throw new Error(daemon.said());
