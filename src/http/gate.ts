@@ -18,7 +18,7 @@ export interface GateOptions {
 /** Lets nobody through to anything but the probes and the metrics who may not see it. */
 export function guard(server: FastifyInstance, { access, wrongTokens, hooks }: GateOptions): void {
   server.addHook('onRequest', async (request, reply) => {
-    const { pathname } = new URL(request.url, 'http://localhost');
+    const pathname = pathOf(request.url);
     if (alwaysOpen.has(pathname)) return;
     if (pathname === hooks?.path) {
       if (hooks.signed || !comesFromElsewhere(request, { kind: 'open' })) return;
@@ -29,6 +29,12 @@ export function guard(server: FastifyInstance, { access, wrongTokens, hooks }: G
     if (access.kind === 'open' || openToStrangers.has(pathname)) return;
     return demand(request, reply, access.token, wrongTokens);
   });
+}
+
+/** What stands before the query. A path written otherwise than the open ones are is not open. */
+function pathOf(url: string): string {
+  const end = url.indexOf('?');
+  return end < 0 ? url : url.slice(0, end);
 }
 
 async function demand(
