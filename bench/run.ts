@@ -9,6 +9,7 @@ import { lanesCommand } from './lanes/command.ts';
 import { limiterCommand } from './limiter/command.ts';
 import { redisCommand } from './redis/command.ts';
 import { soakCommand } from './soak/command.ts';
+import { walCommand } from './wal/command.ts';
 
 /** Every bench; each takes --quick and --json. */
 const benches: readonly (() => Command)[] = [
@@ -22,6 +23,7 @@ const benches: readonly (() => Command)[] = [
   limiterCommand,
   redisCommand,
   soakCommand,
+  walCommand,
 ];
 
 const program = new Command('bench').description('Measures what tim-mirror promises.');

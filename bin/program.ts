@@ -492,7 +492,9 @@ Environment (each secret also as NAME_FILE, the path of a file that holds it):
   TIM_CALLS_PER_SECOND             1 to 199; the vendor’s limit of 200 is shared by all the app does (190)
   TIM_APPS_FILE                    several apps, instead of the above
   DATABASE_URL                     postgres://user@host:5432/database
-  REDIS_URL                        redis://host:6379; without it one process only
+  DATABASE_DIRECT_URL              Postgres past the pooler, where DATABASE_URL names one
+  REDIS_URL                        redis://host:6379; without it one process only. Also redis+cluster://host1:6379,host2:6379
+                                   and redis+sentinel://host1:26379,host2:26379/master-name; rediss… for TLS
   HTTP_HOST, HTTP_PORT             where HTTP is answered (127.0.0.1, 8080)
   ADMIN_TOKEN                      asked for by all of it but probes and metrics
   POLL_MIN_INTERVAL, POLL_MAX_INTERVAL, FULL_READ_INTERVAL   (30s, 24h, 7d)

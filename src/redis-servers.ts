@@ -90,8 +90,9 @@ export function redisTag(appId: number | undefined): string {
 /** The passwords in it. */
 export function redisPasswords(servers: RedisServers): readonly string[] {
   if (servers.kind === 'single') {
-    const password = URL.parse(servers.url)?.password ?? '';
-    return [password, decodeURIComponent(password)];
+    const parsed = URL.parse(servers.url);
+    const password = parsed?.password ?? '';
+    return [password, decodeURIComponent(password), parsed?.searchParams.get('password') ?? ''];
   }
   const passwords = [servers.password, servers.kind === 'sentinel' ? servers.sentinelPassword : undefined];
   return passwords.flatMap((password = '') => [password, encodeURIComponent(password)]);

@@ -261,6 +261,67 @@ describe('configuration', () => {
     expect(secretsOf(config)).toContain('%zz-word');
   });
 
+  test('REDIS_URL names a server, the nodes of a cluster, or sentinels', () => {
+    const redis = (url: string) => parse({ ...good, REDIS_URL: url }).redis;
+    expect(redis('rediss://:pw@h:1/2')).toEqual({ kind: 'single', url: 'rediss://:pw@h:1/2' });
+    expect(redis('redis+cluster://one:7000,two,[::1]:7002')).toEqual({
+      kind: 'cluster',
+      nodes: [
+        { host: 'one', port: 7000 },
+        { host: 'two', port: 6379 },
+        { host: '::1', port: 7002 },
+      ],
+      tls: false,
+      username: undefined,
+      password: undefined,
+    });
+    expect(redis('rediss+sentinel://tim:p%40ss@one,two:2/the-master?sentinelPassword=w%2Fx')).toEqual({
+      kind: 'sentinel',
+      sentinels: [
+        { host: 'one', port: 26_379 },
+        { host: 'two', port: 2 },
+      ],
+      name: 'the-master',
+      sentinelPassword: 'w/x',
+      tls: true,
+      username: 'tim',
+      password: 'p@ss',
+    });
+  });
+
+  test.each([
+    ['http://:hunter22@host', /must be a URL such as/],
+    ['redis://:hunter22@one,two', /names several hosts; write redis\+cluster/],
+    ['redis+cluster://:hunter22@one:99999', /host1:port,host2:port/],
+    ['redis+cluster://:hunter22@one,/3', /host1:port,host2:port/],
+    ['redis+cluster://:hunter22@one/3', /has only one/],
+    ['redis+sentinel://:hunter22@one,two', /must name the master/],
+    ['redis+sentinel://:hunter22%@one,two/name', /must be a URL such as/],
+    ['redis+cluster://', /must be a URL such as/],
+  ])('the REDIS_URL %j is refused with a sentence that does not show it', (url, sentence) => {
+    const [problem] = problemsOf({ ...good, REDIS_URL: url });
+    expect(problem).toMatch(/^REDIS_URL /);
+    expect(problem).toMatch(sentence);
+    expect(problem).not.toMatch(/hunter22/);
+  });
+
+  test('the secrets of every REDIS_URL, and of DATABASE_DIRECT_URL, are kept too', () => {
+    const urls = [
+      'redis+cluster://:p%40ss-word@h,i',
+      'redis+sentinel://u:p%40ss-word@h,i/name?sentinelPassword=other%2Fword',
+    ];
+    for (const url of urls)
+      expect(secretsOf(parse({ ...good, REDIS_URL: url }))).toEqual(
+        expect.arrayContaining(['p%40ss-word', 'p@ss-word']),
+      );
+    expect(secretsOf(parse({ ...good, REDIS_URL: urls[1] ?? '' }))).toEqual(
+      expect.arrayContaining(['other/word', 'other%2Fword']),
+    );
+    expect(secretsOf(parse({ ...good, DATABASE_DIRECT_URL: 'postgres://u:direct-word@h/d' }))).toContain(
+      'direct-word',
+    );
+  });
+
   test('the secrets to keep are the keys, the tokens and the passwords in URLs', () => {
     const config = parse({ ...good, ADMIN_TOKEN: 'sixteen-characters', REDIS_URL: 'redis://:p%40ss@h' });
     expect(secretsOf(config)).toEqual(

@@ -102,10 +102,13 @@ function isLockTimeout(error: unknown): boolean {
 /** Deletes up to `limit` memberships and `limit` groups that ended more than `days` ago. Returns how many rows went. */
 export async function deleteOldHistory(db: Kysely<DB>, days: number, limit: number): Promise<number> {
   const members = await sql`
-    delete from mirror.friend_group_member where ctid = any(array(
-      select ctid from mirror.friend_group_member
+    -- By their keys, for a place in the table is no name where an operator has partitioned it.
+    delete from mirror.friend_group_member member
+    using (
+      select group_key, friend_id, removed_at from mirror.friend_group_member
       where removed_at < now() - ${days} * interval '1 day' limit ${limit}
-    ))
+    ) old
+    where member.group_key = old.group_key and member.friend_id = old.friend_id and member.removed_at = old.removed_at
   `.execute(db);
   const groups = await sql`
     delete from mirror.friend_group where group_key = any(array(
