@@ -10,7 +10,7 @@ interface EngineOptions {
 }
 
 const full: EngineScale = { accounts: 20_000, rounds: 5, windowMs: 4000, costMs: 10_000 };
-const quick: EngineScale = { accounts: 5000, rounds: 3, windowMs: 1000, costMs: 2000 };
+const quick: EngineScale = { accounts: 5000, rounds: 2, windowMs: 1000, costMs: 2000 };
 
 /** `bench engine`: how fast the daemon is with the limit lifted, and what a poll costs. */
 export function engineCommand(): Command {
@@ -56,8 +56,8 @@ function summarise(figures: EngineFigures) {
     vendorCpuMsPerPoll: unchanged.vendorCpuMs / unchanged.polls,
     walBytesPerUnchangedPoll: unchanged.walBytes / unchanged.polls,
     mirrorWritesUnchanged: unchanged.mirrorWrites,
-    redisCommandsPerPoll: atLimit.redisCommands / atLimit.polls,
-    statementsPerPoll: atLimit.statements / atLimit.polls,
+    redisCommandsPerPoll: unchanged.redisCommands / unchanged.polls,
+    statementsPerPoll: unchanged.statements / unchanged.polls,
     atLimit: costs(atLimit),
     lifted: costs(unchanged),
     rssMb: figures.usage.rssMb,
@@ -133,12 +133,13 @@ function goalsOf(summary: Summary): readonly Goal[] {
       limit: 300,
     },
     {
-      figure: 'Redis commands a poll, at the limit',
+      figure: 'Redis commands an unchanged poll',
       value: summary.redisCommandsPerPoll,
       sense: '≤',
       limit: 0.5,
     },
-    { figure: 'statements a poll, at the limit', value: summary.statementsPerPoll, sense: '≤', limit: 0.05 },
+    { figure: 'the same at 190 a second', value: summary.atLimit.redisCommands, sense: '≤', limit: 0.5 },
+    { figure: 'statements an unchanged poll', value: summary.statementsPerPoll, sense: '≤', limit: 0.05 },
     {
       figure: 'writes to the mirror while nothing changes',
       value: summary.mirrorWritesUnchanged,
