@@ -9,8 +9,22 @@ interface EngineOptions {
   readonly json?: boolean;
 }
 
-const full: EngineScale = { accounts: 20_000, rounds: 5, windowMs: 4000, costMs: 10_000 };
-const quick: EngineScale = { accounts: 5000, rounds: 2, windowMs: 1000, costMs: 2000 };
+const full: EngineScale = {
+  accounts: 20_000,
+  rounds: 5,
+  settleMs: 1000,
+  windowMs: 4000,
+  ownWindowMs: 4000,
+  costMs: 10_000,
+};
+const quick: EngineScale = {
+  accounts: 10_000,
+  rounds: 3,
+  settleMs: 400,
+  windowMs: 700,
+  ownWindowMs: 2000,
+  costMs: 2000,
+};
 
 /** `bench engine`: how fast the daemon is with the limit lifted, and what a poll costs. */
 export function engineCommand(): Command {
@@ -18,7 +32,7 @@ export function engineCommand(): Command {
     .description(
       'polls a second with the limit lifted, and what each costs; beside a bare loop and two other ways',
     )
-    .option('--quick', '5,000 accounts and short windows')
+    .option('--quick', '10,000 accounts and short windows')
     .option('--json', 'one JSON object as the last line')
     .action(engine);
 }

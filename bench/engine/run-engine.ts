@@ -18,8 +18,12 @@ import type { PeerOrder } from './peer.ts';
 export interface EngineScale {
   readonly accounts: number;
   readonly rounds: number;
-  /** Of each contender in each round. */
+  /** Until what a contender has begun runs evenly. */
+  readonly settleMs: number;
+  /** Of each other way in each round. */
   readonly windowMs: number;
+  /** Of ours, which claims once a second, and so needs whole seconds. */
+  readonly ownWindowMs: number;
   /** Of the daemon alone, where its costs are measured. */
   readonly costMs: number;
 }
@@ -55,8 +59,8 @@ const callsUnderWay = 32;
 /** More than can be reached: 36,000 places in the queue, and every account due again within two seconds. */
 const liftedCallsPerSecond = 12_000;
 const limit = 190;
-/** Until what a contender has begun runs evenly. */
-const settleMs = 1000;
+/** Of a daemon that has just been started. */
+const startMs = 3000;
 const polling = { POLL_MIN_INTERVAL: '100ms', POLL_MAX_INTERVAL: '1s' };
 const modules: Readonly<Record<PeerName, string>> = {
   bare: 'bare-loop.ts',
@@ -88,14 +92,14 @@ export async function runEngine(
     onStep(0.1, 'at the limit');
     const limited = await start(limit, false);
     const limitedMeters = createMeters(servers, db, vendor, limited);
-    await sleep(3 * settleMs);
+    await sleep(startMs);
     const atLimit = await measure(limitedMeters, scale.costMs);
     limitedMeters.close();
     await limited.end();
 
     const daemon = await start(liftedCallsPerSecond, true);
     const meters = createMeters(servers, db, vendor, daemon);
-    const cost = (ms: number) => measureDaemon(daemon, meters, ms);
+    const cost = (ms: number) => measureDaemon(daemon, meters, scale.settleMs, ms);
 
     onStep(0.2, 'nothing changes');
     // Its code is compiled while it runs.
@@ -108,8 +112,8 @@ export async function runEngine(
     for (let round = 0; round < scale.rounds; round += 1) {
       onStep(0.3 + (0.5 * round) / scale.rounds, `round ${round + 1} of ${scale.rounds}`);
       for (const name of peerNames) {
-        rounds[name].push(await measurePeer(peers[name], scale.windowMs));
-        if (name === 'bare') ours.push(await cost(scale.windowMs));
+        rounds[name].push(await measurePeer(peers[name], scale));
+        if (name === 'bare') ours.push(await cost(scale.ownWindowMs));
       }
     }
 
@@ -160,14 +164,22 @@ async function startPeers(
 
 const worked = z.object({ polls: z.number(), ms: z.number() });
 
-async function measurePeer(peer: HelperProcess, windowMs: number): Promise<Window> {
+async function measurePeer(
+  peer: HelperProcess,
+  { settleMs, windowMs }: Pick<EngineScale, 'settleMs' | 'windowMs'>,
+): Promise<Window> {
   await peer.ask(worked, 'work', settleMs);
   const before = await peer.usage();
   const { polls, ms } = await peer.ask(worked, 'work', windowMs);
   return { polls, ms, cpuMs: (await peer.usage()).cpuMs - before.cpuMs };
 }
 
-async function measureDaemon(daemon: HelperProcess, meters: Meters, ms: number): Promise<Reading> {
+async function measureDaemon(
+  daemon: HelperProcess,
+  meters: Meters,
+  settleMs: number,
+  ms: number,
+): Promise<Reading> {
   await daemon.tell('resume');
   await sleep(settleMs);
   const reading = await measure(meters, ms);
