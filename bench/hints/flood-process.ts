@@ -49,13 +49,13 @@ function open({ origin, appId }: { readonly origin: string; readonly appId: numb
   socket.on('data', (answer: string) => {
     if (!answer.startsWith(good)) failed += 1;
     tookMs.push(performance.now() - sent);
-    idle.push(send);
+    // The server ends a connection after a thousand requests, and says so with the last answer.
+    if (!/^connection: close/im.test(answer)) idle.push(send);
   });
   socket.on('connect', () => idle.push(send));
   socket.on('error', () => {
     failed += 1;
   });
-  // The server ends a connection after a thousand requests.
   socket.on('close', () => {
     const place = idle.indexOf(send);
     if (place >= 0) idle.splice(place, 1);
