@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { DB } from '../schema.ts';
-import { loadGroups, type MirroredGroup } from './groups.ts';
+import type { MirroredGroup } from './groups.ts';
 
 /** An account that can be compared with the vendor: read before, and with nothing pending or held. */
 export interface AuditableAccount {
@@ -60,22 +60,30 @@ export interface MirroredAccount {
   readonly groups: readonly MirroredGroup[];
 }
 
-/** Reads an account's mirror; undefined when it can't be compared any more. */
+/** Reads an account's mirror, in one statement and so as of one moment; undefined when it can't be compared any more. */
 export async function readMirroredAccount(
   db: Kysely<DB>,
   accountKey: number,
 ): Promise<MirroredAccount | undefined> {
-  return db
-    .transaction()
-    .setIsolationLevel('repeatable read')
-    .execute(async (trx) => {
-      const { rows } = await sql<{ sequence: number | null }>`
-        select state.sequence from mirror.poll_state state where account_key = ${accountKey} and ${auditable}
-      `.execute(trx);
-      return rows[0] === undefined
-        ? undefined
-        : { sequence: rows[0].sequence, groups: await loadGroups(trx, accountKey) };
-    });
+  const { rows } = await sql<{ sequence: number | null; group: MirroredGroup | null }>`
+    select
+      state.sequence,
+      case when friend_group.group_key is not null then json_build_object(
+        'groupKey', friend_group.group_key,
+        'name', friend_group.group_name,
+        'friendNumber', friend_group.friend_number,
+        'members', array(
+          select member.friend_id from mirror.friend_group_member member
+          where member.group_key = friend_group.group_key and member.removed_at is null
+        )
+      ) end as group
+    from mirror.poll_state state
+    left join mirror.friend_group
+      on friend_group.account_key = state.account_key and friend_group.removed_at is null
+    where state.account_key = ${accountKey} and ${auditable}
+  `.execute(db);
+  const [first] = rows;
+  return first && { sequence: first.sequence, groups: rows.flatMap(({ group }) => group ?? []) };
 }
 
 /** How comparisons have come out. */
