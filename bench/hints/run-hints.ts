@@ -28,7 +28,8 @@ export interface HintsFigures {
   /** Polls of accounts that no callback has named, flooded beside quiet. */
   readonly unnamedRatio: number;
   readonly daemonCpu: { readonly quiet: number; readonly flooded: number };
-  readonly rssMb: { readonly before: number; readonly after: number };
+  /** Before the first flood, after it, and after the last. */
+  readonly rssMb: { readonly before: number; readonly first: number; readonly last: number };
 }
 
 /** What is told to the daemon, a second. */
@@ -100,7 +101,9 @@ export async function runHints(
       };
     }
 
-    const rssBefore = (await daemon.usage()).rssMb;
+    const rss = async () => (await daemon.usage()).rssMb;
+    const before = await rss();
+    const after: number[] = [];
     const quiet: Awaited<ReturnType<typeof stretch>>[] = [];
     const loud: Awaited<ReturnType<typeof stretch>>[] = [];
     const answers: (z.infer<typeof flooded> & { readonly ms: number })[] = [];
@@ -116,6 +119,7 @@ export async function runHints(
       answers.push({ ...(await flood.ask(flooded, 'take')), ms: measured.ms });
       await flood.tell('rate', 0);
       await sleep(scale.ms / 4);
+      after.push(await rss());
     }
     const middle = <T>(values: readonly T[], of: (value: T) => number) => median(values.map(of));
     return {
@@ -134,7 +138,7 @@ export async function runHints(
         middle(loud, ({ unnamedPerSecond }) => unnamedPerSecond) /
         middle(quiet, ({ unnamedPerSecond }) => unnamedPerSecond),
       daemonCpu: { quiet: middle(quiet, ({ cpu }) => cpu), flooded: middle(loud, ({ cpu }) => cpu) },
-      rssMb: { before: rssBefore, after: (await daemon.usage()).rssMb },
+      rssMb: { before, first: after[0] ?? before, last: after.at(-1) ?? before },
     };
   } finally {
     await servers.stop();
