@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { createProgress, formatCount } from '../../bin/progress.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { judgeGoals } from '../support/report.ts';
 import { median } from '../support/statistics.ts';
 import { createLineDatabase, type LineDatabase } from './line-database.ts';
 
@@ -98,7 +99,9 @@ function report(figures: readonly Figures[], json: boolean): void {
   process.stdout.write(
     `${[header, ...rows].join('\n')}\nThe largest takes ${ratio.toFixed(2)} times as long as the smallest; the goal is ${target} at most.\n`,
   );
-  if (json) process.stdout.write(`${JSON.stringify({ bench: 'claim', sizes: figures, ratio, target })}\n`);
+  const goals = judgeGoals([{ figure: 'largest beside smallest', value: ratio, sense: '≤', limit: target }]);
+  if (json)
+    process.stdout.write(`${JSON.stringify({ bench: 'claim', sizes: figures, ratio, target, goals })}\n`);
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {
