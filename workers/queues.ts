@@ -68,8 +68,11 @@ export interface JobQueue {
   add(jobs: readonly object[]): Promise<void>;
   /** Jobs that wait and jobs that a worker has begun. */
   countUnfinished(): Promise<number>;
-  /** Sees to it that a job comes every `everyMs`; with `anew` also where a schedule seems to exist. */
-  schedule(everyMs: number, anew: boolean): Promise<void>;
+  /**
+   * Sees to it that a job comes every `everyMs`, with `anew` also where a schedule seems to exist; `offsetMs` after the
+   * full interval by the clock, or without one from now on.
+   */
+  schedule(everyMs: number, anew: boolean, offsetMs?: number): Promise<void>;
 }
 
 export interface JobWorker {
@@ -213,7 +216,7 @@ interface AnyQueue extends Pick<Queue, 'name' | 'close' | 'disconnect'> {
   getJobCountByTypes(...types: ('waiting' | 'prioritized' | 'active')[]): Promise<number>;
   getJobScheduler(id: string): Promise<{ every?: number | undefined } | undefined>;
   removeJobScheduler(id: string): Promise<boolean>;
-  upsertJobScheduler(id: string, repeat: { every: number }): Promise<unknown>;
+  upsertJobScheduler(id: string, repeat: { every: number; offset?: number }): Promise<unknown>;
   on(event: 'error', listener: (error: Error) => void): unknown;
 }
 
@@ -245,11 +248,12 @@ function register(
           if (jobs.length > 0) await queue.addBulk(jobs.map((data) => ({ name: kind, data })));
         },
         countUnfinished: () => queue.getJobCountByTypes('waiting', 'prioritized', 'active'),
-        async schedule(everyMs, anew) {
+        async schedule(everyMs, anew, offsetMs) {
           const found = await queue.getJobScheduler(schedulerId);
           if (found?.every === everyMs && !anew) return;
           if (found !== undefined) await queue.removeJobScheduler(schedulerId);
-          await queue.upsertJobScheduler(schedulerId, { every: everyMs });
+          const offset = offsetMs === undefined ? {} : { offset: offsetMs };
+          await queue.upsertJobScheduler(schedulerId, { every: everyMs, ...offset });
         },
       };
     },

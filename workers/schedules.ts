@@ -39,6 +39,14 @@ export function openSchedules(
 }
 
 /**
+ * Where in the second an app's ticks lie: spread, for ten at once would hold up a process for longer than a slot can
+ * wait. Multiples of the golden ratio lie apart, and ids of one company often follow each other.
+ */
+function phaseOf(appId: number): number {
+  return 1 + Math.floor(((appId * 0.618_033_988_75) % 1) * (tickMs - 1));
+}
+
+/**
  * Makes the schedules that are missing, and makes anew the one of an app that nobody has dispatched for lately. An app
  * whose queues are away waits for the next round, and holds up no other.
  */
@@ -52,7 +60,7 @@ export async function keepSchedules(
     .filter(({ appId }) => isThere(appId))
     .map(({ appId, queue }) => {
       const silent = rows.get(appId)?.dispatchedAgo ?? 0;
-      return queue.schedule(tickMs, silent > silentSeconds);
+      return queue.schedule(tickMs, silent > silentSeconds, phaseOf(appId));
     });
   const syncing = schedules.accounts
     .filter(({ appId }) => isThere(appId))
