@@ -24,6 +24,8 @@ export interface HintsOptions {
   readonly lanes: readonly Lane[];
   /** Whether accounts that are named are enrolled. */
   readonly discover: boolean;
+  /** Called again and again while the process is busy: see `look` of the token bucket. */
+  readonly onBusy: () => void;
   readonly log: Logger;
 }
 
@@ -34,7 +36,7 @@ const slowedSeconds = 60;
 const namesRemembered = 50_000;
 
 /** Hints for every app of this process. They only decide what is polled first: none is needed to be right. */
-export function createHints({ db, lanes, discover, log }: HintsOptions): Hints {
+export function createHints({ db, lanes, discover, onBusy, log }: HintsOptions): Hints {
   const ofApps = new Map(
     lanes.map((lane) => {
       const { appId } = lane;
@@ -78,8 +80,7 @@ export function createHints({ db, lanes, discover, log }: HintsOptions): Hints {
       const app = ofApps.get(appId);
       if (app === undefined) return;
       const { lane, hints } = app;
-      // A flood of callbacks keeps timers waiting, and a moment to call that is missed is lost.
-      for (const each of lanes) each.bucket.look();
+      onBusy();
       lane.metrics.calledBack(callback.kind);
       switch (callback.kind) {
         case 'friends':

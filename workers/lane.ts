@@ -71,6 +71,8 @@ export interface LaneOptions {
   readonly metrics: AppMetrics;
   /** For benches: a bucket without these slots. */
   readonly openBucket?: (() => TokenBucket) | undefined;
+  /** Called again and again while the process is busy: see `look` of the token bucket. */
+  readonly onBusy: () => void;
   readonly stop: Stop;
   readonly scrubber: Scrubber;
   readonly log: Logger;
@@ -155,7 +157,10 @@ export function createLane(options: LaneOptions): Lane {
       countEvent('call');
       metrics.callSent();
     },
-    onCallEnd: metrics.callEnded,
+    onCallEnd(outcome, seconds) {
+      metrics.callEnded(outcome, seconds);
+      options.onBusy();
+    },
   });
 
   function count(counts: Map<string, number>, what: string, times = 1): void {

@@ -138,7 +138,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const clock = await createDatabaseClock(db);
     const metrics = createMetrics();
 
-    const lanes = apps.map((app) =>
+    // Answers that come in crowds keep timers waiting, and a moment to call that is missed is lost.
+    const look = () => {
+      for (const lane of lanes) lane.bucket.look();
+    };
+    const lanes: readonly Lane[] = apps.map((app) =>
       createLane({
         app,
         poll: config.poll,
@@ -148,6 +152,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         slots: slotsOf(app, redis, lock),
         metrics: metrics.forApp(app.appId, app.callsPerSecond),
         openBucket: options.openBucket,
+        onBusy: look,
         stop,
         scrubber,
         log,
@@ -217,7 +222,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       unreadyFor: health.unreadyFor,
       redisEvicted: health.redisEvicted,
     });
-    const hints = createHints({ db, lanes, discover: config.discoverAccounts, log });
+    const hints = createHints({
+      db,
+      lanes,
+      discover: config.discoverAccounts,
+      onBusy: look,
+      log,
+    });
     closers.push(() => hints.close());
     const http = await startHttpServer({
       ...config.http,
