@@ -125,13 +125,16 @@ export async function createMirror(
   return { url, db };
 }
 
+/** What the first line of bin/tim-mirror.ts tells Node. */
+const asStarted = ['--max-semi-space-size=2'];
+
 /** Starts the daemon in its process. */
 export async function startBenchDaemon(
   servers: BenchServers,
   order: Omit<DaemonOrder, 'redisUrl'>,
-  execArgv?: readonly string[],
+  execArgv: readonly string[] = [],
 ): Promise<HelperProcess> {
-  const daemon = servers.helper(new URL('daemon-process.ts', import.meta.url), execArgv);
+  const daemon = servers.helper(new URL('daemon-process.ts', import.meta.url), [...asStarted, ...execArgv]);
   await daemon.tell('begin', { ...order, redisUrl: servers.redis.url });
   return daemon;
 }
