@@ -12,7 +12,7 @@ export default defineConfig({
   test: {
     globalSetup: ['test/support/global-setup.ts'],
     reporters: process.env['CI'] ? ['default', ['json', { outputFile: 'test-report.json' }]] : ['default'],
-    maxWorkers: 3,
+    maxWorkers: 4,
     projects: Object.entries(suites).map(([name, files]) => ({
       extends: true,
       test: { name, ...files, testTimeout: name === 'e2e' ? 180_000 : 60_000, hookTimeout: 180_000 },

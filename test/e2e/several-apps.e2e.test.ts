@@ -33,9 +33,10 @@ async function statusOf({ database, apps }: SeveralApps, index: number) {
   return found;
 }
 
+/** A call that a busy machine holds up arrives with the next ones; a limit that is broken is broken by far more. */
 function expectLimitsKept({ apps }: SeveralApps): void {
   for (const { vendor, callsPerSecond } of apps)
-    expect(vendor.stats().worstSecond).toBeLessThanOrEqual(callsPerSecond + 3);
+    expect(vendor.stats().worstSecond).toBeLessThanOrEqual(callsPerSecond * 1.2);
 }
 
 const callsOf = (vendor: Simulator | undefined) => vendor?.stats().calls ?? 0;
