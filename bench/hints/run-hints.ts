@@ -25,11 +25,11 @@ export interface HintsFigures {
   readonly failed: number;
   readonly answerMs: { readonly p50: number; readonly p99: number; readonly most: number };
   readonly pollsPerSecond: { readonly quiet: number; readonly flooded: number };
-  /** Polls of accounts that no callback has named, flooded beside quiet. */
+  /** Polls of the half of the accounts that no callback has named, flooded, of the half of the quiet ones. */
   readonly unnamedRatio: number;
   readonly daemonCpu: { readonly quiet: number; readonly flooded: number };
-  /** Before the first flood, after it, and after the last. */
-  readonly rssMb: { readonly before: number; readonly first: number; readonly last: number };
+  /** Megabytes of the heap, collected: before the first flood, after it, and after the last. */
+  readonly heapMb: { readonly before: number; readonly first: number; readonly last: number };
 }
 
 /** What is told to the daemon, a second. */
@@ -59,11 +59,12 @@ export async function runHints(
     const vendor = await startBenchVendor(servers, benchApp, { accounts: scale.accounts, latency });
     const { url, db } = await createMirror(servers, 'hints', [{ app: benchApp, ids: vendor.ids }]);
     await seedMirror(db, benchApp.appId, await vendor.accounts(), changesPerDay);
-    const daemon = await startBenchDaemon(servers, {
+    const order = {
       databaseUrl: url,
       apps: [{ ...benchApp, origin: vendor.origin, callsPerSecond: rate }],
       environment: { POLL_MIN_INTERVAL: '1s' },
-    });
+    };
+    const daemon = await startBenchDaemon(servers, order, ['--expose-gc']);
     const named = vendor.ids.filter((_, index) => index % 2 === 0);
     const unnamed = vendor.ids.filter((_, index) => index % 2 === 1);
     const flood = servers.helper(new URL('flood-process.ts', import.meta.url));
@@ -101,8 +102,8 @@ export async function runHints(
       };
     }
 
-    const rss = async () => (await daemon.usage()).rssMb;
-    const before = await rss();
+    const heap = () => daemon.ask(z.number(), 'heap');
+    const before = await heap();
     const after: number[] = [];
     const quiet: Awaited<ReturnType<typeof stretch>>[] = [];
     const loud: Awaited<ReturnType<typeof stretch>>[] = [];
@@ -119,7 +120,7 @@ export async function runHints(
       answers.push({ ...(await flood.ask(flooded, 'take')), ms: measured.ms });
       await flood.tell('rate', 0);
       await sleep(scale.ms / 4);
-      after.push(await rss());
+      after.push(await heap());
     }
     const middle = <T>(values: readonly T[], of: (value: T) => number) => median(values.map(of));
     return {
@@ -136,9 +137,9 @@ export async function runHints(
       },
       unnamedRatio:
         middle(loud, ({ unnamedPerSecond }) => unnamedPerSecond) /
-        middle(quiet, ({ unnamedPerSecond }) => unnamedPerSecond),
+        (middle(quiet, ({ pollsPerSecond }) => pollsPerSecond) / 2),
       daemonCpu: { quiet: middle(quiet, ({ cpu }) => cpu), flooded: middle(loud, ({ cpu }) => cpu) },
-      rssMb: { before, first: after[0] ?? before, last: after.at(-1) ?? before },
+      heapMb: { before, first: after[0] ?? before, last: after.at(-1) ?? before },
     };
   } finally {
     await servers.stop();
