@@ -2,7 +2,7 @@ import type { Database } from '../db/client.ts';
 import { discoverAccounts } from '../db/queries/accounts.ts';
 import { hintAccounts, slowApp } from '../db/queries/hints.ts';
 import { accountIdProblem } from '../src/accounts/account-id.ts';
-import { createGatherer } from '../src/hints/gatherer.ts';
+import { createGatherer, type Gatherer } from '../src/hints/gatherer.ts';
 import { createRecent } from '../src/hints/recent.ts';
 import { slowedRate } from '../src/hints/slow-down.ts';
 import type { Logger } from '../src/log.ts';
@@ -29,15 +29,26 @@ export interface HintsOptions {
   readonly log: Logger;
 }
 
+/** What is kept of one app. */
+interface AppHints {
+  readonly lane: Lane;
+  readonly hints: Gatherer;
+  readonly discoveries: Gatherer;
+  /** The last warning that was stored, and until when it need not be stored again. */
+  readonly warned: { callsPerSecond: number; until: number };
+}
+
 /** An account is put first in line once in so long at most. */
 const pauseSeconds = 5;
 const slowedSeconds = 60;
+/** A warning that says no more than one of the last seconds is not stored again. */
+const warningKeptMs = 5000;
 /** Friends named lately are not looked up again: two million ids of 20 bytes would be 200 MB, these are 10. */
 const namesRemembered = 50_000;
 
 /** Hints for every app of this process. They only decide what is polled first: none is needed to be right. */
 export function createHints({ db, lanes, discover, onBusy, log }: HintsOptions): Hints {
-  const ofApps = new Map(
+  const ofApps = new Map<number, AppHints>(
     lanes.map((lane) => {
       const { appId } = lane;
       const discoveries = createGatherer({
@@ -58,14 +69,17 @@ export function createHints({ db, lanes, discover, onBusy, log }: HintsOptions):
         },
       });
       if (discover) lane.onAnswer(createNameCollector(discoveries.add));
-      return [appId, { lane, hints, discoveries }] as const;
+      return [appId, { lane, hints, discoveries, warned: { callsPerSecond: 0, until: 0 } }] as const;
     }),
   );
 
-  async function slow(lane: Lane, alert: Callback & { kind: 'over_limit' }): Promise<void> {
+  async function slow({ lane, warned }: AppHints, alert: Callback & { kind: 'over_limit' }): Promise<void> {
     const { appId } = lane;
     const callsPerSecond = slowedRate(alert, lane.callsPerSecond);
-    if (callsPerSecond === undefined) return;
+    const now = performance.now();
+    if (callsPerSecond === undefined || (now < warned.until && callsPerSecond >= warned.callsPerSecond))
+      return;
+    Object.assign(warned, { callsPerSecond, until: now + warningKeptMs });
     await slowApp(db, appId, { callsPerSecond, seconds: slowedSeconds });
     log.warn(
       { app: appId, callsPerSecond, calls: alert.calls, limit: alert.limit },
@@ -88,7 +102,7 @@ export function createHints({ db, lanes, discover, onBusy, log }: HintsOptions):
           lane.metrics.hintsForgotten(hints.add(callback.accounts.filter(isAccountId)));
           return;
         case 'over_limit':
-          slow(lane, callback).catch((error) =>
+          slow(app, callback).catch((error) =>
             log.warn({ err: error, app: appId }, 'the vendor’s warning could not be stored'),
           );
           return;

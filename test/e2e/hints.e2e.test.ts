@@ -114,10 +114,9 @@ test('a warning of the limit makes the app send less for a minute, and is told',
   const calls = () => world.vendor.stats().calls;
   await waitFor('polls', () => calls() > 200);
   await callBack(running, 'Alert.RequestOverLimit', { ServiceName: 'sns', Command: 'friend_get' });
-  await callBack(running, 'Alert.RequestOverLimit', {
-    ...{ ServiceName: 'sns', Command: 'group_get' },
-    ...{ Request: 1000, Limit: 200 },
-  });
+  // However often it is said.
+  const warning = { ServiceName: 'sns', Command: 'group_get', Request: 1000, Limit: 200 };
+  await Promise.all(Array.from({ length: 100 }, () => callBack(running, 'Alert.RequestOverLimit', warning)));
   const { slowed } = (
     await waitFor('the warning to be stored', async () => {
       const app = await appOf(world);
@@ -130,7 +129,9 @@ test('a warning of the limit makes the app send less for a minute, and is told',
     await waitFor('sixty calls', () => calls() - from >= 60);
     return ((calls() - from) * 1000) / (performance.now() - began) < 55;
   });
-  expect(running.logLines().join('\n')).toContain('the vendor warns of the limit');
+  const told = running.logLines().filter((line) => line.includes('the vendor warns of the limit'));
+  expect(told.length).toBeGreaterThan(0);
+  expect(told.length).toBeLessThan(10);
   expect(running.logLines().join('\n')).not.toContain('friend_get');
 });
 
