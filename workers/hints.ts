@@ -43,7 +43,7 @@ const pauseSeconds = 5;
 const slowedSeconds = 60;
 /** A warning that says no more than one of the last seconds is not stored again. */
 const warningKeptMs = 5000;
-/** Friends named lately are not looked up again: two million ids of 20 bytes would be 200 MB, these are 10. */
+/** Friends named lately are not looked up again: so many of all apps together, or twice as many, take some 10 MB. */
 const namesRemembered = 50_000;
 
 /** Hints for every app of this process. They only decide what is polled first: none is needed to be right. */
@@ -68,7 +68,10 @@ export function createHints({ db, lanes, discover, onBusy, log }: HintsOptions):
           if (discover) discoveries.add(unknown);
         },
       });
-      if (discover) lane.onAnswer(createNameCollector(discoveries.add));
+      if (discover) {
+        const remembered = Math.ceil(namesRemembered / lanes.length);
+        lane.onAnswer(createNameCollector(discoveries.add, remembered));
+      }
       return [appId, { lane, hints, discoveries, warned: { callsPerSecond: 0, until: 0 } }] as const;
     }),
   );
@@ -124,8 +127,8 @@ export function createHints({ db, lanes, discover, onBusy, log }: HintsOptions):
 const isAccountId = (id: string) => accountIdProblem(id) === undefined;
 
 /** Hands on whom answers name, each once in a while: a friend is an account too. */
-function createNameCollector(add: (ids: Iterable<string>) => number) {
-  const recent = createRecent(namesRemembered);
+function createNameCollector(add: (ids: Iterable<string>) => number, remembered: number) {
+  const recent = createRecent(remembered);
   return (groups: readonly FriendGroup[]): void => {
     const fresh = new Set<string>();
     for (const { members } of groups) {
