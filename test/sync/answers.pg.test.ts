@@ -47,7 +47,9 @@ function rowsIn(text: string): Rows | undefined {
 }
 
 function inOrder(rows: readonly (readonly [string, readonly [number, readonly string[]]])[]): Rows {
-  return Object.fromEntries(rows.map(([name, [count, members]]) => [name, [count, members.toSorted()]]));
+  // By name: rows come from tables in whatever order they are read.
+  const sorted = rows.toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return Object.fromEntries(sorted.map(([name, [count, members]]) => [name, [count, members.toSorted()]]));
 }
 
 describe('answers gone wrong', () => {
