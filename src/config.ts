@@ -2,11 +2,13 @@ import { z } from 'zod';
 import type { AccountSource } from '../db/source-rows.ts';
 import { pairOf, readAppsFile } from './config/apps-file.ts';
 import { readFailure } from './config/read-failure.ts';
+import { passwordsIn } from './config/url-passwords.ts';
 import {
   admin,
   appId,
   callsPerSecond,
   dayMs,
+  defaultCallsPerSecond,
   duration,
   integer,
   origin,
@@ -98,7 +100,7 @@ const variables = {
   TIM_ADMIN: admin.default('administrator'),
   TIM_REGION: region.default('cn'),
   TIM_ENDPOINT: origin,
-  TIM_CALLS_PER_SECOND: callsPerSecond.default(190),
+  TIM_CALLS_PER_SECOND: callsPerSecond.default(defaultCallsPerSecond),
   TIM_APPS_FILE: z.string(),
   DATABASE_URL: postgresUrl,
   DATABASE_DIRECT_URL: postgresUrl,
@@ -258,27 +260,13 @@ export function secretsOf(config: Config): readonly string[] {
     config.accounts.sourceUrl,
     ...config.apps.map((app) => app.accountSource?.url),
   ];
-  const passwords = urls.map((text) => {
-    const parsed = text === undefined ? null : URL.parse(text);
-    const password = parsed?.password ?? '';
-    return [password, decoded(password), parsed?.searchParams.get('password') ?? ''];
-  });
   return [
     ...config.apps.map((app) => app.secretKey ?? ''),
     config.adminToken ?? '',
     config.webhookToken ?? '',
-    ...passwords.flat(),
+    ...urls.flatMap((url) => (url === undefined ? [] : passwordsIn(url))),
     ...(config.redis === undefined ? [] : redisPasswords(config.redis)),
   ].filter((text) => text.length >= 4);
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    // A percent sign that nothing follows: whoever connects will say that the URL is none.
-    return text;
-  }
 }
 
 function resolveFiles(source: ConfigSource, problems: string[]): Record<string, string | undefined> {

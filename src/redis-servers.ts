@@ -1,3 +1,5 @@
+import { passwordsIn } from './config/url-passwords.ts';
+
 /** Where Redis is: one server, the nodes of a cluster, or sentinels that know who the master is. */
 export type RedisServers = SingleRedis | RedisCluster | RedisSentinels;
 
@@ -89,11 +91,7 @@ export function redisTag(appId: number | undefined): string {
 
 /** The passwords in it. */
 export function redisPasswords(servers: RedisServers): readonly string[] {
-  if (servers.kind === 'single') {
-    const parsed = URL.parse(servers.url);
-    const password = parsed?.password ?? '';
-    return [password, decodeURIComponent(password), parsed?.searchParams.get('password') ?? ''];
-  }
+  if (servers.kind === 'single') return passwordsIn(servers.url);
   const passwords = [servers.password, servers.kind === 'sentinel' ? servers.sentinelPassword : undefined];
   return passwords.flatMap((password = '') => [password, encodeURIComponent(password)]);
 }

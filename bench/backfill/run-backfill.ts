@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import type { Database } from '../../db/client.ts';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import {
   type BenchServers,
   type BenchVendor,
   benchApp,
   createMirror,
   startBenchDaemon,
-  startBenchServers,
   startBenchVendor,
+  withBenchServers,
 } from '../support/bench-servers.ts';
 
 /** How much is read for the first time, with the limit lifted and with it. */
@@ -32,8 +33,7 @@ export interface BackfillResult {
 }
 
 export const members = 60;
-/** The default of `TIM_CALLS_PER_SECOND`. */
-export const limit = 190;
+export const limit = defaultCallsPerSecond;
 /** More than can be reached. */
 const liftedCallsPerSecond = 600;
 const callsUnderWay = 32;
@@ -47,8 +47,7 @@ export async function runBackfill(
   onStep: (share: number, what: string) => void,
 ): Promise<BackfillResult> {
   onStep(0, 'starting servers');
-  const servers = await startBenchServers();
-  try {
+  return withBenchServers(async (servers) => {
     const lifted = await readAll(servers, 'lifted', scale.liftedAccounts, true, (share) =>
       onStep(0.1 + 0.5 * share, 'the limit lifted'),
     );
@@ -56,9 +55,7 @@ export async function runBackfill(
       onStep(0.6 + 0.4 * share, `at ${limit} calls a second`),
     );
     return { lifted, limited };
-  } finally {
-    await servers.stop();
-  }
+  });
 }
 
 async function readAll(

@@ -4,6 +4,7 @@ import { migrate } from '../../db/migrate.ts';
 import { ensureApp, readApps } from '../../db/queries/apps.ts';
 import { countLine } from '../../db/queries/count-line.ts';
 import { recordPolls } from '../../db/queries/poll-records.ts';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import type { LocalPostgres } from '../../src/local-servers/postgres.ts';
 import type { Line } from '../../src/schedule/line.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
@@ -23,7 +24,7 @@ export interface LineDatabase {
 }
 
 const appId = 1;
-const callsPerSecond = 190;
+const callsPerSecond = defaultCallsPerSecond;
 /** Polls that the daemon records with one statement at full budget. */
 const gathered = 38;
 const rowsAtOnce = 250_000;

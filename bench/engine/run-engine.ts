@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import {
   type BenchServers,
   benchApp,
   createMirror,
   startBenchDaemon,
-  startBenchServers,
   startBenchVendor,
+  withBenchServers,
 } from '../support/bench-servers.ts';
 import type { HelperProcess, Usage } from '../support/helper-process.ts';
 import { type SeedAccount, seedMirror } from '../support/seed-mirror.ts';
@@ -58,7 +59,7 @@ const changedMuch = 0.25;
 const callsUnderWay = 32;
 /** More than can be reached: 36,000 places in the queue, and every account due again within two seconds. */
 const liftedCallsPerSecond = 12_000;
-const limit = 190;
+const limit = defaultCallsPerSecond;
 /** Of a daemon that has just been started. */
 const startMs = 3000;
 const polling = { POLL_MIN_INTERVAL: '100ms', POLL_MAX_INTERVAL: '1s' };
@@ -74,8 +75,7 @@ export async function runEngine(
   onStep: (share: number, what: string) => void,
 ): Promise<EngineFigures> {
   onStep(0, 'starting servers');
-  const servers = await startBenchServers();
-  try {
+  return withBenchServers(async (servers) => {
     const vendor = await startBenchVendor(servers, benchApp, { accounts: scale.accounts });
     const accounts = await vendor.accounts();
     onStep(0.05, 'filling databases');
@@ -125,9 +125,7 @@ export async function runEngine(
     await daemon.end();
 
     return summarise({ ours, rounds, unchanged, quarterChanged, atLimit, usage });
-  } finally {
-    await servers.stop();
-  }
+  });
 }
 
 interface Window {

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { z } from 'zod';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import {
   benchApp,
   createMirror,
   startBenchDaemon,
-  startBenchServers,
   startBenchVendor,
+  withBenchServers,
 } from '../support/bench-servers.ts';
 import { seedMirror } from '../support/seed-mirror.ts';
 import { median } from '../support/statistics.ts';
@@ -34,7 +35,7 @@ export interface HintsFigures {
 
 /** What is told to the daemon, a second. */
 export const floodPerSecond = 5000;
-const rate = 190;
+const rate = defaultCallsPerSecond;
 const latency = { least: 20, most: 60 };
 /** Lively enough for the line to be longer than the budget, so that whoever comes first takes something from another. */
 const changesPerDay = 200;
@@ -54,8 +55,7 @@ export async function runHints(
   onStep: (share: number, what: string) => void,
 ): Promise<HintsFigures> {
   onStep(0, 'starting servers');
-  const servers = await startBenchServers();
-  try {
+  return withBenchServers(async (servers) => {
     const vendor = await startBenchVendor(servers, benchApp, { accounts: scale.accounts, latency });
     const { url, db } = await createMirror(servers, 'hints', [{ app: benchApp, ids: vendor.ids }]);
     await seedMirror(db, benchApp.appId, await vendor.accounts(), changesPerDay);
@@ -141,7 +141,5 @@ export async function runHints(
       daemonCpu: { quiet: middle(quiet, ({ cpu }) => cpu), flooded: middle(loud, ({ cpu }) => cpu) },
       heapMb: { before, first: after[0] ?? before, last: after.at(-1) ?? before },
     };
-  } finally {
-    await servers.stop();
-  }
+  });
 }

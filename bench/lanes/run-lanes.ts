@@ -1,11 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import {
-  type BenchApp,
-  createMirror,
-  startBenchDaemon,
-  startBenchServers,
-} from '../support/bench-servers.ts';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
+import { type BenchApp, createMirror, startBenchDaemon, withBenchServers } from '../support/bench-servers.ts';
 import { postgresCpuMs } from '../support/process-time.ts';
 import { seedAccounts, seedMirror } from '../support/seed-mirror.ts';
 
@@ -37,7 +33,7 @@ export interface LanesResult {
 }
 
 /** Of each app. */
-export const rate = 190;
+export const rate = defaultCallsPerSecond;
 const latency = { least: 20, most: 60 };
 const changes = 0.01;
 /** Of an account: as lively as a hundredth of the calls makes them. Then accounts are always due, and the rate limits. */
@@ -73,8 +69,7 @@ export async function runLanes(
   onStep: (share: number, what: string) => void,
 ): Promise<LanesResult> {
   onStep(0, 'starting servers');
-  const servers = await startBenchServers();
-  try {
+  return withBenchServers(async (servers) => {
     const vendors = servers.helper(new URL('vendors-process.ts', import.meta.url));
     const given = apps.map(({ appId, secretKey }) => ({ appId, secretKey }));
     const reached = await vendors.ask(origins, 'begin', {
@@ -139,7 +134,5 @@ export async function runLanes(
       },
       rssMb: after.daemon.rssMb,
     };
-  } finally {
-    await servers.stop();
-  }
+  });
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { type LocalRedis, startRedis } from '../../src/local-servers/redis.ts';
 import { startHelper } from '../support/helper-process.ts';
@@ -43,7 +44,7 @@ export interface Stage {
 }
 
 /** The default of `TIM_CALLS_PER_SECOND`. */
-export const configured = 190;
+export const configured = defaultCallsPerSecond;
 const processes = 3;
 const callers = 100;
 

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import { createRedisSlots } from '../../src/limiter/redis-slots.ts';
 import { startRedis } from '../../src/local-servers/redis.ts';
 import { silentLogger } from '../../src/log.ts';
@@ -19,7 +20,7 @@ export interface RedisFigures {
   readonly scriptMicroseconds: number;
 }
 
-const callsPerSecond = 190;
+const callsPerSecond = defaultCallsPerSecond;
 /** What the dispatcher keeps of a lane: batches that wait or are under way, and those that are done. */
 const unfinished = 12;
 const kept = 20;

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import {
   benchApp,
   createMirror,
   startBenchDaemon,
-  startBenchServers,
   startBenchVendor,
+  withBenchServers,
 } from '../support/bench-servers.ts';
 import { seedMirror } from '../support/seed-mirror.ts';
 import { slopeOf } from '../support/slope.ts';
@@ -43,8 +44,7 @@ export interface SoakResult {
   readonly slopes: Readonly<Record<Watched, Slope>>;
 }
 
-/** The default of `TIM_CALLS_PER_SECOND`. */
-export const limit = 190;
+export const limit = defaultCallsPerSecond;
 const changedShare = 0.01;
 const latency = { least: 20, most: 60 };
 /** Of an account, of which there are so many that the line stays long. */
@@ -58,44 +58,44 @@ export async function runSoak(
   onStep: (share: number, what: string) => void,
 ): Promise<SoakResult> {
   onStep(0, 'starting servers');
-  const servers = await startBenchServers();
-  const redis = new Redis(servers.redis.url);
-  try {
-    const vendor = await startBenchVendor(servers, benchApp, {
-      accounts: scale.accounts,
-      callsPerSecond: 200,
-      latency,
-    });
-    const { url, db } = await createMirror(servers, 'soak', [{ app: benchApp, ids: vendor.ids }]);
-    await seedMirror(db, benchApp.appId, await vendor.accounts(), changesPerDay);
-    await vendor.process.tell('change', changedShare);
-    const daemon = await startBenchDaemon(
-      servers,
-      {
-        databaseUrl: url,
-        apps: [{ ...benchApp, origin: vendor.origin, callsPerSecond: limit }],
-        environment: { POLL_MIN_INTERVAL: '1s' },
-      },
-      ['--expose-gc'],
-    );
-    await sleep(warmUpMs);
-    const startedAt = performance.now();
-    const samples: Sample[] = [];
-    const ends = startedAt + scale.minutes * 60_000;
-    for (;;) {
-      const sample = await takeSample({ daemon, vendor, db, redis }, startedAt);
-      samples.push(sample);
-      const share = (performance.now() - startedAt) / (ends - startedAt);
-      onStep(Math.min(share, 1), `${sample.calls} calls, ${sample.rssMb.toFixed(0)} MB`);
-      if (performance.now() >= ends) break;
-      await sleep(Math.min(everyMs, Math.max(ends - performance.now(), 1)));
+  return withBenchServers(async (servers) => {
+    const redis = new Redis(servers.redis.url);
+    try {
+      const vendor = await startBenchVendor(servers, benchApp, {
+        accounts: scale.accounts,
+        callsPerSecond: 200,
+        latency,
+      });
+      const { url, db } = await createMirror(servers, 'soak', [{ app: benchApp, ids: vendor.ids }]);
+      await seedMirror(db, benchApp.appId, await vendor.accounts(), changesPerDay);
+      await vendor.process.tell('change', changedShare);
+      const daemon = await startBenchDaemon(
+        servers,
+        {
+          databaseUrl: url,
+          apps: [{ ...benchApp, origin: vendor.origin, callsPerSecond: limit }],
+          environment: { POLL_MIN_INTERVAL: '1s' },
+        },
+        ['--expose-gc'],
+      );
+      await sleep(warmUpMs);
+      const startedAt = performance.now();
+      const samples: Sample[] = [];
+      const ends = startedAt + scale.minutes * 60_000;
+      for (;;) {
+        const sample = await takeSample({ daemon, vendor, db, redis }, startedAt);
+        samples.push(sample);
+        const share = (performance.now() - startedAt) / (ends - startedAt);
+        onStep(Math.min(share, 1), `${sample.calls} calls, ${sample.rssMb.toFixed(0)} MB`);
+        if (performance.now() >= ends) break;
+        await sleep(Math.min(everyMs, Math.max(ends - performance.now(), 1)));
+      }
+      await daemon.tell('stop');
+      return summarise(scale, samples);
+    } finally {
+      redis.disconnect();
     }
-    await daemon.tell('stop');
-    return summarise(scale, samples);
-  } finally {
-    redis.disconnect();
-    await servers.stop();
-  }
+  });
 }
 
 /** Reads slopes off samples. */

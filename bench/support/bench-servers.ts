@@ -4,6 +4,7 @@ import { connect, type Database } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
 import { type LocalRedis, startRedis } from '../../src/local-servers/redis.ts';
@@ -25,7 +26,7 @@ export interface BenchServers {
 }
 
 /** Starts Postgres and Redis on free ports; no commit waits for the disk, which others of the machine keep busy. */
-export async function startBenchServers(): Promise<BenchServers> {
+async function startBenchServers(): Promise<BenchServers> {
   await sweepAbandonedFolders();
   const closers: (() => Promise<unknown>)[] = [];
   const stop = async () => {
@@ -60,6 +61,16 @@ export async function startBenchServers(): Promise<BenchServers> {
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** Starts servers, and stops them when `use` has ended, well or badly. */
+export async function withBenchServers<T>(use: (servers: BenchServers) => Promise<T>): Promise<T> {
+  const servers = await startBenchServers();
+  try {
+    return await use(servers);
+  } finally {
+    await servers.stop();
   }
 }
 
@@ -117,7 +128,7 @@ export async function createMirror(
   const db = servers.connect(url);
   await migrate(db);
   for (const { app, ids } of apps) {
-    await ensureApp(db, { appId: app.appId, callsPerSecond: 190 });
+    await ensureApp(db, { appId: app.appId, callsPerSecond: defaultCallsPerSecond });
     await enrolAccounts(db, app.appId, ids.toSorted());
   }
   // The others are empty. Told that they are, Postgres would plan for empty tables while they fill, until it looks again.

@@ -1,5 +1,5 @@
-import { createAbortListeners } from '../../src/abort-listeners.ts';
 import type { TokenBucket } from '../../src/limiter/token-bucket.ts';
+import { createWaitingLine } from '../../src/limiter/waiting-line.ts';
 
 /** No limit but one on the calls under way: a bucket for finding out how fast everything else is. */
 export interface LiftedBucket extends TokenBucket {
@@ -10,53 +10,29 @@ export interface LiftedBucket extends TokenBucket {
   open(): void;
 }
 
-interface Waiter {
-  readonly go: () => void;
-}
-
 /** A bucket that lets `callsUnderWay` calls run at once. */
 export function createLiftedBucket(callsUnderWay: number): LiftedBucket {
-  const aborts = createAbortListeners();
-  const waiters = new Set<Waiter>();
+  const line = createWaitingLine();
   let underWay = 0;
   let taken = 0;
   let closed = false;
 
   function pump(): void {
-    for (const waiter of waiters) {
-      if (closed || underWay >= callsUnderWay) return;
-      waiters.delete(waiter);
+    while (!closed && underWay < callsUnderWay && line.letGo() !== undefined) {
       underWay += 1;
       taken += 1;
-      waiter.go();
     }
   }
 
   return {
     take(signal) {
-      return new Promise((resolve, reject) => {
-        if (signal.aborted) {
-          reject(signal.reason);
-          return;
-        }
-        const onAbort = () => {
-          waiters.delete(waiter);
-          reject(signal.reason);
-        };
-        const waiter: Waiter = {
-          go: () => {
-            aborts.remove(signal, onAbort);
-            resolve();
-          },
-        };
-        aborts.add(signal, onAbort);
-        waiters.add(waiter);
-        pump();
-      });
+      const turn = line.wait(signal);
+      pump();
+      return turn;
     },
     hold: () => Promise.reject(new Error('the vendor of a bench knows no limit')),
     look: () => undefined,
-    stats: () => ({ waiting: waiters.size, taken, forfeited: 0, waitedMs: 0 }),
+    stats: () => ({ waiting: line.size(), taken, forfeited: 0, waitedMs: 0 }),
     give() {
       underWay -= 1;
       pump();

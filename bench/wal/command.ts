@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { sql } from 'kysely';
 import { createProgress, formatCount } from '../../bin/progress.ts';
 import { connect, type Database } from '../../db/client.ts';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { startPostgres } from '../../src/local-servers/postgres.ts';
 import { createLineDatabase, type LineDatabase } from '../claim/line-database.ts';
@@ -19,7 +20,7 @@ interface WalFigures {
   readonly gigabytesPerDay: number;
 }
 
-const callsPerSecond = 190;
+const callsPerSecond = defaultCallsPerSecond;
 const checkpointSeconds = 300;
 /** What one tick claims at most. */
 const atOnce = 576;

@@ -1,5 +1,6 @@
 import { assertSchema } from '../../db/migrate.ts';
 import { readRateHistogram } from '../../db/queries/rate-histogram.ts';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import type { Config } from '../../src/config.ts';
 import type { Budget } from '../../src/plan/expect-freshness.ts';
 import { formatPlan } from '../../src/plan/format-plan.ts';
@@ -7,8 +8,6 @@ import { type Plan, planAssumed, planObserved } from '../../src/plan/plan-budget
 import { observedClasses } from '../../src/plan/rate-classes.ts';
 import { CommandError } from '../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
-
-const defaultCallsPerSecond = 190;
 
 export interface PlanCommand {
   readonly accounts?: number;

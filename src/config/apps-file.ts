@@ -6,6 +6,7 @@ import { readFailure } from './read-failure.ts';
 import {
   admin,
   appIdSays,
+  defaultCallsPerSecond,
   isPostgresUrl,
   origin,
   postgresUrl,
@@ -24,7 +25,12 @@ const appEntry = z
     admin: admin.default('administrator'),
     region: region.default('cn'),
     endpoint: origin.optional(),
-    callsPerSecond: z.number(rateSays).int(rateSays).min(1, rateSays).max(199, rateSays).default(190),
+    callsPerSecond: z
+      .number(rateSays)
+      .int(rateSays)
+      .min(1, rateSays)
+      .max(199, rateSays)
+      .default(defaultCallsPerSecond),
     accountsSourceUrl: postgresUrl.optional(),
     accountsSourceUrlFile: z.string().optional(),
     accountsQuery: secret.optional(),

@@ -40,28 +40,20 @@ export async function addHooks(server: FastifyInstance, options: HooksOptions): 
     hooks.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
 
     hooks.post(hooksPath, { bodyLimit }, async (request, reply) => {
-      const asked = query.safeParse(request.query);
-      if (!asked.success) {
+      const refuse = (code: number, error: string) => {
         options.onRefused();
-        return reply
-          .code(400)
-          .send({ error: 'name an app and a command: ?SdkAppid=…&CallbackCommand=…, as the vendor does' });
-      }
+        return reply.code(code).send({ error });
+      };
+      const asked = query.safeParse(request.query);
+      if (!asked.success)
+        return refuse(400, 'name an app and a command: ?SdkAppid=…&CallbackCommand=…, as the vendor does');
       const { SdkAppid: appId, CallbackCommand: command, Sign: sign, RequestTime: requestTime } = asked.data;
       const token = options.webhookToken;
-      if (token !== undefined && !isSignedCallback({ sign, requestTime }, token, options.now())) {
-        options.onRefused();
-        return reply.code(403).send({ error: 'not signed with WEBHOOK_TOKEN within the last minute' });
-      }
-      if (!options.hasApp(appId)) {
-        options.onRefused();
-        return reply.code(404).send({ error: 'this daemon does not mirror that app' });
-      }
+      if (token !== undefined && !isSignedCallback({ sign, requestTime }, token, options.now()))
+        return refuse(403, 'not signed with WEBHOOK_TOKEN within the last minute');
+      if (!options.hasApp(appId)) return refuse(404, 'this daemon does not mirror that app');
       const callback = parseCallback(command, parseJson(request.body));
-      if (callback === undefined) {
-        options.onRefused();
-        return reply.code(400).send({ error: 'the body is not that of this callback' });
-      }
+      if (callback === undefined) return refuse(400, 'the body is not that of this callback');
       options.take(appId, callback);
       return reply.send(callbackAnswer);
     });

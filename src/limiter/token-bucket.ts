@@ -1,7 +1,7 @@
-import { createAbortListeners } from '../abort-listeners.ts';
 import type { Logger } from '../log.ts';
 import { createRemoteClock } from './remote-clock.ts';
 import type { SlotSource } from './slots.ts';
+import { createWaitingLine } from './waiting-line.ts';
 
 /** Gives each caller its moment, in the order of asking, so that an app never exceeds its calls a second. */
 export interface TokenBucket {
@@ -33,11 +33,6 @@ export interface TokenBucketOptions {
   readonly now?: () => number;
 }
 
-interface Waiter {
-  readonly since: number;
-  readonly go: () => void;
-}
-
 /** A reserved moment: not before `earliest`, and not after `latest`, or calls would bunch. */
 interface Slot {
   readonly earliest: number;
@@ -64,8 +59,7 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
   const stretch = () => callsPerSecond / (options.slowedTo?.() ?? callsPerSecond);
   const latenessMs = 1500 / callsPerSecond;
   const sourceClock = createRemoteClock();
-  const aborts = createAbortListeners();
-  const waiters = new Set<Waiter>();
+  const line = createWaitingLine(now);
   const roundTrips: number[] = [];
   let slots: Slot[] = [];
   let reserving = false;
@@ -92,21 +86,18 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
     const time = now();
     while (slots[0] !== undefined && slots[0].earliest <= time) {
       const slot = slots[0];
-      const waiter = waiters.values().next().value;
-      const late = time > slot.latest;
-      if (!late && waiter === undefined) break;
-      slots.shift();
-      if (late) {
+      if (time > slot.latest) {
+        slots.shift();
         forfeited += 1;
         continue;
       }
-      if (waiter === undefined) break;
-      waiters.delete(waiter);
+      const since = line.letGo();
+      if (since === undefined) break;
+      slots.shift();
       taken += 1;
-      waitedMs += time - waiter.since;
-      waiter.go();
+      waitedMs += time - since;
     }
-    if (waiters.size === 0) return;
+    if (line.size() === 0) return;
     // Ahead of the last slot, so that a lone process loses no time between two lots.
     if (!reserving && slots.length <= lotSize() / 2) void reserve();
     if (slots[0] !== undefined) wakeIn(slots[0].earliest - time);
@@ -119,7 +110,7 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
   }
 
   async function reserve(): Promise<void> {
-    const wanted = Math.min(lotSize(), waiters.size - slots.length);
+    const wanted = Math.min(lotSize(), line.size() - slots.length);
     if (wanted <= 0) return;
     reserving = true;
     const asked = now();
@@ -152,26 +143,9 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
 
   return {
     take(signal) {
-      return new Promise((resolve, reject) => {
-        if (signal.aborted) {
-          reject(signal.reason);
-          return;
-        }
-        const onAbort = () => {
-          waiters.delete(waiter);
-          reject(signal.reason);
-        };
-        const waiter: Waiter = {
-          since: now(),
-          go: () => {
-            aborts.remove(signal, onAbort);
-            resolve();
-          },
-        };
-        aborts.add(signal, onAbort);
-        waiters.add(waiter);
-        pump();
-      });
+      const turn = line.wait(signal);
+      pump();
+      return turn;
     },
 
     async hold(ms) {
@@ -184,6 +158,6 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
       if (slots[0] !== undefined && slots[0].earliest <= now()) pump();
     },
 
-    stats: () => ({ waiting: waiters.size, taken, forfeited, waitedMs }),
+    stats: () => ({ waiting: line.size(), taken, forfeited, waitedMs }),
   };
 }

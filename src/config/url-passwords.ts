@@ -1,0 +1,15 @@
+/** The passwords in a URL, as they stand there and as they are meant; some may be empty. */
+export function passwordsIn(url: string): readonly string[] {
+  const parsed = URL.parse(url);
+  const password = parsed?.password ?? '';
+  return [password, decoded(password), parsed?.searchParams.get('password') ?? ''];
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // A percent sign that nothing follows: whoever connects will say that the URL is none.
+    return text;
+  }
+}
