@@ -100,6 +100,10 @@ describe.skipIf(path === '')('the page for people', () => {
       for (const colorScheme of ['light', 'dark'] as const) {
         await page.emulateMedia({ colorScheme });
         grounds[colorScheme] = await ground();
+        // The plot takes on its new width a frame later.
+        await page
+          .waitForFunction(`document.documentElement.scrollWidth <= ${width}`, undefined, { timeout: 10_000 })
+          .catch(() => undefined);
         expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
         await keepPicture(page, `${name}-${colorScheme}`);
       }
