@@ -27,7 +27,7 @@ function tell({ accountId, outcome, state }: SyncOutcome): string {
     case 'unchanged':
       return `${accountId}: ${state?.status === 'gone' ? 'gone, the vendor has no such account' : `as it was, ${holds}`}`;
     case 'awaiting_confirmation':
-      return `${accountId}: the answer takes so much away that it is read again in a minute before it is believed`;
+      return `${accountId}: the answer takes much away, or tells nothing though the sequence moved, so it is read again in a minute before it is believed`;
     case 'failed':
       return `${accountId}: failed, ${state?.errorCode ? `${state.errorCode} ` : ''}${state?.error ?? 'no reason known'}`;
     case 'waiting':

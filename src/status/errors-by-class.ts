@@ -22,7 +22,8 @@ const advice: Readonly<Record<string, string>> = {
     'These accounts are looked at once a day. `tim-mirror status --quarantined` lists them with the vendor’s words; correct or remove their ids.',
   storage_failed:
     'Postgres could not take the answer. The daemon’s log says why (“answer not written”): a full disk, a missing right, or text it can’t hold.',
-  removal_pending: 'Nothing: so much would go that the account is read a second time before it is believed.',
+  removal_pending:
+    'Nothing: so much would go, or so little is told, that the account is read a second time before it is believed.',
   removal_held:
     'Look at `tim-mirror removals list`, then `removals release` if so much was really removed, or `removals discard`.',
 };

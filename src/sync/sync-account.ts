@@ -52,8 +52,8 @@ export interface SyncDeps {
 /** What came of reading an account. */
 export interface SyncResult {
   /**
-   * `dropped`: somebody else has claimed it since, and nothing was written. `removal_pending`: so much would go that
-   * it is read again first. `removal_held`: what came was written, and what would go waits for an operator.
+   * `dropped`: somebody else has claimed it since, and nothing was written. `removal_pending`: so much would go, or so little
+   * is told, that it is read again first. `removal_held`: what came was written, and what would go waits for an operator.
    */
   readonly outcome: 'unchanged' | 'changed' | 'removal_pending' | 'removal_held' | 'gone' | 'dropped';
   /** Still to be written; absent when everything is written. */
@@ -97,7 +97,8 @@ export async function syncAccount(
     return answer;
   };
   const first = await read(asked);
-  if (showsNothingNew(account, first, asked)) return unchanged(deps, account, first, asked);
+  const nothingNew = showsNothingNew(account, first, asked) && !isDoubtful(deps, account, first);
+  if (nothingNew) return unchanged(deps, account, first, asked);
 
   const complete = asked === 0 || namesAll(first, await loadGroupNames(deps.db, account.accountKey));
   if (complete) return write(deps, account, { first, asked, everything: first });
@@ -244,11 +245,17 @@ function isConfirmed(deps: SyncDeps, account: ClaimedAccount, hash: string, sent
 }
 
 /**
- * A first answer that tells nothing though the account's sequence has moved before. It may have had groups once;
- * or the answer is wrongly empty, and believing it would stand until the next full read.
+ * Whether an answer tells nothing though the sequence moved, of an account that holds nothing in the mirror. It may
+ * have had groups in between; or the answer is wrongly empty, and the mirror, once at that sequence, would lack what
+ * came until the next full read.
  */
 function isOddlyEmpty(account: ClaimedAccount, read: GroupRead): boolean {
-  return account.sequence === null && read.sequence > 0 && read.groups.length === 0;
+  return read.groups.length === 0 && read.sequence > 0 && read.sequence !== account.sequence;
+}
+
+/** An answer that is oddly empty and that no other has confirmed. */
+function isDoubtful(deps: SyncDeps, account: ClaimedAccount, read: GroupRead): boolean {
+  return isOddlyEmpty(account, read) && !isConfirmed(deps, account, emptyHash, read.sentAt);
 }
 
 function observeMore(

@@ -346,6 +346,49 @@ describe('a removal that takes too much', () => {
   });
 });
 
+describe('an answer that tells nothing, of an account that held nothing', () => {
+  const wronglyEmpty = async () => {
+    world.vendor.setFaults([{ kind: 'empty', probability: 1 }]);
+    const { outcome } = await world.poll(id);
+    world.vendor.setFaults([]);
+    return outcome;
+  };
+
+  test('is not believed where the sequence moved: what came is there after the next answer', async () => {
+    await world.poll(id);
+    addGroup('a', ['x']);
+    expect(await wronglyEmpty()).toBe('removal_pending');
+    expect((await stateOf(id)).sequence).toBe(0);
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ a: ['x'] });
+    expect((await stateOf(id)).pending_hash).toBeNull();
+  });
+
+  test('is not believed of an account that was gone, either', async () => {
+    world.vendor.truth.removeAccount(id);
+    await world.poll(id);
+    expect((await stateOf(id)).status).toBe('gone');
+    world.vendor.truth.addAccount(id);
+    addGroup('a', ['x']);
+    expect(await wronglyEmpty()).toBe('removal_pending');
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ a: ['x'] });
+  });
+
+  test('is believed when a second one, a minute later, says so too, and then costs one call a poll', async () => {
+    await world.poll(id);
+    addGroup('a');
+    world.vendor.truth.change(id, { kind: 'clear' });
+    expect((await world.poll(id)).outcome).toBe('removal_pending');
+    await world.passTime(20);
+    expect((await world.poll(id)).outcome).toBe('removal_pending');
+    await world.passTime(40);
+    expect((await world.poll(id)).outcome).toBe('unchanged');
+    expect(await stateOf(id)).toMatchObject({ sequence: 2, pending_hash: null, status: 'active' });
+    expect(await callsDuring(async () => expect((await world.poll(id)).outcome).toBe('unchanged'))).toBe(1);
+  });
+});
+
 describe('an account that the vendor does not know', () => {
   test('keeps its rows until that is said twice, and comes back with any sequence', async () => {
     addGroup('a', ['x']);
