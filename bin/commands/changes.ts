@@ -2,7 +2,13 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../../db/client.ts';
 import { assertSchema } from '../../db/migrate.ts';
-import { type ChangeFilter, type ChangeLine, findFeedStart, readFeed } from '../../db/queries/changes.ts';
+import {
+  type ChangeFilter,
+  type ChangeLine,
+  type FeedPosition,
+  findFeedStart,
+  readFeed,
+} from '../../db/queries/changes.ts';
 import { second } from '../../src/status/format-groups.ts';
 import { tellChange } from '../../src/status/tell-change.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
@@ -46,9 +52,10 @@ async function* pagesOf(
   ended: AbortSignal,
 ): AsyncGenerator<readonly ChangeLine[]> {
   const follow = options.follow === true;
-  let after = await findFeedStart(db, filter, options.since / 1000);
+  const start = await findFeedStart(db, filter, options.since / 1000);
+  let after: FeedPosition = start;
   while (!ended.aborted) {
-    const lines = await readFeed(db, filter, { after, limit: pageSize, finished: follow });
+    const lines = await readFeed(db, filter, { start, after, limit: pageSize, finished: follow });
     const last = lines.at(-1);
     if (last !== undefined) {
       after = { txId: last.txId, changeId: last.changeId };

@@ -7,6 +7,13 @@ export interface FeedPosition {
   readonly changeId: number;
 }
 
+/** Where a reading begins: after a place, and with what was observed from a moment on or was not to be seen yet. */
+export interface FeedStart extends FeedPosition {
+  /** A moment and a snapshot, as Postgres writes them. */
+  readonly since: string;
+  readonly snapshot: string;
+}
+
 /** One line of the change feed, as analysts see it. */
 export interface ChangeLine {
   readonly txId: string;
@@ -36,39 +43,57 @@ const wanted = ({ appId, accountId }: ChangeFilter) =>
 
 /**
  * The next lines after a place, in the order of the feed. With `finished` only of transactions after which nothing can
- * come any more, so that a reader who goes on from the last line misses nothing; without it everything there is.
+ * come any more, so that a reader who goes on from the last line misses nothing; without it everything there is. With a
+ * `start` what it leaves out is left out: ids of transactions do not come in the order of moments.
  */
 export async function readFeed(
   db: Kysely<DB>,
   filter: ChangeFilter,
-  page: { readonly after: FeedPosition; readonly limit: number; readonly finished: boolean },
+  page: {
+    readonly after: FeedPosition;
+    readonly limit: number;
+    readonly finished: boolean;
+    readonly start?: FeedStart;
+  },
 ): Promise<readonly ChangeLine[]> {
+  const { start } = page;
   const { txId, changeId } = page.after;
+  const begun =
+    start === undefined
+      ? sql`true`
+      : sql`(observed_at >= ${start.since} or not pg_visible_in_snapshot(tx_id, ${start.snapshot}))`;
   const finished = page.finished ? sql`tx_id < pg_snapshot_xmin(pg_current_snapshot())` : sql`true`;
   const { rows } = await sql<ChangeLine>`
     select ${columns} from tim.changes
-    where ${wanted(filter)} and (tx_id, change_id) > (${txId}::xid8, ${changeId}::bigint) and ${finished}
+    where ${wanted(filter)} and (tx_id, change_id) > (${txId}::xid8, ${changeId}::bigint)
+      and ${begun} and ${finished}
     order by tx_id, change_id
     limit ${page.limit}
   `.execute(db);
   return rows;
 }
 
-/** The place before the first change that was observed within the last `seconds`; the feed's end when there is none. */
+/**
+ * Where to begin for what is observed within the last `seconds`: before the first such change, or, when there is none,
+ * where the transactions stand that are still under way.
+ */
 export async function findFeedStart(
   db: Kysely<DB>,
   filter: ChangeFilter,
   seconds: number,
-): Promise<FeedPosition> {
+): Promise<FeedStart> {
   // Materialized: else Postgres may look for the least tx_id along the index, past everything that is older.
-  const { rows } = await sql<{ txId: string }>`
-    with recent as materialized (
-      select tx_id from tim.changes
-      where ${wanted(filter)} and observed_at >= now() - ${seconds} * interval '1 second'
+  const { rows } = await sql<{ txId: string; since: string; snapshot: string }>`
+    with moment as (select now() - ${seconds} * interval '1 second' as since),
+    recent as materialized (
+      select tx_id from tim.changes where ${wanted(filter)} and observed_at >= (select since from moment)
     )
-    select coalesce(min(tx_id), pg_snapshot_xmin(pg_current_snapshot()))::text as "txId" from recent
+    select coalesce(min(tx_id), pg_snapshot_xmin(pg_current_snapshot()))::text as "txId",
+      (select since::text from moment) as since, pg_current_snapshot()::text as snapshot
+    from recent
   `.execute(db);
-  return { txId: rows[0]?.txId ?? '0', changeId: 0 };
+  if (rows[0] === undefined) throw new Error('no start of the feed');
+  return { ...rows[0], changeId: 0 };
 }
 
 /** The newest changes of an app, newest first. */

@@ -153,4 +153,21 @@ describe('a consumer that reads while four writers commit out of order', () => {
     for (let tries = 0; tries < 200 && (await read(true)).length < 2; tries += 1) await sleep(50);
     expect(await read(true)).toEqual(['first', 'second']);
   });
+
+  test('a reading that begins now tells nothing older, though a transaction that began before is under way', async () => {
+    const filter = { appId, accountId: undefined };
+    await database.db.transaction().execute(async (first) => {
+      // Its id holds the end of the feed back.
+      await tell(first, 1, ['later']);
+      await database.db.transaction().execute((second) => tell(second, 2, ['older']));
+      const start = await findFeedStart(consumerDb, filter, 0);
+      const read = async () =>
+        (await readFeed(consumerDb, filter, { start, after: start, limit: 10, finished: false })).map(
+          (line) => line.groupName,
+        );
+      expect(await read()).toEqual([]);
+      await database.db.transaction().execute((second) => tell(second, 2, ['newer']));
+      expect(await read()).toEqual(['newer']);
+    });
+  });
 });

@@ -176,7 +176,7 @@ describe('at a million accounts no whole table and no whole index is read', () =
       expect(await readFeed(trx, { appId, accountId: undefined }, page)).toHaveLength(10);
       const filter = { appId, accountId: 'user-2424' };
       const start = await findFeedStart(trx, filter, 3600);
-      expect(await readFeed(trx, filter, { ...page, after: start })).toHaveLength(4);
+      expect(await readFeed(trx, filter, { ...page, start, after: start })).toHaveLength(4);
     });
     planner.take();
     expect(await readAccountGroups(db, appId, 'user-2424')).toHaveLength(groupsEach);
