@@ -18,8 +18,8 @@ export function openClock(clock: VirtualClock, elapsedSeconds: number): VirtualC
 }
 
 /**
- * The clock after a claim. A full one means that the budget is what holds us back: the clock stands where the
- * line has got to. A short one means that the line is empty: the clock runs with real time, so that a
+ * The clock after a claim of known accounts. A full one means that the budget is what holds us back: the clock stands
+ * where the line has got to. A short one means that nobody else is due: the clock runs with real time, so that a
  * plentiful budget is not burnt on accounts that were read a moment ago.
  */
 export function moveClock(

@@ -54,10 +54,13 @@ export async function claimBatches(
     // New accounts may be a crowd: those already known keep a fifth, and each side takes what the other leaves.
     const forUnseen = free - shareOf(free, knownShare, random);
     const unseen = await claim('unseen', forUnseen);
-    const known = await claim('known', free - unseen.accounts.length);
+    const forKnown = free - unseen.accounts.length;
+    const known = await claim('known', forKnown);
     const left = free - unseen.accounts.length - known.accounts.length;
     const crowd = await claim('unseen', unseen.accounts.length === forUnseen ? left : 0);
-    const full = crowd.accounts.length === left;
+    // Virtual time is that of known accounts. However many new ones wait, it runs with real time once no known one is
+    // due: standing still, it would let the claim look ahead to accounts that were read a moment ago.
+    const full = known.accounts.length === forKnown;
     await storeClock(trx, appId, moveClock(clock, { full, largestDue: known.largestDue }));
     const flood = hinted.accounts.length === forHinted ? left - crowd.accounts.length : 0;
     const others = await claim('hinted', flood);

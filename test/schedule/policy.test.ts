@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Line, weightBounds } from '../../src/schedule/line.ts';
+import { type Line, secondsPerUnit, weightBounds } from '../../src/schedule/line.ts';
 import {
   afterSilence,
   backOff,
@@ -33,11 +33,13 @@ function seen(over: Partial<Observation>): Observation {
 }
 
 describe('the polling policy', () => {
-  test('the first poll knows only the prior, one change a day, and draws any phase', () => {
+  test('the first poll knows only the prior, one change a day, and draws any phase from the shortest interval on', () => {
     const first = decideNextPoll(line, never, seen({ changed: true, sequenceNow: 999 }), () => 0.25);
     expect(first.changeMass).toBe(0);
     expect(first.weight).toBeCloseTo(1);
-    expect(first.stride).toBeCloseTo(0.25);
+    // Of a unit of 3158 s.
+    const shortest = 30 / 3158;
+    expect(first.stride).toBeCloseTo(shortest + 0.25 * (1 - shortest), 3);
   });
 
   test('later polls are jittered by a tenth', () => {
@@ -164,7 +166,7 @@ describe('the polling policy', () => {
     }
   });
 
-  test('whatever is seen, weight stays within bounds and the next poll lies ahead', () => {
+  test('whatever is seen, weight stays within bounds and no poll comes before the shortest interval is over', () => {
     fc.assert(
       fc.property(
         fc.record({
@@ -180,16 +182,19 @@ describe('the polling policy', () => {
         fc.boolean(),
         fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
         fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
-        (shape, changeMass, lastPolledAt, interval, changed, sequenceNow, chance) => {
+        fc.boolean(),
+        (shape, changeMass, lastPolledAt, interval, changed, sequenceNow, chance, isFirst) => {
           const any: Line = { ...shape, weightSum: shape.mean * shape.accounts };
-          const estimate = { ...never, changeMass, weight: 1, firstPolledAt: 0, lastPolledAt };
+          const estimate = isFirst ? never : { ...never, changeMass, firstPolledAt: 0, lastPolledAt };
           const at = lastPolledAt + interval;
           const decision = decideNextPoll(any, estimate, seen({ at, changed, sequenceNow }), () => chance);
           const { least, greatest } = weightBounds(any);
           expect(decision.changeMass).toBeGreaterThanOrEqual(0);
           expect(decision.weight).toBeGreaterThanOrEqual(least);
           expect(decision.weight).toBeLessThanOrEqual(greatest);
-          expect(decision.stride).toBeGreaterThan(0);
+          expect(decision.stride * secondsPerUnit(any)).toBeGreaterThanOrEqual(
+            any.minIntervalSeconds * (1 - 1e-9),
+          );
           expect(Number.isFinite(decision.stride)).toBe(true);
         },
       ),

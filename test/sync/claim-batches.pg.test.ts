@@ -127,6 +127,34 @@ describe('claiming', () => {
     expect(idsOf(await claim(55))).toHaveLength(5);
   });
 
+  test('accounts just read are not read again before their time, however many new ones wait', async () => {
+    await enrol(...named('new', 400));
+    // As after a pause, of which a minute may be made up.
+    await openCeiling(1);
+    const readAt = new Map<string, number>();
+    const between: number[] = [];
+    for (let second = 0; second < 60; second += 1) {
+      await sql`
+        update mirror.app set clock_moved_at = clock_timestamp() - interval '1 second' where app_id = ${appId}
+      `.execute(database.db);
+      const { accounts } = await claim(4);
+      expect(accounts).toHaveLength(4);
+      for (const { accountId } of accounts) {
+        between.push(second - (readAt.get(accountId) ?? Number.NEGATIVE_INFINITY));
+        readAt.set(accountId, second);
+      }
+      const seen = { sequence: 1, changed: true, full: true, at: Date.now() };
+      // Half a minute's time.
+      const records = accounts.map((account) => ({
+        ...afterRead(account, seen, line, () => 0.5),
+        stride: 0.5,
+      }));
+      await recordPolls(database.db, appId, records);
+    }
+    expect(Math.min(...between)).toBeGreaterThanOrEqual(29);
+    expect(Math.min(...between)).toBeLessThanOrEqual(32);
+  });
+
   test('an account put first in line comes before everybody', async () => {
     await known({ a: 0.1, b: 0.2, hinted: 400 });
     await openCeiling(1);
