@@ -196,8 +196,8 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
     if (deps.removalsHeld() && takesAnything(diff)) {
       return { ...(await hold(trx, deps, account, diff, everything)), evidence };
     }
-    // Beside the first read, only a hold leaves an account without a hash.
-    const held = account.contentHash === null;
+    // After the first read, only a hold leaves an account without a hash.
+    const held = account.contentHash === null && account.firstPolledAt !== null;
     const confirmed =
       isConfirmed(deps, account, hash, everything.sentAt) ||
       (held && (await isReleased(trx, account.accountKey)));
