@@ -18,7 +18,7 @@ const full: EngineScale = {
   costMs: 10_000,
 };
 const quick: EngineScale = {
-  accounts: 10_000,
+  accounts: 20_000,
   rounds: 3,
   settleMs: 400,
   windowMs: 700,
@@ -32,7 +32,7 @@ export function engineCommand(): Command {
     .description(
       'polls a second with the limit lifted, and what each costs; beside a bare loop and two other ways',
     )
-    .option('--quick', '10,000 accounts and short windows')
+    .option('--quick', 'three rounds and short windows')
     .option('--json', 'one JSON object as the last line')
     .action(engine);
 }
