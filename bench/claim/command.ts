@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { Command } from 'commander';
 import { createProgress, formatCount } from '../../bin/progress.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
@@ -24,6 +25,8 @@ const polls = 190;
 const rounds = 40;
 /** What one tick claims at most. */
 const churnAtOnce = 576;
+/** A quarter of the machine's memory, as PostgreSQL's manual advises, so that accounts and their state fit. */
+const sharedBuffersMb = Math.floor(totalmem() / 4 / 2 ** 20);
 /** How much slower a batch may be at the largest size than at the smallest. */
 const target = 1.3;
 
@@ -41,7 +44,7 @@ async function claim(options: ClaimOptions): Promise<void> {
   const sizes = quick ? [10_000, 100_000, 300_000] : [10_000, 100_000, 1_000_000, 10_000_000];
   const churn = polls * (quick ? 60 : 3600);
   await sweepAbandonedFolders();
-  const postgres = await startPostgres({ durable: false });
+  const postgres = await startPostgres({ durable: false, sharedBuffersMb });
   const databases: LineDatabase[] = [];
   try {
     for (const rows of sizes) {

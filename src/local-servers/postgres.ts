@@ -41,6 +41,8 @@ export interface LocalPostgresOptions {
   readonly folder?: string;
   /** Data that may be lost need not be written to disk at once. */
   readonly durable: boolean;
+  /** What it keeps in memory of its own. Default: 128 MB, what a fresh PostgreSQL has. */
+  readonly sharedBuffersMb?: number;
 }
 
 interface Binaries {
@@ -76,7 +78,7 @@ export async function startPostgres(options: LocalPostgresOptions): Promise<Loca
   const urlAt = (port: number, database: string) =>
     `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
   const start = async (port: number) => {
-    const server = launch(binaries.postgres, data, port, options.durable, runner);
+    const server = launch(binaries.postgres, data, port, options, runner);
     rememberServer(folder, server.pid);
     const failure = await waitUntilReady(server, urlAt(port, 'postgres'));
     if (failure === undefined) return { server, failure };
@@ -231,14 +233,14 @@ function launch(
   postgres: string,
   data: string,
   port: number,
-  durable: boolean,
+  { durable, sharedBuffersMb = 128 }: LocalPostgresOptions,
   runner: Runner,
 ): ChildProcess {
   const settings = [
     'listen_addresses=127.0.0.1',
     'unix_socket_directories=',
     'max_connections=200',
-    'shared_buffers=128MB',
+    `shared_buffers=${sharedBuffersMb}MB`,
     ...(durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
   ];
   return spawn(
