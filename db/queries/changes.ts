@@ -7,7 +7,7 @@ export interface FeedPosition {
   readonly changeId: number;
 }
 
-/** Where a reading begins: after a place, and with what was observed from a moment on or was not to be seen yet. */
+/** Where a reading begins: after a place, with what was observed from a moment on, or could not be seen yet. */
 export interface FeedStart extends FeedPosition {
   /** A moment and a snapshot, as Postgres writes them. */
   readonly since: string;
@@ -74,8 +74,8 @@ export async function readFeed(
 }
 
 /**
- * Where to begin for what is observed within the last `seconds`: before the first such change, or, when there is none,
- * where the transactions stand that are still under way.
+ * Where to begin for what is observed within the last `seconds`, also by transactions that are still under way. A
+ * standby's snapshot does not list those, so everything from the first of them on counts as not seen yet.
  */
 export async function findFeedStart(
   db: Kysely<DB>,
@@ -88,8 +88,11 @@ export async function findFeedStart(
     recent as materialized (
       select tx_id from tim.changes where ${wanted(filter)} and observed_at >= (select since from moment)
     )
-    select coalesce(min(tx_id), pg_snapshot_xmin(pg_current_snapshot()))::text as "txId",
-      (select since::text from moment) as since, pg_current_snapshot()::text as snapshot
+    select
+      least(min(tx_id), pg_snapshot_xmin(pg_current_snapshot()))::text as "txId",
+      (select since::text from moment) as since,
+      case when pg_is_in_recovery() then format('%1$s:%1$s:', pg_snapshot_xmin(pg_current_snapshot()))
+        else pg_current_snapshot()::text end as snapshot
     from recent
   `.execute(db);
   if (rows[0] === undefined) throw new Error('no start of the feed');

@@ -154,6 +154,17 @@ describe('a consumer that reads while four writers commit out of order', () => {
     expect(await read(true)).toEqual(['first', 'second']);
   });
 
+  test('a reading that begins after some recent change tells those of transactions that had begun before it', async () => {
+    const filter = { appId, accountId: undefined };
+    await database.db.transaction().execute(async (first) => {
+      await tell(first, 1, ['early']);
+      const { rows } = await sql<{ id: string }>`select pg_current_xact_id()::text as id`.execute(first);
+      await database.db.transaction().execute((second) => tell(second, 2, ['recent']));
+      const start = await findFeedStart(consumerDb, filter, 1);
+      expect(BigInt(start.txId)).toBeLessThanOrEqual(BigInt(rows[0]?.id ?? '0'));
+    });
+  });
+
   test('a reading that begins now tells nothing older, though a transaction that began before is under way', async () => {
     const filter = { appId, accountId: undefined };
     await database.db.transaction().execute(async (first) => {

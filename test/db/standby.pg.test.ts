@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { connect, type Database } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
+import { type FeedStart, findFeedStart, readFeed } from '../../db/queries/changes.ts';
 import { startPostgres } from '../../src/local-servers/postgres.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -43,7 +44,7 @@ const insert = (db: Database, group: string) =>
   `.execute(db);
 
 /** What a consumer reads that keeps to the rule of the feed. */
-async function readFeed(db: Database): Promise<readonly string[]> {
+async function readByTheRule(db: Database): Promise<readonly string[]> {
   const { rows } = await sql<{ group_name: string }>`
     select group_name from tim.changes where tx_id < pg_snapshot_xmin(pg_current_snapshot()) order by tx_id, change_id
   `.execute(db);
@@ -66,15 +67,25 @@ test('a consumer of the feed that reads a standby misses nothing either, in what
   const { db, replica } = servers;
   await migrate(db);
   await insert(db, 'before');
+  const filter = { appId: 1, accountId: undefined };
+  let start: FeedStart | undefined;
   await db.transaction().execute(async (early) => {
     await insert(early, 'early, ends late');
     await insert(db, 'late, ends early');
     await catchUp(db, replica);
     const { rows } = await sql<{ count: number }>`select count(*) from tim.changes`.execute(replica);
     expect(rows).toEqual([{ count: 2 }]);
-    expect(await readFeed(replica)).toEqual(['before']);
+    expect(await readByTheRule(replica)).toEqual(['before']);
+    start = await findFeedStart(replica, filter, 0);
   });
   await catchUp(db, replica);
-  expect(await readFeed(replica)).toEqual(['before', 'early, ends late', 'late, ends early']);
+  expect(await readByTheRule(replica)).toEqual(['before', 'early, ends late', 'late, ends early']);
+  if (start === undefined) throw new Error('no start');
+  // One that begins to read while a transaction is under way is told it when it ends.
+  const page = { start, after: start, limit: 10, finished: true };
+  expect((await readFeed(replica, filter, page)).map((line) => line.groupName)).toEqual([
+    'early, ends late',
+    'late, ends early',
+  ]);
   expect((await sql`select * from tim.freshness`.execute(replica)).rows).toEqual([]);
 });
