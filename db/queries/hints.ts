@@ -13,8 +13,8 @@ export interface HintRequest {
 
 /**
  * Puts accounts into the line of those that have probably changed. One that stands there keeps its place, one that is
- * being polled or was a moment ago comes again after the pause, and one that fails waits for its own time. Returns the
- * ids that are not enrolled.
+ * being polled or was a moment ago comes again after the pause, and one that fails, or whose last answer waits for a
+ * second one, waits for its own time. Returns the ids that are not enrolled.
  */
 export async function hintAccounts(db: Kysely<DB>, request: HintRequest): Promise<readonly string[]> {
   const { appId, ids, leaseSeconds, pauseSeconds } = request;
@@ -29,7 +29,7 @@ export async function hintAccounts(db: Kysely<DB>, request: HintRequest): Promis
       -- In one order, so that two processes can't lock each other out.
       select state.account_key
       from asked join mirror.poll_state state using (account_key)
-      where state.hinted_at is null and state.fail_count = 0
+      where state.hinted_at is null and state.fail_count = 0 and state.pending_hash is null
       order by state.account_key
       for update of state
     ), hinted as (

@@ -61,6 +61,13 @@ describe('a hint', () => {
     expect(await waits()).toEqual({ ann: -7 });
   });
 
+  test('leaves one alone whose last answer waits for a second one', async () => {
+    await enrolAccounts(database.db, appId, ['doubtful']);
+    await set('doubtful', "pending_hash = '\\x00', pending_at = now()");
+    expect(await hint('doubtful')).toEqual([]);
+    expect(await waits()).toEqual({ doubtful: null });
+  });
+
   test('leaves one alone that fails: its own time will come', async () => {
     await enrolAccounts(database.db, appId, ['failing']);
     await set('failing', 'fail_count = 1');
