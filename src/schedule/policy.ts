@@ -58,9 +58,11 @@ export function decideNextPoll(
   const { least, greatest } = weightBounds(line);
   const weight = Math.min(Math.max(Math.sqrt(rate), least), greatest);
   // Without a random phase, accounts that look alike stay in step and block everybody behind them.
-  const [from, to] = estimate.firstPolledAt === undefined ? [0, 1] : [0.9, 1.1];
-  const soonest = Math.max(from / weight, 1 / greatest);
-  return { changeMass, weight, stride: soonest + (to / weight - soonest) * random() };
+  const stride =
+    estimate.firstPolledAt === undefined
+      ? 1 / greatest + random() / weight
+      : Math.max((0.9 + 0.2 * random()) / weight, 1 / greatest);
+  return { changeMass, weight, stride };
 }
 
 /** Changes a day, estimated from the mass left after `age` days of watching. */

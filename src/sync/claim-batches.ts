@@ -58,8 +58,8 @@ export async function claimBatches(
     const known = await claim('known', forKnown);
     const left = free - unseen.accounts.length - known.accounts.length;
     const crowd = await claim('unseen', unseen.accounts.length === forUnseen ? left : 0);
-    // Virtual time is that of known accounts. However many new ones wait, it runs with real time once no known one is
-    // due: standing still, it would let the claim look ahead to accounts that were read a moment ago.
+    // Virtual time is that of known accounts. However many new ones wait, it runs with real time when the known ones
+    // did not fill their places: standing still, it would let claims look ahead to accounts read a moment ago.
     const full = known.accounts.length === forKnown;
     await storeClock(trx, appId, moveClock(clock, { full, largestDue: known.largestDue }));
     const flood = hinted.accounts.length === forHinted ? left - crowd.accounts.length : 0;

@@ -130,7 +130,7 @@ describe('on the production statements', () => {
       maxIntervalSeconds: 600,
     });
     const polls = await line.run(1800, 10);
-    // Every ten minutes, a tenth earlier or later, and one at the start.
+    // One at the start, the next after ten to twenty minutes, and then every ten or eleven.
     expect(polls.length).toBeGreaterThan(20 * 2);
     expect(polls.length).toBeLessThanOrEqual(20 * 4);
   });

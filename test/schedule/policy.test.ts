@@ -39,7 +39,7 @@ describe('the polling policy', () => {
     expect(first.weight).toBeCloseTo(1);
     // Of a unit of 3158 s.
     const shortest = 30 / 3158;
-    expect(first.stride).toBeCloseTo(shortest + 0.25 * (1 - shortest), 3);
+    expect(first.stride).toBeCloseTo(shortest + 0.25, 3);
   });
 
   test('later polls are jittered by a tenth', () => {

@@ -68,13 +68,15 @@ export function createStride(world: PolicyWorld, options: StrideOptions = {}): P
           taken += 1;
         }
       };
-      takeKnown(shareOf(places, knownShare, random));
+      const forKnown = shareOf(places, knownShare, random);
+      takeKnown(forKnown);
+      const drained = taken < forKnown;
       for (let left = Math.min(places - taken, unseen.length); left > 0; left -= 1) {
         claimed[taken] = unseen.shift();
         taken += 1;
       }
       takeKnown(places - taken);
-      clock = moveClock(clock, { full: taken === places, largestDue });
+      clock = moveClock(clock, { full: !drained && taken === places, largestDue });
       return taken;
     },
 
