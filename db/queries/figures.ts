@@ -50,7 +50,7 @@ export interface TroubleCounts {
   readonly gone: number;
   readonly quarantined: number;
   readonly failing: number;
-  /** With a removal that waits for a second read. */
+  /** With an answer that waits for a second one that agrees. */
   readonly awaitingConfirmation: number;
   /** With removals that wait for an operator. */
   readonly held: number;

@@ -146,7 +146,7 @@ export interface HeldRemovals {
     readonly members: number;
     readonly heldAt: Date;
   }[];
-  /** Accounts whose removal waits for a second read, which is no matter for an operator. */
+  /** Accounts whose last answer waits for a second read that agrees, which is no matter for an operator. */
   readonly awaitingConfirmation: number;
 }
 

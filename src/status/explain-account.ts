@@ -57,7 +57,8 @@ function tellWhy(account: AccountRecord, dueInSeconds: number): string {
   if (account.unitsLeft === null) return 'it stands first in line, because somebody asked for it';
   if (account.held !== null)
     return 'removals of the app are held, and it is read in full until they are released';
-  if (account.pendingAt !== null) return 'so much would be removed that it is read a second time';
+  if (account.pendingAt !== null)
+    return 'so much would be removed, or so little was told, that it is read a second time';
   if (account.failCount > 0)
     return `it failed ${account.failCount} times in a row and waits longer each time`;
   if (account.status === 'gone')

@@ -196,7 +196,7 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
     if (deps.removalsHeld() && takesAnything(diff)) {
       return { ...(await hold(trx, deps, account, diff, everything)), evidence };
     }
-    // After the first read, only a hold leaves an account without a hash.
+    // Without a hash after the first read: removals are held, or somebody had the account read anew.
     const held = account.contentHash === null && account.firstPolledAt !== null;
     const confirmed =
       isConfirmed(deps, account, hash, everything.sentAt) ||
