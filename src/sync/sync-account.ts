@@ -52,8 +52,9 @@ export interface SyncDeps {
 /** What came of reading an account. */
 export interface SyncResult {
   /**
-   * `dropped`: somebody else has claimed it since, and nothing was written. `removal_pending`: so much would go, or so little
-   * is told, that it is read again first. `removal_held`: what came was written, and what would go waits for an operator.
+   * `dropped`: somebody else has claimed it since, and nothing was written. `removal_pending`: so much would go, or so
+   * little is told, that it is read again first. `removal_held`: what came was written, and what would go waits for an
+   * operator.
    */
   readonly outcome: 'unchanged' | 'changed' | 'removal_pending' | 'removal_held' | 'gone' | 'dropped';
   /** Still to be written; absent when everything is written. */
