@@ -9,7 +9,7 @@ interface HintsOptions {
 }
 
 const full: HintsScale = { accounts: 4000, rounds: 5, ms: 10_000 };
-const quick: HintsScale = { accounts: 2000, rounds: 3, ms: 3500 };
+const quick: HintsScale = { accounts: 2000, rounds: 3, ms: 4200 };
 
 /** `bench hints`: whether a flood of callbacks delays polling, waits for its answers, or fills the memory. */
 export function hintsCommand(): Command {

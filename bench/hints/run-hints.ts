@@ -97,7 +97,7 @@ export async function runHints(
       return {
         ms,
         pollsPerSecond: ((after.calls - before.calls) / ms) * 1000,
-        unnamedPerSecond: ((after.unnamed - before.unnamed) / ms) * 1000,
+        unnamed: after.unnamed - before.unnamed,
         cpu: (after.cpuMs - before.cpuMs) / ms,
       };
     }
@@ -122,6 +122,9 @@ export async function runHints(
       await sleep(scale.ms / 4);
       after.push(await heap());
     }
+    // All rounds together: a claim takes a second's accounts at once, and those named or not come in clusters.
+    const unnamedPolls = loud.reduce((sum, stretch) => sum + stretch.unnamed, 0);
+    const loudMs = loud.reduce((sum, stretch) => sum + stretch.ms, 0);
     const middle = <T>(values: readonly T[], of: (value: T) => number) => median(values.map(of));
     return {
       callbacksPerSecond: middle(answers, ({ answered, ms }) => (answered / ms) * 1000),
@@ -136,8 +139,7 @@ export async function runHints(
         flooded: middle(loud, ({ pollsPerSecond }) => pollsPerSecond),
       },
       unnamedRatio:
-        middle(loud, ({ unnamedPerSecond }) => unnamedPerSecond) /
-        (middle(quiet, ({ pollsPerSecond }) => pollsPerSecond) / 2),
+        ((unnamedPolls / loudMs) * 1000) / (middle(quiet, ({ pollsPerSecond }) => pollsPerSecond) / 2),
       daemonCpu: { quiet: middle(quiet, ({ cpu }) => cpu), flooded: middle(loud, ({ cpu }) => cpu) },
       heapMb: { before, first: after[0] ?? before, last: after.at(-1) ?? before },
     };
