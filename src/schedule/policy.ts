@@ -58,11 +58,12 @@ export function decideNextPoll(
   const { least, greatest } = weightBounds(line);
   const weight = Math.min(Math.max(Math.sqrt(rate), least), greatest);
   // Without a random phase, accounts that look alike stay in step and block everybody behind them.
-  const stride =
+  const shortest = 1 / greatest;
+  const [from, to] =
     estimate.firstPolledAt === undefined
-      ? 1 / greatest + random() / weight
-      : Math.max((0.9 + 0.2 * random()) / weight, 1 / greatest);
-  return { changeMass, weight, stride };
+      ? [shortest, shortest + 1 / weight]
+      : [Math.max(0.9 / weight, shortest), 1.1 / weight];
+  return { changeMass, weight, stride: from + (to - from) * random() };
 }
 
 /** Changes a day, estimated from the mass left after `age` days of watching. */
