@@ -90,10 +90,12 @@ export async function openStage(url: string, room: number): Promise<Stage> {
   const monitor = new pg.Pool({ connectionString: url, max: 2, onConnect: surviveBreaks });
   const lanes = Array.from({ length: room }, () => openLane(url));
 
-  /** The backends that wait for somebody's lock at this moment. */
-  async function blocked(): Promise<ReadonlySet<number>> {
-    const { rows } = await monitor.query<{ pid: number }>('select pid from pg_locks where not granted');
-    return new Set(rows.map((row) => row.pid));
+  /** The backends that wait for a lock at this moment, and for whom. */
+  async function blocked(): Promise<ReadonlyMap<number, readonly number[]>> {
+    const { rows } = await monitor.query<{ pid: number; by: number[] }>(
+      'select pid, pg_blocking_pids(pid) as by from pg_locks where not granted',
+    );
+    return new Map(rows.map((row) => [row.pid, row.by]));
   }
 
   async function cut(lane: Lane, statement: Statement): Promise<void> {
@@ -180,12 +182,12 @@ export async function openStage(url: string, room: number): Promise<Stage> {
         await arrival;
         continue;
       }
-      const waiters = await blocked();
-      const stuck = moving.every(
-        (lane) => !lane.moving || (lane.backend !== undefined && waiters.has(lane.backend)),
+      const blockers = await blocked();
+      // Who waits for nobody on the stage has only not been woken yet; when all wait for each other, Postgres ends it.
+      const holders = new Set(
+        cast.flatMap((lane) => (lane.inTransaction && !lane.moving ? [lane.backend] : [])),
       );
-      // When all wait for each other, Postgres ends it.
-      if (stuck && cast.some((lane) => lane.waiting !== undefined)) return;
+      if (moving.every((lane) => !lane.moving || waitsFor(holders, lane.backend, blockers))) return;
     }
   }
 
@@ -250,6 +252,21 @@ export async function openStage(url: string, room: number): Promise<Stage> {
     await settle(cast);
     if (lane.moving) trace.push(`  ${players[player]?.name} waits for a lock`);
   }
+}
+
+/** Whether a backend waits for one of the holders, or for somebody who does. */
+function waitsFor(
+  holders: ReadonlySet<number | undefined>,
+  backend: number | undefined,
+  blockers: ReadonlyMap<number, readonly number[]>,
+): boolean {
+  const seen = new Set<number>();
+  const search = (pid: number): boolean => {
+    if (seen.has(pid)) return false;
+    seen.add(pid);
+    return (blockers.get(pid) ?? []).some((by) => holders.has(by) || search(by));
+  };
+  return backend !== undefined && search(backend);
 }
 
 function backendOf(client: pg.PoolClient): number {
