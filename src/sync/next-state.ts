@@ -69,10 +69,10 @@ function observationOf(account: ClaimedAccount, read: GoodRead): Observation {
   };
 }
 
-/** The state while a removal waits for a second complete read that agrees with `hash`. */
+/** The state while an answer waits for a second complete read that agrees with `mark`. */
 export function awaitingConfirmation(
   account: ClaimedAccount,
-  hash: string,
+  mark: string,
   now: number,
   confirmAfterMs: number,
   line: Line,
@@ -83,8 +83,8 @@ export function awaitingConfirmation(
     // Asks for everything at the next poll.
     fullReadAt: null,
     // One that agreed too soon waits on from the first.
-    pendingAt: hash === account.pendingHash ? account.pendingAt : now,
-    pendingHash: hash,
+    pendingAt: mark === account.pendingHash ? account.pendingAt : now,
+    pendingHash: mark,
   };
 }
 

@@ -200,10 +200,11 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
     // Without a hash after the first read: removals are held, or somebody had the account read anew.
     const held = account.contentHash === null && account.firstPolledAt !== null;
     const confirmed =
-      isConfirmed(deps, account, hash, everything.sentAt) ||
+      isConfirmed(deps, account, pendingMark(hash, everything), everything.sentAt) ||
       (held && (await isReleased(trx, account.accountKey)));
     if (!confirmed && (takesTooMuch(mirror, everything.groups) || isOddlyEmpty(account, everything))) {
-      const record = awaitingConfirmation(account, hash, everything.sentAt, deps.confirmRemovalAfterMs, line);
+      const mark = pendingMark(hash, everything);
+      const record = awaitingConfirmation(account, mark, everything.sentAt, deps.confirmRemovalAfterMs, line);
       return {
         outcome: 'removal_pending',
         record,
@@ -236,12 +237,20 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
 }
 
 /**
+ * What a second answer must agree in: content, and the sequence too. One that is rightly empty and a later one that is
+ * wrongly so tell the same content, and of different times.
+ */
+function pendingMark(hash: string, read: GroupRead): string {
+  return hash + read.sequence.toString(16).padStart(16, '0');
+}
+
+/**
  * Whether an answer agrees with the one that waits for a second. Two within moments are no better than one (a wish
  * puts an account first in line), so half of the waiting time must have passed.
  */
-function isConfirmed(deps: SyncDeps, account: ClaimedAccount, hash: string, sentAt: number): boolean {
+function isConfirmed(deps: SyncDeps, account: ClaimedAccount, mark: string, sentAt: number): boolean {
   return (
-    hash === account.pendingHash && sentAt - (account.pendingAt ?? sentAt) >= deps.confirmRemovalAfterMs / 2
+    mark === account.pendingHash && sentAt - (account.pendingAt ?? sentAt) >= deps.confirmRemovalAfterMs / 2
   );
 }
 
@@ -256,7 +265,9 @@ function isOddlyEmpty(account: ClaimedAccount, read: GroupRead): boolean {
 
 /** An answer that is oddly empty and that no other has confirmed. */
 function isDoubtful(deps: SyncDeps, account: ClaimedAccount, read: GroupRead): boolean {
-  return isOddlyEmpty(account, read) && !isConfirmed(deps, account, emptyHash, read.sentAt);
+  return (
+    isOddlyEmpty(account, read) && !isConfirmed(deps, account, pendingMark(emptyHash, read), read.sentAt)
+  );
 }
 
 function observeMore(

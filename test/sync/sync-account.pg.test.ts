@@ -375,6 +375,19 @@ describe('an answer that tells nothing, of an account that held nothing', () => 
     expect(await groupsOf(id)).toEqual({ a: ['x'] });
   });
 
+  test('is not believed where an earlier one told of another sequence, rightly empty though it was', async () => {
+    await world.poll(id);
+    addGroup('a');
+    world.vendor.truth.change(id, { kind: 'clear' });
+    expect((await world.poll(id)).outcome).toBe('removal_pending');
+    await world.passTime(60);
+    addGroup('b', ['x']);
+    expect(await wronglyEmpty()).toBe('removal_pending');
+    await world.passTime(60);
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ b: ['x'] });
+  });
+
   test('is believed when a second one, a minute later, says so too, and then costs one call a poll', async () => {
     await world.poll(id);
     addGroup('a');
