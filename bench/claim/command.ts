@@ -1,6 +1,7 @@
 import { totalmem } from 'node:os';
 import { Command } from 'commander';
 import { createProgress, formatCount } from '../../bin/progress.ts';
+import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { startPostgres } from '../../src/local-servers/postgres.ts';
 import { judgeGoals } from '../support/report.ts';
@@ -21,7 +22,8 @@ interface Figures {
   readonly bytesPerAccount: number;
 }
 
-const polls = 190;
+/** A second of the full budget. */
+const polls = defaultCallsPerSecond;
 const rounds = 40;
 /** What one tick claims at most. */
 const churnAtOnce = 576;

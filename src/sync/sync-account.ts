@@ -186,6 +186,7 @@ interface Reading {
 async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading): Promise<SyncResult> {
   const { first, asked, everything } = reading;
   const hash = contentHash(everything.groups);
+  const mark = pendingMark(hash, everything);
   const line = deps.line();
   return deps.db.transaction().execute(async (trx): Promise<SyncResult> => {
     const locked = await lockAccount(trx, account);
@@ -200,10 +201,9 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
     // Without a hash after the first read: removals are held, or somebody had the account read anew.
     const held = account.contentHash === null && account.firstPolledAt !== null;
     const confirmed =
-      isConfirmed(deps, account, pendingMark(hash, everything), everything.sentAt) ||
+      isConfirmed(deps, account, mark, everything.sentAt) ||
       (held && (await isReleased(trx, account.accountKey)));
     if (!confirmed && (takesTooMuch(mirror, everything.groups) || isOddlyEmpty(account, everything))) {
-      const mark = pendingMark(hash, everything);
       const record = awaitingConfirmation(account, mark, everything.sentAt, deps.confirmRemovalAfterMs, line);
       return {
         outcome: 'removal_pending',

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createScenarios, populationOf, type Scenario, simulate } from '../../bench/freshness/scenarios.ts';
+import { mean } from '../../bench/support/statistics.ts';
 import { type Budget, expectFreshness } from '../../src/plan/expect-freshness.ts';
 import { fineDuration, formatPlan } from '../../src/plan/format-plan.ts';
 import { normalQuantile } from '../../src/plan/normal-quantile.ts';
@@ -7,7 +8,6 @@ import { planAssumed, planObserved } from '../../src/plan/plan-budget.ts';
 import { type AssumedHabits, observedClasses, type RateClass } from '../../src/plan/rate-classes.ts';
 
 const budget: Budget = { callsPerSecond: 190, minIntervalSeconds: 30, maxIntervalSeconds: 86_400 };
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const million: AssumedHabits = { accounts: 1_000_000, dormantShare: 0.75, changesPerDay: 5, awakeDays: 20 };
 
 describe('what the plan expects is what the simulation finds, within 15 %', () => {

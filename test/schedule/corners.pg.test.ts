@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mean } from '../../bench/support/statistics.ts';
 import { readApps } from '../../db/queries/apps.ts';
 import { countLine } from '../../db/queries/count-line.ts';
 import { effectiveMaxIntervalSeconds } from '../../src/schedule/line.ts';
@@ -25,10 +26,6 @@ function createLine(options: Omit<RunningLineOptions, 'db' | 'appId' | 'seed'>) 
   return createRunningLine({ ...options, db: database.db, appId, seed: testSeed() });
 }
 
-const mean = (values: Iterable<number>) => {
-  const all = [...values];
-  return all.reduce((sum, value) => sum + value, 0) / all.length;
-};
 /** The quantile of a standard normal distribution, to within 0.01 (Tukey's lambda). */
 const standardNormal = (share: number) => (share ** 0.135 - (1 - share) ** 0.135) / 0.1975;
 /** One in ten changes every quarter of an hour, the others hardly ever. */
