@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readAccountSources } from '../../db/queries/account-sources.ts';
+import { readAccountSources, syncLeaseSeconds } from '../../db/queries/account-sources.ts';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
@@ -358,8 +358,14 @@ describe('two syncs of one app', () => {
   test('one of which was killed: the other goes on when its lease has ended, and its late end changes nothing', async () => {
     await customer.setUsers(...users(1, 3));
     const overtaken = sync({ query: 'select id || left(pg_sleep(1)::text, 0) from users' });
-    await waitFor('the first to begin', async () => (await stored())?.runningSince ?? undefined);
-    // It still lives, and may renew its lease once more.
+    // Once it has said that it is alive, it says so again after ten seconds only, and learns nothing of the next one.
+    await waitFor('the first to have renewed its lease', async () => {
+      const { rows } = await sql<{ renewed: boolean }>`
+        select leased_until - began_at > ${syncLeaseSeconds} * interval '1 second' + interval '100 microseconds' as renewed
+        from mirror.account_source
+      `.execute(database.db);
+      return rows[0]?.renewed;
+    });
     const next = await waitFor('the lease to have ended', async () => {
       await sql`update mirror.account_source set leased_until = now() - interval '1 second'`.execute(
         database.db,
