@@ -377,6 +377,7 @@ export function explain(error: unknown): number {
 const errorsForPeople: ReadonlySet<string> = new Set([
   'StartError',
   'SchemaError',
+  'SessionSettingsError',
   'LocalServerError',
   'SourceError',
 ]);

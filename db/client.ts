@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import type { DB } from './schema.ts';
+import { stateSettings } from './session-settings.ts';
 
 export type Database = Kysely<DB>;
 /** A statement that takes this runs in or out of a transaction; one that takes `Transaction` demands one. */
@@ -16,14 +17,39 @@ export interface ConnectOptions {
   readonly onIdleError: (error: Error) => void;
 }
 
-// Every bigint we keep is below 2^53: keys, app ids, counts, and sequences, which the wire parser bounds.
-const int8Oid = 20;
+const { INT8, TIMESTAMPTZ, TIMESTAMP, DATE } = pg.types.builtins;
+
+const parsers: ReadonlyMap<number, (text: string) => unknown> = new Map<number, (text: string) => unknown>([
+  // Every bigint we keep is below 2^53: keys, app ids, counts, and sequences, which the wire parser bounds.
+  [INT8, Number],
+  ...[TIMESTAMPTZ, TIMESTAMP, DATE].map((oid) => [oid, strictTimeParser(oid)] as const),
+]);
+
 const types: pg.CustomTypesConfig = {
   getTypeParser: (oid, format) =>
-    oid === int8Oid && format !== 'binary'
-      ? (text: string) => Number(text)
-      : pg.types.getTypeParser(oid, format),
+    (format === 'binary' ? undefined : parsers.get(oid)) ?? pg.types.getTypeParser(oid, format),
 };
+
+/**
+ * The driver reads a time of another style than ISO as null, and null may mean "removals are not held". So that is an
+ * error, should the settings of a session ever be others than those stated.
+ */
+function strictTimeParser(oid: number): (text: string) => unknown {
+  const parse: (text: string) => unknown = pg.types.getTypeParser(oid, 'text');
+  return (text) => {
+    if (!/^(\d{4,}-\d\d-\d\d|-?infinity$)/.test(text))
+      throw new Error(
+        'Postgres wrote a time in another style than ISO: DateStyle of the session must be ISO.',
+      );
+    return parse(text);
+  };
+}
+
+/** A connection of a pool, from its beginning on: it survives breaks, and its settings are those that statements rely on. */
+export async function prepareConnection(client: pg.ClientBase): Promise<void> {
+  surviveBreaks(client);
+  await stateSettings(client);
+}
 
 /**
  * A pool listens to the connections that are idle. One that breaks while a transaction holds it, between two
@@ -41,7 +67,7 @@ export function createPool(options: ConnectOptions): pg.Pool {
     max: options.maxConnections ?? 10,
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
-    onConnect: surviveBreaks,
+    onConnect: prepareConnection,
     types,
   });
   pool.on('error', options.onIdleError);

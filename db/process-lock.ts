@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { stateSettings } from './session-settings.ts';
 
 /** Held by a daemon as long as it lives, so that a daemon without Redis can be sure to be the only one. */
 export interface ProcessLock {
@@ -39,6 +40,7 @@ export async function acquireProcessLock(options: ProcessLockOptions): Promise<P
     client.on('error', lost);
     client.on('end', lost);
     await client.connect();
+    await stateSettings(client);
     const call = options.mode === 'exclusive' ? 'pg_try_advisory_lock' : 'pg_try_advisory_lock_shared';
     const { rows } = await client.query<{ taken: boolean }>(`select ${call}(hashtext($1)) as taken`, [
       lockName,

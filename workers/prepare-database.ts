@@ -7,6 +7,7 @@ import { ensureApp, probeNow, storeIntervals } from '../db/queries/apps.ts';
 import { countLine } from '../db/queries/count-line.ts';
 import { ensureChangePartitions } from '../db/queries/history.ts';
 import { assertServerVersion } from '../db/server-version.ts';
+import { SessionSettingsError } from '../db/session-settings.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { rateRule } from '../src/schedule/policy.ts';
 import { StartError } from './start-error.ts';
@@ -20,6 +21,7 @@ export async function prepareDatabase(
   try {
     await sql`select 1`.execute(db);
   } catch (error) {
+    if (error instanceof SessionSettingsError) throw new StartError(error.message);
     throw new StartError('Postgres does not answer; check DATABASE_URL and that it is running.', error);
   }
   try {

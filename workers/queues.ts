@@ -16,6 +16,7 @@ import {
 import pg from 'pg';
 import { z } from 'zod';
 import { surviveBreaks } from '../db/client.ts';
+import { stateSettings } from '../db/session-settings.ts';
 import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
 import { redisTag } from '../src/redis-servers.ts';
@@ -148,7 +149,6 @@ const statementConnections = 6;
 export function createPostgresQueues(databaseUrl: string, workers: number, options: QueuesOptions): Queues {
   const pool = new pg.Pool({
     ...connectionConfig(databaseUrl),
-    options: '-c search_path=bullmq',
     max: workers + statementConnections,
   });
   // Every queue listens.
@@ -206,7 +206,11 @@ function connectionConfig(databaseUrl: string) {
     application_name: 'tim-mirror queues',
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
-    onConnect: surviveBreaks,
+    // After the URL's own options, which would take the place of options given beside it.
+    async onConnect(client: pg.ClientBase) {
+      surviveBreaks(client);
+      await stateSettings(client, { search_path: 'bullmq' });
+    },
   };
 }
 

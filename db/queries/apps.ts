@@ -70,12 +70,20 @@ export async function storeIntervals(
   `.execute(db);
 }
 
+function present(time: Date | null): Date {
+  if (time === null) throw new Error('Postgres says that a time is set, and the driver gives none');
+  return time;
+}
+
 /** Every app in the database, by id. */
 export async function readApps(db: Kysely<DB>): Promise<readonly AppRow[]> {
   const rows = await db
     .selectFrom('mirror.app')
     .selectAll()
     .select([
+      // Whether anything is held or halted is asked of Postgres, not read off a time that came through a driver.
+      sql<boolean>`halted_at is not null`.as('halted'),
+      sql<boolean>`removals_held_at is not null`.as('removals_held'),
       sql<number | null>`extract(epoch from clock_timestamp() - dispatched_at)::float8`.as('dispatched_ago'),
       sql<number | null>`extract(epoch from slowed_until - clock_timestamp())::float8`.as('slowed_for'),
       sql<number | null>`(
@@ -95,20 +103,22 @@ export async function readApps(db: Kysely<DB>): Promise<readonly AppRow[]> {
     changesPerDay: row.changes_per_day,
     changesMissing: row.changes_missing,
     countedAt: row.counted_at ?? undefined,
-    halt:
-      row.halted_at === null
-        ? undefined
-        : {
-            since: row.halted_at,
-            kind: row.halt_kind ?? '',
-            code: row.halt_code ?? 0,
-            message: row.halt_message ?? '',
-            probeAt: row.probe_at ?? row.halted_at,
-          },
-    hold:
-      row.removals_held_at === null
-        ? undefined
-        : { since: row.removals_held_at, shrunk: row.removals_shrunk ?? 0, read: row.removals_read ?? 0 },
+    halt: row.halted
+      ? {
+          since: present(row.halted_at),
+          kind: row.halt_kind ?? '',
+          code: row.halt_code ?? 0,
+          message: row.halt_message ?? '',
+          probeAt: row.probe_at ?? present(row.halted_at),
+        }
+      : undefined,
+    hold: row.removals_held
+      ? {
+          since: present(row.removals_held_at),
+          shrunk: row.removals_shrunk ?? 0,
+          read: row.removals_read ?? 0,
+        }
+      : undefined,
     slowed:
       row.slowed_to === null || (row.slowed_for ?? 0) <= 0
         ? undefined

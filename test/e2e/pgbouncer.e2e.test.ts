@@ -18,7 +18,7 @@ describe.skipIf(program === '')(
   'behind PgBouncer in transaction mode, with three connections to Postgres',
   () => {
     test('migrate and the commands work, and migrating twice does no harm', async () => {
-      await using database = await createTestDatabase({ migrated: false });
+      await using database = await createTestDatabase({ migrated: false, hostile: false });
       await using pooler = await start(database.url);
       const env = {
         DATABASE_URL: pooler.through(database.url),
@@ -46,12 +46,27 @@ describe.skipIf(program === '')(
       await run('changes');
     });
 
+    test('where Postgres has settings that a statement would misread, a command says which and what to run', async () => {
+      await using database = await createTestDatabase();
+      await using pooler = await start(database.url);
+      const env = { DATABASE_URL: pooler.through(database.url), TIM_SDK_APP_ID: '1400000000' };
+      expect(await runCommand(['status'], env).ended).toMatchObject({
+        code: 1,
+        stdout: '',
+        stderr: expect.stringMatching(
+          /^tim-mirror: Behind the connection pooler \w+ is “.*”, and it must be “.*”; run: alter role .*\n$/,
+        ),
+      });
+    });
+
     test.each([
       ['with Redis', true],
       ['without Redis', false],
     ])('a daemon %s mirrors, given Postgres itself for its lock and its queues', async (_, withRedis) => {
       await using redis = withRedis ? await createTestRedis() : { url: '', async [Symbol.asyncDispose]() {} };
-      await using world = await createSeveralApps(alike(2, { accounts: 60, callsPerSecond: 100 }));
+      await using world = await createSeveralApps(alike(2, { accounts: 60, callsPerSecond: 100 }), {
+        hostile: false,
+      });
       await using pooler = await start(world.database.url);
       const daemon = await world.start({
         DATABASE_URL: pooler.through(world.database.url),
@@ -76,7 +91,9 @@ describe.skipIf(program === '')(
     });
 
     test('a daemon that is not told where Postgres itself is refuses to start, with a sentence that says what to set', async () => {
-      await using world = await createSeveralApps(alike(1, { accounts: 1, callsPerSecond: 100 }));
+      await using world = await createSeveralApps(alike(1, { accounts: 1, callsPerSecond: 100 }), {
+        hostile: false,
+      });
       await using pooler = await start(world.database.url);
       const pooled = pooler.through(world.database.url);
       const [app] = world.apps;
@@ -102,7 +119,7 @@ describe.skipIf(program === '')(
 
 describe.skipIf(program === '')('behind PgBouncer in session mode', () => {
   test('sessions hold, once the operator has said so', async () => {
-    await using database = await createTestDatabase();
+    await using database = await createTestDatabase({ hostile: false });
     await using pooler = await start(database.url, 'session');
     const url = pooler.through(database.url);
     await expect(assertOwnSession({ url, vouched: false })).rejects.toThrow(/DATABASE_DIRECT_URL/);

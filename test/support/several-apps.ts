@@ -8,7 +8,7 @@ import { populate, randomChange } from '../../src/simulator/population.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
 import { type Command, daemonEnvironment, runCommand } from './daemon.ts';
-import { createTestDatabase, type TestDatabase } from './database.ts';
+import { createTestDatabase, type TestDatabase, type TestDatabaseOptions } from './database.ts';
 import { waitFor } from './wait-for.ts';
 import { testSeed } from './world.ts';
 
@@ -41,9 +41,12 @@ export const alike = (apps: number, size: AppSize): readonly AppSize[] =>
   Array.from({ length: apps }, () => size);
 
 /** Makes apps with accounts as people have them, and enrols them. */
-export async function createSeveralApps(sizes: readonly AppSize[]): Promise<SeveralApps> {
+export async function createSeveralApps(
+  sizes: readonly AppSize[],
+  options: TestDatabaseOptions = {},
+): Promise<SeveralApps> {
   const random = createRandom(testSeed());
-  const database = await createTestDatabase();
+  const database = await createTestDatabase(options);
   const folder = mkdtempSync(join(tmpdir(), 'tim-mirror-apps-'));
   const apps: TestApp[] = [];
   const daemons: Command[] = [];

@@ -1,0 +1,87 @@
+import type pg from 'pg';
+
+/** A connection works under settings that statements here would misread. The message is one sentence that says what to do. */
+export class SessionSettingsError extends Error {
+  override readonly name = 'SessionSettingsError';
+}
+
+/**
+ * What our statements rely on. A database, a role or a URL may say otherwise: `alter database … set datestyle` makes
+ * the driver read every time as null, and `extra_float_digits` cuts digits off estimates.
+ */
+const relied = {
+  // How values look as text, in both directions.
+  DateStyle: 'ISO, YMD',
+  IntervalStyle: 'postgres',
+  TimeZone: 'UTC',
+  bytea_output: 'hex',
+  extra_float_digits: '1',
+  standard_conforming_strings: 'on',
+  // Off, a null in an array becomes the text NULL: a friend of that name.
+  array_nulls: 'on',
+  transform_null_equals: 'off',
+  // Every statement names its schema, so nothing of another schema can stand in for a function of Postgres' own.
+  search_path: 'pg_catalog',
+  // Stricter levels refuse a third of what replicas do at once; the locks are what we rely on.
+  default_transaction_isolation: 'read committed',
+  default_transaction_deferrable: 'off',
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+  // Postgres 17 and newer.
+  transaction_timeout: '0',
+} as const;
+
+type SettingName = keyof typeof relied;
+
+/** Those without which values would be misread; behind a pooler, where nothing can be set, they are checked. */
+const indispensable: readonly SettingName[] = [
+  'DateStyle',
+  'IntervalStyle',
+  'bytea_output',
+  'extra_float_digits',
+  'standard_conforming_strings',
+  'array_nulls',
+  'transform_null_equals',
+  'default_transaction_isolation',
+];
+
+/**
+ * States all settings that statements rely on, for a new connection, whatever database, role or URL say. A pooler hands
+ * a server's session to others, so behind one they are looked at instead. Throws SessionSettingsError when one of them
+ * is not as it must be.
+ */
+export async function stateSettings(
+  client: pg.ClientBase,
+  special: Readonly<Partial<Record<SettingName, string>>> = {},
+): Promise<void> {
+  const settings = { ...relied, ...special };
+  // A pooler reports a process id of its own making.
+  const { rowCount } = await client.query(
+    `select set_config(name, value, false)
+    from unnest($1::text[], $2::text[]) as setting (name, value)
+    where pg_backend_pid() = $3 and current_setting(name, true) is not null`,
+    [Object.keys(settings), Object.values(settings), Reflect.get(client, 'processID')],
+  );
+  if (rowCount === 0) await checkSettings(client);
+}
+
+async function checkSettings(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ name: SettingName; value: string }>(
+    'select name, current_setting(name) as value from unnest($1::text[]) as name',
+    [indispensable],
+  );
+  const wrong = rows.find(({ name, value }) => !isGood(name, value));
+  if (wrong === undefined) return;
+  throw new SessionSettingsError(
+    `Behind the connection pooler ${wrong.name} is “${wrong.value}”, and it must be “${relied[wrong.name]}”; ` +
+      `run: alter role <the user of DATABASE_URL> set ${wrong.name} = '${relied[wrong.name]}', and have the pooler reconnect.`,
+  );
+}
+
+function isGood(name: SettingName, value: string): boolean {
+  if (name === 'DateStyle') return value.startsWith('ISO');
+  if (name === 'extra_float_digits') return Number(value) > 0;
+  return value === relied[name];
+}
