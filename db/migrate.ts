@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Database, DB } from './client.ts';
+import { settleInstallation } from './queries/installation.ts';
 
 /** The database's schema is not the one this program was written for. The message says what to do. */
 export class SchemaError extends Error {
@@ -64,6 +65,7 @@ export async function migrate(db: Database): Promise<MigrationReport> {
     `.execute(trx);
     const missing = compare(known, await readApplied(trx));
     for (const migration of missing) await apply(trx, migration);
+    await settleInstallation(trx);
     return { applied: missing.map((migration) => migration.name), version: known.at(-1)?.version ?? 0 };
   });
 }

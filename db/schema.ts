@@ -122,6 +122,14 @@ export interface MirrorHeldRemoval {
   released_at: Date | null;
 }
 
+export interface MirrorInstallation {
+  beat: Generated<number>;
+  installation_id: Generated<string>;
+  made_at: Generated<Date>;
+  only_row: Generated<boolean>;
+  place: string | null;
+}
+
 export interface MirrorLearning {
   app_id: number;
   expected: number;
@@ -407,6 +415,7 @@ export interface DB {
   "mirror.friend_group": MirrorFriendGroup;
   "mirror.friend_group_member": MirrorFriendGroupMember;
   "mirror.held_removal": MirrorHeldRemoval;
+  "mirror.installation": MirrorInstallation;
   "mirror.learning": MirrorLearning;
   "mirror.migration": MirrorMigration;
   "mirror.poll_outcome": MirrorPollOutcome;

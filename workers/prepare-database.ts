@@ -6,18 +6,24 @@ import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
 import { ensureApp, probeNow, storeIntervals } from '../db/queries/apps.ts';
 import { countLine } from '../db/queries/count-line.ts';
 import { ensureChangePartitions } from '../db/queries/history.ts';
+import { settleInstallation } from '../db/queries/installation.ts';
 import { assertServerVersion } from '../db/server-version.ts';
 import { SessionSettingsError } from '../db/session-settings.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
+import type { Logger } from '../src/log.ts';
 import { rateRule } from '../src/schedule/policy.ts';
 import { StartError } from './start-error.ts';
 
-/** Sees that the database can be worked with, and that it has what the apps need. Throws StartError, with one sentence. */
+/**
+ * Sees that the database can be worked with, and that it has what the apps need. Returns the installation's identity.
+ * Throws StartError, with one sentence.
+ */
 export async function prepareDatabase(
   db: Database,
   apps: readonly CallingAppConfig[],
   poll: Config['poll'],
-): Promise<void> {
+  log: Logger,
+): Promise<string> {
   try {
     await sql`select 1`.execute(db);
   } catch (error) {
@@ -30,6 +36,12 @@ export async function prepareDatabase(
   } catch (error) {
     throw error instanceof SchemaError ? new StartError(error.message) : error;
   }
+  const { id, renewed } = await settleInstallation(db);
+  if (renewed)
+    log.warn(
+      { installation: id },
+      'this database is a copy of another installation’s: it has an identity of its own from now on',
+    );
   await ensureChangePartitions(db, 3);
   for (const app of apps) {
     await ensureApp(db, app);
@@ -41,6 +53,7 @@ export async function prepareDatabase(
     // Whoever starts the daemon may have mended the credentials.
     await probeNow(db, app.appId);
   }
+  return id;
 }
 
 /** Shuts out every daemon that must not work beside this one. Throws StartError when there is one. */

@@ -88,8 +88,15 @@ export interface WorkOptions {
 }
 
 export interface QueuesOptions {
+  /** Whose jobs these are: every job carries it, and the job of another installation is refused. */
+  readonly installationId: string;
+  /** Told of each job that was refused. */
+  readonly onForeignJob: (kind: QueueKind, appId: number | undefined) => void;
   readonly log: Logger;
 }
+
+/** What every job carries beside what it is for. */
+const stamp = z.object({ installation: z.string() });
 
 // A killed worker's batch is taken up by another within lock + interval = 15 s, inside its lease of 25 s.
 const workerSettings = {
@@ -118,13 +125,14 @@ function queueName(kind: QueueKind, appId: number | undefined): string {
   return appId === undefined ? kind : `${kind}-${appId}`;
 }
 
-/** Queues on Redis, shared by all replicas. */
+/** Queues on Redis, shared by all replicas of this installation; others may use the same Redis, for the same app too. */
 export function createRedisQueues(redis: RedisConnections, options: QueuesOptions): Queues {
+  const prefixOf = (appId: number | undefined) => `${redisTag(appId)}:${options.installationId}`;
   return register(options, {
     open(kind, appId) {
       const queue = new Queue(queueName(kind, appId), {
         connection: redis.lane(appId).queues,
-        prefix: redisTag(appId),
+        prefix: prefixOf(appId),
         ...queueSettings,
       });
       return { queue, board: boardOf(queue) };
@@ -132,7 +140,7 @@ export function createRedisQueues(redis: RedisConnections, options: QueuesOption
     work: (kind, { appId, concurrency, process }) =>
       new Worker(queueName(kind, appId), (job: Job<unknown>) => process(job.data), {
         connection: redis.lane(appId).queues,
-        prefix: redisTag(appId),
+        prefix: prefixOf(appId),
         concurrency,
         ...workerSettings,
       }),
@@ -218,10 +226,19 @@ function connectionConfig(databaseUrl: string) {
 interface AnyQueue extends Pick<Queue, 'name' | 'close' | 'disconnect'> {
   addBulk(jobs: { name: string; data: unknown }[]): Promise<unknown>;
   getJobCountByTypes(...types: ('waiting' | 'prioritized' | 'active')[]): Promise<number>;
-  getJobScheduler(id: string): Promise<{ every?: number | undefined } | undefined>;
+  getJobScheduler(id: string): Promise<Scheduler | undefined>;
   removeJobScheduler(id: string): Promise<boolean>;
-  upsertJobScheduler(id: string, repeat: { every: number; offset?: number }): Promise<unknown>;
+  upsertJobScheduler(
+    id: string,
+    repeat: { every: number; offset?: number },
+    template: { name: string; data: unknown },
+  ): Promise<unknown>;
   on(event: 'error', listener: (error: Error) => void): unknown;
+}
+
+interface Scheduler {
+  readonly every?: number | undefined;
+  readonly template?: { readonly data?: unknown } | undefined;
 }
 
 interface AnyWorker extends Pick<Worker, 'name' | 'close' | 'disconnect'> {
@@ -233,7 +250,7 @@ const schedulerId = 'tick';
 const closeMs = 2000;
 
 function register(
-  { log }: QueuesOptions,
+  { installationId, onForeignJob, log }: QueuesOptions,
   make: {
     open: (kind: QueueKind, appId: number | undefined) => { queue: AnyQueue; board: BaseAdapter };
     work: (kind: QueueKind, options: WorkOptions) => AnyWorker;
@@ -241,6 +258,7 @@ function register(
 ): Queues {
   const opened: (AnyQueue | AnyWorker)[] = [];
   const boards: BaseAdapter[] = [];
+  const isOurs = (data: unknown) => stamp.safeParse(data).data?.installation === installationId;
   return {
     open(kind, appId) {
       const { queue, board } = make.open(kind, appId);
@@ -249,20 +267,35 @@ function register(
       boards.push(board);
       return {
         async add(jobs) {
-          if (jobs.length > 0) await queue.addBulk(jobs.map((data) => ({ name: kind, data })));
+          if (jobs.length > 0) {
+            const stamped = jobs.map((data) => ({
+              name: kind,
+              data: { ...data, installation: installationId },
+            }));
+            await queue.addBulk(stamped);
+          }
         },
         countUnfinished: () => queue.getJobCountByTypes('waiting', 'prioritized', 'active'),
         async schedule(everyMs, anew, offsetMs) {
           const found = await queue.getJobScheduler(schedulerId);
-          if (found?.every === everyMs && !anew) return;
+          if (found?.every === everyMs && isOurs(found.template?.data) && !anew) return;
           if (found !== undefined) await queue.removeJobScheduler(schedulerId);
           const offset = offsetMs === undefined ? {} : { offset: offsetMs };
-          await queue.upsertJobScheduler(schedulerId, { every: everyMs, ...offset });
+          const template = { name: kind, data: { installation: installationId } };
+          await queue.upsertJobScheduler(schedulerId, { every: everyMs, ...offset }, template);
         },
       };
     },
     work(kind, options) {
-      const worker = make.work(kind, options);
+      const { appId, process } = options;
+      const worker = make.work(kind, {
+        ...options,
+        // What it names by keys and numbers would be something else here.
+        async process(data) {
+          if (isOurs(data)) await process(data);
+          else onForeignJob(kind, appId);
+        },
+      });
       worker.on('error', (error) => log.debug({ err: error, queue: worker.name }, 'worker in trouble'));
       worker.on('failed', (_job, error) => log.warn({ err: error, queue: worker.name }, 'job failed'));
       opened.push(worker);

@@ -25,15 +25,16 @@ import { startDispatchWorker } from './dispatch-worker.ts';
 import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
 import { createHealth, findUnready } from './health.ts';
 import { createHints } from './hints.ts';
+import { createIdentityWatch, identityMs } from './identity-watch.ts';
 import { createLane, type Lane } from './lane.ts';
 import { startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
 import { lockOut, prepareDatabase } from './prepare-database.ts';
 import { addQueueBoard } from './queue-board.ts';
-import { createPostgresQueues, createRedisQueues, type JobQueue } from './queues.ts';
+import { createPostgresQueues, createRedisQueues, type JobQueue, type QueueKind } from './queues.ts';
 import { connectRedis, isReady, type RedisConnections } from './redis.ts';
 import { keepSchedules, openSchedules, scheduleMs } from './schedules.ts';
-import type { StartError } from './start-error.ts';
+import { StartError } from './start-error.ts';
 
 /** What a process does: claim accounts, poll them, or both. */
 export type Role = 'all' | 'dispatch' | 'poll';
@@ -116,7 +117,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         ? db
         : connect({ url: directUrl, applicationName: 'tim-mirror', maxConnections: 1, onIdleError });
     closers.push(() => direct.destroy());
-    await prepareDatabase(db, apps, config.poll);
+    const installationId = await prepareDatabase(db, apps, config.poll, log);
 
     const taken = Promise.withResolvers<StartError>();
     const lock = await lockOut(config, taken.resolve);
@@ -130,13 +131,27 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
             log,
           );
     closers.push(() => redis?.close());
+    const identity =
+      redis === undefined
+        ? undefined
+        : createIdentityWatch({ db, redis: redis.lane().bucket, installationId });
+    await identity?.lookTwice();
+    const metrics = createMetrics();
+    const queueOptions = {
+      installationId,
+      onForeignJob(kind: QueueKind, appId: number | undefined) {
+        metrics.jobRefused(kind);
+        lanes.find((lane) => lane.appId === appId)?.count('foreign_job', 1);
+        log.debug({ queue: kind, app: appId }, 'job of another installation refused');
+      },
+      log,
+    };
     const queues =
       redis === undefined
-        ? createPostgresQueues(directUrl, 2 * apps.length + sourced.length + 1, { log })
-        : createRedisQueues(redis, { log });
+        ? createPostgresQueues(directUrl, 2 * apps.length + sourced.length + 1, queueOptions)
+        : createRedisQueues(redis, queueOptions);
     closers.push(() => queues.close());
     const clock = await createDatabaseClock(db);
-    const metrics = createMetrics();
 
     // Answers that come in crowds keep timers waiting, and a moment to call that is missed is lost.
     const look = () => {
@@ -207,6 +222,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         for (const lane of lanes) await watchRemovals(db, lane.appId, log);
       }),
       loop('clock', clockMs, () => clock.refresh()),
+      loop('identity', identityMs, async () => {
+        await identity?.look().catch((error: unknown) => {
+          if (!(error instanceof StartError)) throw error;
+          taken.resolve(error);
+        });
+      }),
       loop('health', healthMs, () => health.look()),
       loop('first read', firstReadMs, createFirstReadLog({ db, figures, log })),
       loop('schedules', scheduleMs, async () => {

@@ -33,7 +33,7 @@ export async function measureRedis(apps: number): Promise<RedisFigures> {
   const log = silentLogger();
   const appIds = Array.from({ length: apps }, (_, index) => 1_400_000_000 + index);
   const redis = await connectRedis({ kind: 'single', url: server.url }, appIds, log);
-  const queues = createRedisQueues(redis, { log });
+  const queues = createRedisQueues(redis, { installationId: 'bench', onForeignJob: () => undefined, log });
   const over = new AbortController();
   setMaxListeners(0, over.signal);
   try {

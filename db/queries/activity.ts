@@ -4,7 +4,8 @@ import type { DB } from '../schema.ts';
 /**
  * How often something happened to an app: `call` is an HTTP attempt, `first_read` an account that was never read
  * before, `shrank` one that lost something, `hinted` one that a callback has named, `hint_unknown` one of these that is
- * not enrolled, `discovered` one enrolled because it was named; everything else is an outcome of a poll.
+ * not enrolled, `discovered` one enrolled because it was named, `foreign_job` a job of another installation that was
+ * refused; everything else is an outcome of a poll.
  */
 export interface Activity {
   readonly appId: number;
@@ -19,6 +20,7 @@ export const besidesOutcomes: ReadonlySet<string> = new Set([
   'hinted',
   'hint_unknown',
   'discovered',
+  'foreign_job',
 ]);
 
 /** Length of a bucket. */

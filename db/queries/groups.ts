@@ -44,22 +44,33 @@ export async function loadGroups(db: Kysely<DB>, accountKey: number): Promise<re
   return rows;
 }
 
+/** What a claim names: an account of an app, by key and id, for a key alone may be another account's in another mirror. */
+export interface ClaimRef {
+  readonly accountKey: number;
+  readonly accountId: string;
+  readonly claimNo: number;
+}
+
 /**
  * Locks an account's state for writing its groups. Returns when its state was last proved (0 for never) and what
- * time it is, in milliseconds; undefined when the claim is not the newest any more or has had its outcome, or the
- * account was taken out.
+ * time it is, in milliseconds; undefined when the claim is not the newest any more or has had its outcome, the
+ * account was taken out, or the key is that of another account or app.
  */
 export async function lockAccount(
   trx: Transaction<DB>,
-  claim: { readonly accountKey: number; readonly claimNo: number },
+  appId: number,
+  claim: ClaimRef,
 ): Promise<{ readonly verifiedAt: number; readonly now: number } | undefined> {
   const { rows } = await sql<{ verifiedAt: number; now: number }>`
     select
       coalesce(extract(epoch from verified_at)::float8 * 1000, 0) as "verifiedAt",
       extract(epoch from clock_timestamp())::float8 * 1000 as now
-    from mirror.poll_state
-    where account_key = ${claim.accountKey} and claim_no = ${claim.claimNo} and leased_until is not null
-    for update
+    from mirror.poll_state state
+    join mirror.account using (account_key)
+    where state.account_key = ${claim.accountKey} and state.app_id = ${appId}
+      and account.account_id = ${claim.accountId}
+      and claim_no = ${claim.claimNo} and leased_until is not null
+    for update of state
   `.execute(trx);
   return rows[0];
 }

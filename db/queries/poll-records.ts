@@ -3,7 +3,7 @@ import type { DB } from '../schema.ts';
 import type { ClaimedAccount } from './claims.ts';
 
 /** The state of an account after a poll, and how far ahead in virtual time its next one lies; null: in its old place. */
-export interface PollRecord extends Omit<ClaimedAccount, 'accountId'> {
+export interface PollRecord extends ClaimedAccount {
   readonly stride: number | null;
 }
 
@@ -19,7 +19,7 @@ export interface PollNote {
 
 /**
  * Writes the outcome of any number of polls in one statement. A record whose claim is not the newest is dropped,
- * and so is one whose claim has had its outcome (a worker that stood still, and whose job was done by another), and
+ * and so is one of another account or app than the claim's key names here (of another mirror's database), one whose claim has had its outcome (a worker that stood still, and whose job was done by another), and
  * one of an account taken out meanwhile. An account put first in line while it was polled stays there,
  * because the answer may be older than the wish. Returns the accounts written.
  */
@@ -52,8 +52,9 @@ export async function recordPolls(
       pending_at = to_timestamp(record.pending_at / 1000),
       content_hash = decode(record.content_hash, 'hex'),
       pending_hash = decode(record.pending_hash, 'hex')
-    from mirror.app, json_to_recordset(${JSON.stringify(records.map(toRow))}::json) as record (
+    from mirror.app, mirror.account, json_to_recordset(${JSON.stringify(records.map(toRow))}::json) as record (
       account_key bigint,
+      account_id text,
       claim_no integer,
       stride float8,
       weight float8,
@@ -72,6 +73,9 @@ export async function recordPolls(
     )
     where app.app_id = ${appId}
       and state.account_key = record.account_key
+      and state.app_id = app.app_id
+      and account.account_key = record.account_key
+      and account.account_id = record.account_id collate "C"
       and state.claim_no = record.claim_no
       -- Leased. Said so that the planner does not look up how few rows are at a quiet moment, and then read the whole
       -- table for each record: 2.4 s instead of 60 ms for 3,000 records of 8,000 accounts.
@@ -109,6 +113,7 @@ export async function noteOutcomes(db: Kysely<DB>, notes: readonly PollNote[]): 
 function toRow(record: PollRecord) {
   return {
     account_key: record.accountKey,
+    account_id: record.accountId,
     claim_no: record.claimNo,
     stride: record.stride,
     weight: record.weight,

@@ -10,6 +10,8 @@ export interface Metrics {
   forApp(appId: number, limit: number): AppMetrics;
   /** A callback was not taken: not signed, not one of our apps, or not what the vendor sends. */
   callbackRefused(): void;
+  /** A job of another installation was in our queue. */
+  jobRefused(queue: string): void;
 }
 
 /** What one lane tells of itself; times in seconds. */
@@ -38,6 +40,7 @@ export function createMetrics(): Metrics {
   const changes = new Counter({ ...counters.changes, registers });
   const callbacks = new Counter({ ...counters.callbacks, registers });
   const refusedCallbacks = new Counter({ ...counters.refusedCallbacks, registers });
+  const refusedJobs = new Counter({ ...counters.refusedJobs, registers });
   const forgottenHints = new Counter({ ...counters.forgottenHints, registers });
   const callDuration = new Histogram({ ...histograms.callDuration, registers });
   const tokenWait = new Histogram({ ...histograms.tokenWait, registers });
@@ -65,6 +68,7 @@ export function createMetrics(): Metrics {
   return {
     registry,
     callbackRefused: () => refusedCallbacks.inc(),
+    jobRefused: (queue) => refusedJobs.inc({ queue }),
     forApp(appId, limit) {
       const app = String(appId);
       const { note, peak } = createPeakRate();

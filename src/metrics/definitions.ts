@@ -41,6 +41,11 @@ export const counters = {
     help: 'Callbacks of the vendor that this process has taken, by kind.',
     labelNames: ['app', 'kind'],
   },
+  refusedJobs: {
+    name: 'tim_mirror_refused_jobs_total',
+    help: 'Jobs of another installation that this process has found in its queues and refused. There must be none.',
+    labelNames: ['queue'],
+  },
   refusedCallbacks: {
     name: 'tim_mirror_refused_callbacks_total',
     help: 'Callbacks that this process has refused: not signed, of an app that it does not mirror, or not well-formed.',

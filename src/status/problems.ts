@@ -19,6 +19,8 @@ export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] 
     (outcomes['rate_limited'] ?? 0) > 0 && 'The vendor has said “too often” in the last 15 minutes.',
     app.calls.slowed !== null &&
       'The vendor warns that others use up the limit of the app; calls are slower for a minute.',
+    app.foreignJobs > 0 &&
+      'Jobs of another installation were in this one’s queues, and were refused: two mirrors claim one identity.',
     app.sequence.trusted ||
       'The vendor’s sequence can’t be trusted on this app; accounts are read in full more often.',
     app.accuracy !== null && app.accuracy.right.share < 1 && 'The mirror was found to be wrong in places.',

@@ -66,6 +66,8 @@ export interface AppStatus {
     /** Enrolled because a callback or an answer named them. */
     readonly discovered: number;
   };
+  /** Jobs of another installation that were found in this one's queues and refused, in the last 15 minutes. */
+  readonly foreignJobs: number;
   /** Polls of the last 15 minutes by outcome. */
   readonly outcomes: Readonly<Record<string, number>>;
   readonly failures: readonly Omit<FailureReason, 'appId'>[];
@@ -206,6 +208,7 @@ export async function readStatus(db: Database): Promise<Status> {
           unknown: happened('hint_unknown'),
           discovered: happened('discovered'),
         },
+        foreignJobs: happened('foreign_job'),
         outcomes: outcomesOfApp,
         failures: failuresOfApp,
         errors: errorsByClass(outcomesOfApp, failuresOfApp),

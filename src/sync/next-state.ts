@@ -19,8 +19,7 @@ const mostFailures = 1000;
 
 /** The account as it was claimed, in its old place in the line. */
 export function unpolled(account: ClaimedAccount): PollRecord {
-  const { accountId: _, ...state } = account;
-  return { ...state, stride: null };
+  return { ...account, stride: null };
 }
 
 /** The state after a good read that showed nothing new to write. */

@@ -121,7 +121,7 @@ export async function syncGoneAccount(
     return { outcome: 'removal_pending', record, shrank: account.pendingHash === null };
   }
   return deps.db.transaction().execute(async (trx): Promise<SyncResult> => {
-    const locked = await lockAccount(trx, account);
+    const locked = await lockAccount(trx, deps.appId, account);
     if (locked === undefined) return { outcome: 'dropped' };
     const diff = diffGroups(await loadGroups(trx, account.accountKey), []);
     if (deps.removalsHeld()) return hold(trx, deps, account, diff);
@@ -189,7 +189,7 @@ async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading):
   const mark = pendingMark(hash, everything);
   const line = deps.line();
   return deps.db.transaction().execute(async (trx): Promise<SyncResult> => {
-    const locked = await lockAccount(trx, account);
+    const locked = await lockAccount(trx, deps.appId, account);
     if (locked === undefined) return { outcome: 'dropped' };
     const mirror = await loadGroups(trx, account.accountKey);
     const diff = diffGroups(mirror, everything.groups);

@@ -416,7 +416,7 @@ async function checkHoldings({ db, redis }: Stage, breaches: string[]) {
       String(await client.call('CLIENT', 'LIST'))
         .trim()
         .split('\n').length - 1,
-    jobs: (await client.keys(`{tim:${app.appId}}:poll-*:*`)).length,
+    jobs: (await client.keys(`{tim:${app.appId}}:*:poll-*:*`)).length,
   }));
   if (redisConnections > daemons * 12) breaches.push(`${redisConnections} connections to Redis`);
   // Those waiting and under way, and those kept for a look: 20 done and 100 failed.

@@ -221,7 +221,7 @@ describe('at a million accounts no whole table and no whole index is read', () =
     expectIndexes(async (trx) => {
       const account = await claimOne(trx);
       const { accountKey } = account;
-      expect(await lockAccount(trx, account)).toBeDefined();
+      expect(await lockAccount(trx, appId, account)).toBeDefined();
       expect(await loadGroupNames(trx, accountKey)).toHaveLength(groupsEach);
       const groups = await loadGroups(trx, accountKey);
       expect(groups.flatMap((group) => group.members)).toHaveLength(groupsEach * membersEach);

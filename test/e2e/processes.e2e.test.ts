@@ -55,7 +55,9 @@ describe('a daemon', () => {
       from mirror.poll_state
     `.execute(world.db);
     // Batches that wait in the queue keep their leases: another daemon takes them over.
-    const queued = await new Redis(redis.url).llen(`{tim:${testApp.appId}}:poll-${testApp.appId}:wait`);
+    const client = new Redis(redis.url);
+    const [waiting = ''] = await client.keys(`{tim:${testApp.appId}}:*:poll-${testApp.appId}:wait`);
+    const queued = await client.llen(waiting);
     expect(rows).toEqual([{ leased: expect.any(Number), failed: 0 }]);
     expect(Object(rows[0]).leased).toBeLessThanOrEqual(queued * 50);
   });

@@ -24,6 +24,7 @@ test('every metric ends in its unit, says what it is, and has no label that grow
     'app',
     'outcome',
     'class',
+    'queue',
     'kind',
     'status',
     'reason',

@@ -580,7 +580,7 @@ describe('an answer that comes late', () => {
     const [ann, bob] = [await world.claim('ann'), await world.claim('bob')];
     const [locked, release] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const writer = world.db.transaction().execute(async (trx) => {
-      await lockAccount(trx, ann);
+      await lockAccount(trx, appId, ann);
       locked.resolve();
       await release.promise;
     });

@@ -5,6 +5,7 @@ import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
 import { createStop } from '../../src/lifecycle.ts';
 import { type Reading, readings } from '../../src/simulator/group-api.ts';
 import { populate, randomChange } from '../../src/simulator/population.ts';
+import { emptyHash } from '../../src/sync/content-hash.ts';
 import { pollAccount } from '../../src/sync/poll-account.ts';
 import type { TencentClient } from '../../src/tencent/client.ts';
 import { currentRows, replayFeed, rowsAt } from '../support/replay.ts';
@@ -484,6 +485,24 @@ describe('the fencing token', () => {
     expect(result.outcome).toBe('dropped');
     expect(await groupsOf(id)).toEqual({ a: ['x', 'y', 'z'] });
     expect(await stateOf(id)).toEqual(before);
+  });
+
+  test('a claim whose key is that of another account or app here, as one of another mirror’s database, changes nothing', async () => {
+    addGroup('a', ['x']);
+    await world.poll(id);
+    const before = await stateOf(id);
+    const stranger = `${id}-stranger`;
+    world.vendor.truth.addAccount(stranger);
+    const claimed = await world.claim(id);
+    const foreign = { ...claimed, accountId: stranger };
+    const full = { ...foreign, contentHash: null, sequence: null };
+    expect((await pollAccount(world.deps, full, world.stop)).outcome).toBe('dropped');
+    await world.record(await pollAccount(world.deps, { ...foreign, contentHash: emptyHash }, world.stop));
+    const otherApp = { ...world.deps, appId: testApp.appId + 1 };
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['y'] });
+    expect((await pollAccount(otherApp, claimed, world.stop)).outcome).toBe('dropped');
+    expect(await groupsOf(id)).toEqual({ a: ['x'] });
+    expect(await stateOf(id)).toMatchObject({ verified_at: before.verified_at, sequence: before.sequence });
   });
 
   test('an account taken out while it was polled is not written', async () => {
