@@ -70,6 +70,7 @@ export interface MirrorApp {
   removals_held_at: Date | null;
   removals_read: number | null;
   removals_shrunk: number | null;
+  removals_window_seconds: number | null;
   slowed_to: number | null;
   slowed_until: Date | null;
   virtual_clock: Generated<number>;
@@ -182,6 +183,15 @@ export interface MirrorSequenceEvidence {
   count: number;
   last_seen_at: Generated<Date>;
   observation: string;
+}
+
+export interface MirrorShrunkAccount {
+  account_key: number;
+  app_id: number;
+  believed_at: Date | null;
+  groups: number;
+  members: number;
+  shrunk_at: Generated<Date>;
 }
 
 export interface TimAccounts {
@@ -421,6 +431,7 @@ export interface DB {
   "mirror.poll_outcome": MirrorPollOutcome;
   "mirror.poll_state": MirrorPollState;
   "mirror.sequence_evidence": MirrorSequenceEvidence;
+  "mirror.shrunk_account": MirrorShrunkAccount;
   "tim.accounts": TimAccounts;
   "tim.changes": TimChanges;
   "tim.freshness": TimFreshness;

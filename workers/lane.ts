@@ -17,6 +17,8 @@ import type { AppMetrics } from '../src/metrics/create-metrics.ts';
 import type { Lesson } from '../src/schedule/learning.ts';
 import type { Line } from '../src/schedule/line.ts';
 import type { Scrubber } from '../src/scrubber.ts';
+import { createRemovalBreaker } from '../src/sync/breaker.ts';
+import { shortGroups } from '../src/sync/doubt.ts';
 import { type PollOutcome, type PollResult, pollAccount } from '../src/sync/poll-account.ts';
 import { mistrustSeconds } from '../src/sync/sequence-evidence.ts';
 import { createVendorHealth } from '../src/sync/vendor-health.ts';
@@ -40,6 +42,8 @@ export interface Lane {
   give(record: PollRecord): Promise<void>;
   /** Polls that are not stored yet. */
   underWay(): number;
+  /** Holds the app's removals when too many of its accounts shrink. */
+  watchRemovals(): Promise<void>;
   /** Compares a few accounts taken at random with the vendor: what a round of `seconds` may cost. */
   audit(seconds: number): Promise<void>;
   /** Takes over what the database said of the app when it was asked at `askedAt` (`performance.now()`). */
@@ -109,11 +113,11 @@ export function createLane(options: LaneOptions): Lane {
   const evidence = new Map<string, number>();
   const learning = new Map<string, LearningCell>();
   const health = createVendorHealth();
+  const breaker = createRemovalBreaker({ db, appId: app.appId, log });
   const recorder = createRecorder({ db, appId: app.appId, log });
   let halted = false;
   // Rows read before this know nothing yet of a halt that this process has found.
   let haltStoredAt = Number.NEGATIVE_INFINITY;
-  let removalsHeld = false;
   let sequenceTrusted = true;
   let silentChangeKnown = false;
   let line: Line = {
@@ -179,7 +183,6 @@ export function createLane(options: LaneOptions): Lane {
     countEvent(result.outcome);
     if (result.outcome === 'transient') health.note(true);
     else if (answeredWell.has(result.outcome)) health.note(false);
-    if (result.shrank === true) countEvent('shrank');
     if (account.firstPolledAt === null && wasRead.has(result.outcome)) countEvent('first_read');
     if (result.failure !== undefined) metrics.failed(result.failure);
     for (const [kind, written] of Object.entries(result.written ?? {})) metrics.changed(kind, written);
@@ -258,6 +261,14 @@ export function createLane(options: LaneOptions): Lane {
       });
   }
 
+  function onAnswer(groups: readonly FriendGroup[]): void {
+    if (shortGroups(groups).length > 0) {
+      countEvent('short_answer');
+      metrics.shortAnswer();
+    }
+    answerListener?.(groups);
+  }
+
   async function onAnswered(): Promise<void> {
     if (!halted) return;
     halted = false;
@@ -277,8 +288,8 @@ export function createLane(options: LaneOptions): Lane {
         now: () => clock.now(),
         fullReadIntervalMs,
         confirmRemovalAfterMs: options.confirmRemovalAfterMs,
-        onAnswer: (groups) => answerListener?.(groups),
-        removalsHeld: () => removalsHeld,
+        onAnswer,
+        mayBelieve: breaker.mayBelieve,
         onRateLimited,
         onRefused,
         vendorIsIll: health.isIll,
@@ -319,6 +330,8 @@ export function createLane(options: LaneOptions): Lane {
     give: (record) => recorder.record({ outcome: 'returned', record }),
     underWay: () => polling,
 
+    watchRemovals: breaker.watch,
+
     async audit(seconds) {
       if (halted) return;
       const { appId, callsPerSecond } = app;
@@ -334,7 +347,6 @@ export function createLane(options: LaneOptions): Lane {
 
     refresh(row, askedAt) {
       if (askedAt > haltStoredAt) halted = row.halt !== undefined;
-      removalsHeld = row.hold !== undefined;
       silentChangeKnown ||= row.silentChangeAgo !== undefined;
       sequenceTrusted = row.silentChangeAgo === undefined || row.silentChangeAgo > mistrustSeconds;
       slowedTo = row.slowed?.callsPerSecond ?? app.callsPerSecond;

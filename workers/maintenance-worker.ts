@@ -7,6 +7,7 @@ import {
   ensureChangePartitions,
   findOldChangePartitions,
 } from '../db/queries/history.ts';
+import { dropOldShrunk } from '../db/queries/shrunk-accounts.ts';
 import type { Logger } from '../src/log.ts';
 import { rateRule } from '../src/schedule/policy.ts';
 import type { Lane } from './lane.ts';
@@ -53,6 +54,7 @@ export async function maintain(deps: Omit<MaintenanceDeps, 'queues'>): Promise<v
   for (const { appId } of deps.lanes) await countLine(db, appId, rateRule);
   await ensureChangePartitions(db, monthsAhead);
   await dropOldActivity(db);
+  await dropOldShrunk(db);
   if (deps.historyRetentionMs === undefined) return;
 
   const days = deps.historyRetentionMs / dayMs;

@@ -19,7 +19,6 @@ import { exposeDatabase } from '../src/metrics/database-gauges.ts';
 import { exposeProcess } from '../src/metrics/process-gauges.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { readFigures } from '../src/status/read-figures.ts';
-import { watchRemovals } from '../src/sync/breaker.ts';
 import { hasSource, startAccountsWorker } from './accounts-worker.ts';
 import { startDispatchWorker } from './dispatch-worker.ts';
 import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
@@ -219,7 +218,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       loop('apps', refreshMs, () => refreshLanes(db, lanes)),
       loop('counts', countsMs, async () => {
         await flush();
-        for (const lane of lanes) await watchRemovals(db, lane.appId, log);
+        for (const lane of lanes) await lane.watchRemovals();
       }),
       loop('clock', clockMs, () => clock.refresh()),
       loop('identity', identityMs, async () => {

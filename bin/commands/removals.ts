@@ -1,6 +1,9 @@
 import { assertSchema } from '../../db/migrate.ts';
 import { readApps } from '../../db/queries/apps.ts';
 import { discardRemovals, readHeldRemovals, releaseRemovals } from '../../db/queries/held-removals.ts';
+import { type BelievedRemovals, readBelieved } from '../../db/queries/shrunk-accounts.ts';
+import { duration } from '../../src/status/format-status.ts';
+import { printable } from '../../src/status/printable.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { formatCount } from '../progress.ts';
 
@@ -10,6 +13,8 @@ export interface RemovalsCommand {
 }
 
 const examplesShown = 20;
+/** What was removed so long before a hold began may belong to what it holds. */
+const believedSeconds = 600;
 
 /** `removals list [--json]` */
 export async function listRemovalsCommand(options: RemovalsCommand): Promise<void> {
@@ -19,20 +24,22 @@ export async function listRemovalsCommand(options: RemovalsCommand): Promise<voi
     await assertSchema(db);
     const held = await readHeldRemovals(db, appId, examplesShown);
     const hold = (await readApps(db)).find((app) => app.appId === appId)?.hold;
+    const believed = await readBelieved(db, appId, believedSeconds, examplesShown);
     if (options.json === true) {
-      process.stdout.write(`${JSON.stringify({ appId, since: hold?.since ?? null, ...held })}\n`);
+      process.stdout.write(`${JSON.stringify({ appId, since: hold?.since ?? null, ...held, believed })}\n`);
       return;
     }
     const lines = [
       hold === undefined
         ? 'Removals are not held.'
-        : `Removals are held since ${hold.since.toISOString()}: ${hold.shrunk} accounts shrank in ${formatCount(hold.read)} polls within ten minutes.`,
+        : `Removals are held since ${hold.since.toISOString()}: ${formatCount(hold.shrunk)} accounts shrank, of ${formatCount(hold.read)} read within ${duration(hold.windowSeconds)}.`,
       `${formatCount(held.accounts)} accounts would lose ${formatCount(held.groups)} groups and ${formatCount(held.members)} members.`,
       ...held.examples.map(
         ({ accountId, groups, members }) => `  ${accountId.padEnd(34)}${groups} groups, ${members} members`,
       ),
       ...(held.accounts > held.examples.length ? ['  …'] : []),
       `${formatCount(held.awaitingConfirmation)} accounts wait for a second read of their own.`,
+      ...believedLines(believed),
       ...(hold === undefined
         ? []
         : [
@@ -42,6 +49,20 @@ export async function listRemovalsCommand(options: RemovalsCommand): Promise<voi
     ];
     process.stdout.write(`${lines.join('\n')}\n`);
   });
+}
+
+/** What two answers had agreed in before the hold began, and is not in the mirror any more. */
+function believedLines({ accounts, groups, members, examples }: BelievedRemovals): readonly string[] {
+  if (accounts === 0) return [];
+  return [
+    `In the ten minutes before, two reads agreed that ${formatCount(accounts)} accounts had lost ${formatCount(groups)} groups and ${formatCount(members)} members; these are removed:`,
+    ...examples.map(
+      (each) =>
+        `  ${printable(each.accountId).padEnd(34)}${each.groups} groups, ${each.members} members at ${each.believedAt.toISOString()}`,
+    ),
+    ...(accounts > examples.length ? ['  …'] : []),
+    'If that was wrong, `tim-mirror sync <account>` brings back what the vendor tells now.',
+  ];
 }
 
 /** `removals release [--for 1h]` */

@@ -121,6 +121,7 @@ export async function unenrolAccounts(
   if (keys.length === 0) return [];
 
   await sql`delete from mirror.held_removal where account_key = any(${keys}::bigint[])`.execute(trx);
+  await sql`delete from mirror.shrunk_account where account_key = any(${keys}::bigint[])`.execute(trx);
   await sql`delete from mirror.poll_outcome where account_key = any(${keys}::bigint[])`.execute(trx);
   await sql`
     insert into mirror.change (app_id, account_key, kind, group_name, friend_id, observed_at)

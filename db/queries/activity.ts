@@ -3,7 +3,7 @@ import type { DB } from '../schema.ts';
 
 /**
  * How often something happened to an app: `call` is an HTTP attempt, `first_read` an account that was never read
- * before, `shrank` one that lost something, `hinted` one that a callback has named, `hint_unknown` one of these that is
+ * before, `short_answer` an answer that listed fewer friends than it counted, `hinted` one that a callback has named, `hint_unknown` one of these that is
  * not enrolled, `discovered` one enrolled because it was named, `foreign_job` a job of another installation that was
  * refused; everything else is an outcome of a poll.
  */
@@ -21,6 +21,7 @@ export const besidesOutcomes: ReadonlySet<string> = new Set([
   'hint_unknown',
   'discovered',
   'foreign_job',
+  'short_answer',
 ]);
 
 /** Length of a bucket. */

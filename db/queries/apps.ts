@@ -11,11 +11,12 @@ export interface Halt {
   readonly probeAt: Date;
 }
 
-/** Why removals of an app wait for an operator: so many accounts shrank among so many polls. */
+/** Why removals of an app wait for an operator: so many accounts shrank, of so many that were read within a time. */
 export interface RemovalHold {
   readonly since: Date;
   readonly shrunk: number;
   readonly read: number;
+  readonly windowSeconds: number;
 }
 
 /** A rate lower than the app's own, and for how many seconds more. */
@@ -117,6 +118,7 @@ export async function readApps(db: Kysely<DB>): Promise<readonly AppRow[]> {
           since: present(row.removals_held_at),
           shrunk: row.removals_shrunk ?? 0,
           read: row.removals_read ?? 0,
+          windowSeconds: row.removals_window_seconds ?? 600,
         }
       : undefined,
     slowed:

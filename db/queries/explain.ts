@@ -13,6 +13,8 @@ export interface AccountRecord {
   readonly sequence: number | null;
   readonly groups: number;
   readonly members: number;
+  /** Groups in which the vendor counts more friends than it lists. */
+  readonly shortGroups: number;
   readonly firstPolledAt: Date | null;
   readonly verifiedAt: Date | null;
   readonly fullReadAt: Date | null;
@@ -55,6 +57,14 @@ export async function readAccount(
         where friend_group.account_key = account.account_key
           and friend_group.removed_at is null and member.removed_at is null
       ) as members,
+      (
+        select count(*) from mirror.friend_group
+        where friend_group.account_key = account.account_key and removed_at is null
+          and friend_number > (
+            select count(*) from mirror.friend_group_member member
+            where member.group_key = friend_group.group_key and member.removed_at is null
+          )
+      ) as "shortGroups",
       state.first_polled_at as "firstPolledAt",
       state.verified_at as "verifiedAt",
       state.full_read_at as "fullReadAt",

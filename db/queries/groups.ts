@@ -51,22 +51,32 @@ export interface ClaimRef {
   readonly claimNo: number;
 }
 
+/** An account that nobody else writes until the transaction ends. Times in milliseconds. */
+export interface LockedAccount {
+  /** When its state was last proved or changed; 0 for never. */
+  readonly lastAt: number;
+  readonly now: number;
+  /** Whether removals of its app are held at this moment. */
+  readonly removalsHeld: boolean;
+}
+
 /**
- * Locks an account's state for writing its groups. Returns when its state was last proved (0 for never) and what
- * time it is, in milliseconds; undefined when the claim is not the newest any more or has had its outcome, the
+ * Locks an account's state for writing its groups. Undefined when the claim is not the newest any more or has had its outcome, the
  * account was taken out, or the key is that of another account or app.
  */
 export async function lockAccount(
   trx: Transaction<DB>,
   appId: number,
   claim: ClaimRef,
-): Promise<{ readonly verifiedAt: number; readonly now: number } | undefined> {
-  const { rows } = await sql<{ verifiedAt: number; now: number }>`
+): Promise<LockedAccount | undefined> {
+  const { rows } = await sql<LockedAccount>`
     select
-      coalesce(extract(epoch from verified_at)::float8 * 1000, 0) as "verifiedAt",
-      extract(epoch from clock_timestamp())::float8 * 1000 as now
+      coalesce(extract(epoch from greatest(verified_at, changed_at))::float8 * 1000, 0) as "lastAt",
+      extract(epoch from clock_timestamp())::float8 * 1000 as now,
+      app.removals_held_at is not null as "removalsHeld"
     from mirror.poll_state state
     join mirror.account using (account_key)
+    join mirror.app on app.app_id = state.app_id
     where state.account_key = ${claim.accountKey} and state.app_id = ${appId}
       and account.account_id = ${claim.accountId}
       and claim_no = ${claim.claimNo} and leased_until is not null

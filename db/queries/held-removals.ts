@@ -34,41 +34,26 @@ export async function isReleased(trx: Transaction<DB>, accountKey: number): Prom
   return row?.released_at != null;
 }
 
-/** How many accounts shrank among how many polls, when removals of an app were held. */
+/** So many accounts of so many that were read shrank within so many seconds. */
 export interface Trip {
   readonly shrunk: number;
   readonly read: number;
-}
-
-export interface TripRule {
   readonly windowSeconds: number;
-  readonly leastAccounts: number;
-  readonly leastShare: number;
 }
 
-/** Holds the removals of an app when so many accounts shrink that the rule says so. Returns the figures when it does. */
-export async function tripRemovals(db: Kysely<DB>, appId: number, rule: TripRule): Promise<Trip | undefined> {
-  const { rows } = await sql<Trip>`
-    with recent as (
-      select
-        coalesce(sum(count) filter (where event = 'shrank'), 0)::integer as shrunk,
-        coalesce(sum(count) filter (
-          where event in ('unchanged', 'changed', 'removal_pending', 'removal_held', 'gone')
-        ), 0)::integer as read
-      from mirror.activity
-      where app_id = ${appId} and bucket > clock_timestamp() - ${rule.windowSeconds} * interval '1 second'
-    )
+/** Holds the removals of an app. False when they are held already, or the operator vouches for them. */
+export async function holdRemovals(db: Kysely<DB>, appId: number, trip: Trip): Promise<boolean> {
+  const result = await sql`
     update mirror.app set
-      removals_held_at = clock_timestamp(), removals_shrunk = recent.shrunk, removals_read = recent.read
-    from recent
+      removals_held_at = clock_timestamp(),
+      removals_shrunk = ${trip.shrunk},
+      removals_read = ${trip.read},
+      removals_window_seconds = ${trip.windowSeconds}
     where app_id = ${appId}
       and removals_held_at is null
-      and (removals_free_until is null or removals_free_until < clock_timestamp())
-      and recent.shrunk >= ${rule.leastAccounts}
-      and recent.shrunk >= ${rule.leastShare}::float8 * recent.read
-    returning recent.shrunk, recent.read
+      and coalesce(removals_free_until < clock_timestamp(), true)
   `.execute(db);
-  return rows[0];
+  return (result.numAffectedRows ?? 0n) > 0n;
 }
 
 /**
@@ -111,8 +96,6 @@ export async function discardRemovals(trx: Transaction<DB>, appId: number): Prom
       claim_no = claim_no + 1, leased_until = null
     where app_id = ${appId} and pending_hash is not null
   `.execute(trx);
-  // What was counted has been looked at; only what comes from now on counts.
-  await sql`delete from mirror.activity where app_id = ${appId} and event = 'shrank'`.execute(trx);
   return rows.length;
 }
 
@@ -122,6 +105,8 @@ async function endHold(trx: Transaction<DB>, appId: number, vouchSeconds: number
       removals_held_at = null,
       removals_shrunk = null,
       removals_read = null,
+      removals_window_seconds = null,
+      -- Until then, and what shrank before then has been looked at: only what comes later counts.
       removals_free_until = clock_timestamp() + ${vouchSeconds} * interval '1 second'
     where app_id = ${appId} and removals_held_at is not null
   `.execute(trx);

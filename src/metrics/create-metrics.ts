@@ -22,6 +22,8 @@ export interface AppMetrics {
   polled(outcome: string, took: number): void;
   failed(kind: string): void;
   changed(kind: string, changes: number): void;
+  /** An answer listed fewer friends than it counted. */
+  shortAnswer(): void;
   batchDone(took: number): void;
   calledBack(kind: string): void;
   hintsForgotten(accounts: number): void;
@@ -38,6 +40,7 @@ export function createMetrics(): Metrics {
   const polls = new Counter({ ...counters.polls, registers });
   const failures = new Counter({ ...counters.failures, registers });
   const changes = new Counter({ ...counters.changes, registers });
+  const shortAnswers = new Counter({ ...counters.shortAnswers, registers });
   const callbacks = new Counter({ ...counters.callbacks, registers });
   const refusedCallbacks = new Counter({ ...counters.refusedCallbacks, registers });
   const refusedJobs = new Counter({ ...counters.refusedJobs, registers });
@@ -87,6 +90,7 @@ export function createMetrics(): Metrics {
         },
         failed: (kind) => failures.inc({ app, class: kind }),
         changed: (kind, written) => changes.inc({ app, kind }, written),
+        shortAnswer: () => shortAnswers.inc({ app }),
         calledBack: (kind) => callbacks.inc({ app, kind }),
         hintsForgotten: (accounts) => forgottenHints.inc({ app }, accounts),
         batchDone: (took) => batchDuration.observe({ app }, took),

@@ -41,6 +41,11 @@ export const counters = {
     help: 'Callbacks of the vendor that this process has taken, by kind.',
     labelNames: ['app', 'kind'],
   },
+  shortAnswers: {
+    name: 'tim_mirror_short_answers_total',
+    help: 'Answers that listed fewer friends than they counted; what they left out was read a second time before it was removed.',
+    labelNames: ['app'],
+  },
   refusedJobs: {
     name: 'tim_mirror_refused_jobs_total',
     help: 'Jobs of another installation that this process has found in its queues and refused. There must be none.',

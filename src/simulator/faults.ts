@@ -1,8 +1,9 @@
 import type { Random } from './random.ts';
 
 /**
- * Ways in which an answer can go wrong, beside the vendor's own error codes. `empty` may hit an account twice in a
- * row, and two answers that agree count as the truth; `empty_once` spares it for five minutes.
+ * Ways in which an answer can go wrong, beside the vendor's own error codes. `empty` lists no groups, `short` fewer
+ * friends than it counts. Both may hit an account twice in a row, and two answers that agree count as the truth;
+ * `empty_once` and `short_once` spare it for five minutes.
  */
 export const faultNames = [
   'http_502',
@@ -14,6 +15,8 @@ export const faultNames = [
   'null_fields',
   'empty',
   'empty_once',
+  'short',
+  'short_once',
 ] as const;
 
 /** A named fault, or one of the vendor's error codes. */

@@ -27,6 +27,7 @@ const groupAdd = z.object({
   GroupName: z.array(groupName).min(1).max(32),
   To_Account: z.array(userId).max(1000).nullish(),
 });
+const listed = z.array(z.looseObject({ GroupName: z.string(), To_Account: z.array(z.string()).optional() }));
 const groupDelete = z.object({ From_Account: userId, GroupName: z.array(groupName).min(1).max(32) });
 
 /** An answer that reports an error, in the vendor's form. */
@@ -64,6 +65,20 @@ function isTold(reading: Reading, account: TruthAccount, changedAt: number, last
   if (reading === 'ignored' || last === 0 || last > account.sequence) return true;
   if (last === account.sequence) return false;
   return reading === 'full' || changedAt > last;
+}
+
+/** An answer whose groups list a third fewer friends than they count, but one at least. */
+export function shorten(answer: Answer): Answer {
+  const groups = listed.safeParse(answer['ResultItem']);
+  if (!groups.success) return answer;
+  return {
+    ...answer,
+    ResultItem: groups.data.map(({ To_Account: friends, ...group }) =>
+      friends === undefined
+        ? group
+        : { ...group, To_Account: friends.slice(0, Math.max(1, Math.floor((friends.length * 2) / 3))) },
+    ),
+  };
 }
 
 /** `v4/sns/group_add`: makes groups, and puts friends into all of them. */

@@ -1,5 +1,5 @@
 import type { Random } from './random.ts';
-import type { Truth, TruthChange } from './truth.ts';
+import type { Truth, TruthChange, TruthGroup } from './truth.ts';
 
 /** Group names as people make them: Chinese, emoji, quotes, blanks, and pairs that only bytes tell apart. */
 export const groupNames: readonly string[] = [
@@ -52,8 +52,38 @@ export function populate(truth: Truth, count: number, random: Random): readonly 
   return ids;
 }
 
-/** One change as it happens to people's groups, chosen so that it has an effect where possible. */
-export function randomChange(truth: Truth, id: string, ids: readonly string[], random: Random): TruthChange {
+/**
+ * One change as it happens to people's groups, chosen so that it has an effect where possible. People seldom part with
+ * all of their friends: of the changes that would leave none, `emptying` happen; in place of the others friends come.
+ */
+export function randomChange(
+  truth: Truth,
+  id: string,
+  ids: readonly string[],
+  random: Random,
+  emptying = 0.005,
+): TruthChange {
+  const change = anyChange(truth, id, ids, random);
+  const groups = truth.account(id)?.groups;
+  const [first] = groups?.keys() ?? [];
+  if (first === undefined || emptying === 1 || !leavesNobody(groups, change)) return change;
+  if (random.next() < emptying) return change;
+  return { kind: 'add_members', group: first, members: sample(ids, 2, random) };
+}
+
+/** Whether an account that has friends would have none. */
+function leavesNobody(groups: ReadonlyMap<string, TruthGroup> | undefined, change: TruthChange): boolean {
+  const friends = new Set([...(groups ?? [])].flatMap(([, group]) => [...group.members]));
+  if (friends.size === 0) return change.kind === 'clear' || change.kind === 'remove_group';
+  if (change.kind === 'clear') return true;
+  if (change.kind !== 'remove_group' && change.kind !== 'remove_members') return false;
+  return [...(groups ?? [])].every(([name, { members }]) => {
+    if (name !== change.group) return members.size === 0;
+    return change.kind === 'remove_group' || [...members].every((member) => change.members.includes(member));
+  });
+}
+
+function anyChange(truth: Truth, id: string, ids: readonly string[], random: Random): TruthChange {
   const groups = [...(truth.account(id)?.groups ?? [])];
   const free = groupNames.filter((name) => groups.every(([taken]) => taken !== name));
   const chance = random.next();

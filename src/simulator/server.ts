@@ -9,6 +9,7 @@ import {
   answerGroupGet,
   failure,
   type Reading,
+  shorten,
 } from './group-api.ts';
 import type { Random } from './random.ts';
 import { createTruth, type Truth } from './truth.ts';
@@ -56,8 +57,8 @@ export interface Simulator {
 /** Longer than any client waits. */
 const hangMs = 60_000;
 const maxBodyBytes = 1024 * 1024;
-/** So long `empty_once` spares an account that it has hit. */
-const emptyOnceMs = 300_000;
+/** So long `empty_once` and `short_once` spare an account that they have hit. */
+const sparedMs = 300_000;
 
 /** Starts the simulator. */
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
@@ -73,8 +74,8 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const arrivals = createArrivals();
   const checkUserSig = createUserSigCheck();
   const answers = new Map<string, number>();
-  // When `empty_once` last hit an account.
-  const emptied = new Map<string, number>();
+  // When a fault that hits once last hit an account.
+  const spared = new Map<string, number>();
   let { reading = 'full', secretKey, faults = [] } = options;
 
   const server = createServer((request, response) => {
@@ -101,10 +102,10 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
 
   function drawFaultFor(account: string): FaultKind | undefined {
     const fault = drawFault(faults, random);
-    if (fault !== 'empty_once') return fault;
+    if (fault !== 'empty_once' && fault !== 'short_once') return fault;
     const now = performance.now();
-    if (now - (emptied.get(account) ?? Number.NEGATIVE_INFINITY) < emptyOnceMs) return undefined;
-    emptied.set(account, now);
+    if (now - (spared.get(account) ?? Number.NEGATIVE_INFINITY) < sparedMs) return undefined;
+    spared.set(account, now);
     return fault;
   }
 
@@ -188,6 +189,10 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       case 'empty':
       case 'empty_once':
         respond(200, 'application/json', JSON.stringify({ ...answer, ResultItem: [] }));
+        return;
+      case 'short':
+      case 'short_once':
+        respond(200, 'application/json', JSON.stringify(shorten(answer)));
         return;
     }
   }

@@ -23,7 +23,7 @@ const advice: Readonly<Record<string, string>> = {
   storage_failed:
     'Postgres could not take the answer. The daemon’s log says why (“answer not written”): a full disk, a missing right, or text it can’t hold.',
   removal_pending:
-    'Nothing: so much would go, or so little is told, that the account is read a second time before it is believed.',
+    'Nothing: so much would go, or an answer contradicts itself, that the account is read a second time before rows are removed.',
   removal_held:
     'Look at `tim-mirror removals list`, then `removals release` if so much was really removed, or `removals discard`.',
 };

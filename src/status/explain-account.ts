@@ -58,7 +58,7 @@ function tellWhy(account: AccountRecord, dueInSeconds: number): string {
   if (account.held !== null)
     return 'removals of the app are held, and it is read in full until they are released';
   if (account.pendingAt !== null)
-    return 'so much would be removed, or so little was told, that it is read a second time';
+    return 'its last answer left something out, and is read a second time before that is removed';
   if (account.failCount > 0)
     return `it failed ${account.failCount} times in a row and waits longer each time`;
   if (account.status === 'gone')
@@ -83,6 +83,9 @@ export function formatExplanation(explanation: Explanation): string {
       'holds',
       `${account.groups} groups, ${account.members} members, sequence ${account.sequence ?? 'unknown'}`,
     ],
+    ...(account.shortGroups === 0
+      ? []
+      : [['short', `${account.shortGroups} groups count more friends than the vendor lists`] as const]),
     ['verified', ago(account.verifiedAt)],
     ['changed', ago(account.changedAt)],
     ['read in full', ago(account.fullReadAt)],

@@ -38,6 +38,7 @@ function formatApp(app: AppStatus): string {
     ...firstReadRow(app),
     ...sourceRows(app),
     ['last 15 min', outcomes(app)],
+    ...shortAnswerRows(app),
     ['accuracy', accuracy(app)],
     ['sequence', sequence(app)],
     ...app.failures.map((failure): [string, string] => [
@@ -86,9 +87,16 @@ export function tellFirstRead(firstRead: FirstRead): string {
 function heldLines({ removalsHeld: held }: AppStatus): readonly string[] {
   if (held === null) return [];
   return [
-    `  REMOVALS HELD since ${held.since}: ${count(held.shrunk)} accounts shrank in ${count(held.read)} polls within ten minutes.`,
+    `  REMOVALS HELD since ${held.since}: ${count(held.shrunk)} accounts shrank, of ${count(held.read)} read within ${duration(held.windowSeconds)}.`,
     '  Additions go on. Look at `tim-mirror removals list`, then `removals release` or `removals discard`.',
   ];
+}
+
+/** Said only where there are such answers. */
+function shortAnswerRows({ shortAnswers }: AppStatus): readonly [string, string][] {
+  return shortAnswers === 0
+    ? []
+    : [['answers', `${count(shortAnswers)} answers listed fewer friends than they counted (15 min)`]];
 }
 
 function delay({ delay: figures }: AppStatus): string {

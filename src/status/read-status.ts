@@ -66,6 +66,8 @@ export interface AppStatus {
     /** Enrolled because a callback or an answer named them. */
     readonly discovered: number;
   };
+  /** Answers of the last 15 minutes that listed fewer friends than they counted. */
+  readonly shortAnswers: number;
   /** Jobs of another installation that were found in this one's queues and refused, in the last 15 minutes. */
   readonly foreignJobs: number;
   /** Polls of the last 15 minutes by outcome. */
@@ -76,9 +78,10 @@ export interface AppStatus {
   /** Set while removals wait for an operator. */
   readonly removalsHeld: {
     readonly since: string;
-    /** Accounts that shrank, among so many polls, when the hold began. */
+    /** Accounts that shrank, of so many that were read within a time, when the hold began. */
     readonly shrunk: number;
     readonly read: number;
+    readonly windowSeconds: number;
   } | null;
   /** How the syncs of the source of accounts have gone; null where none has ever been tried. */
   readonly accountSource: AccountSourceStatus | null;
@@ -208,14 +211,12 @@ export async function readStatus(db: Database): Promise<Status> {
           unknown: happened('hint_unknown'),
           discovered: happened('discovered'),
         },
+        shortAnswers: happened('short_answer'),
         foreignJobs: happened('foreign_job'),
         outcomes: outcomesOfApp,
         failures: failuresOfApp,
         errors: errorsByClass(outcomesOfApp, failuresOfApp),
-        removalsHeld:
-          app.hold === undefined
-            ? null
-            : { since: app.hold.since.toISOString(), shrunk: app.hold.shrunk, read: app.hold.read },
+        removalsHeld: app.hold === undefined ? null : { ...app.hold, since: app.hold.since.toISOString() },
         accountSource: accountSourceOf(sources.find((source) => source.appId === appId)),
         accuracy: accuracyOf(audits.find((audit) => audit.appId === appId)),
         sequence: sequenceOf(

@@ -1,19 +1,106 @@
 import type { Database } from '../../db/client.ts';
-import { type TripRule, tripRemovals } from '../../db/queries/held-removals.ts';
+import { holdRemovals } from '../../db/queries/held-removals.ts';
+import { countRead, countShrunk, type ShrinkCounts } from '../../db/queries/shrunk-accounts.ts';
 import type { Logger } from '../log.ts';
 
 /**
- * When so many accounts shrink, something is wrong with the answers, or somebody is deleting in bulk; a person
- * has to look. Accounts that shrink wait a minute for their second read, so this is decided before any is believed.
+ * When so many accounts shrink, something is wrong with the answers, or somebody is deleting in bulk; a person has to
+ * look. The shortest window is the shortest time between the two answers that a removal takes: when many accounts
+ * begin to shrink, it is full of them before the first of them can be believed.
  */
-export const breakerRule: TripRule = { windowSeconds: 600, leastAccounts: 20, leastShare: 0.05 };
+export const breakerRule = {
+  windowsSeconds: [30, 60, 120, 300, 600],
+  leastAccounts: 20,
+  /** Of the distinct accounts that were read in the window. */
+  leastShare: 0.05,
+  /** With so many an app that is read slowly may be on the way there: second answers wait for the rest of the app. */
+  doubtfulAccounts: 5,
+} as const;
 
-/** Holds all removals of an app when too many of its accounts have shrunk, and says so once. */
-export async function watchRemovals(db: Database, appId: number, log: Logger): Promise<void> {
-  const trip = await tripRemovals(db, appId, breakerRule);
-  if (trip === undefined) return;
-  log.error(
-    { app: appId, shrunk: trip.shrunk, read: trip.read },
-    'removals held: too many accounts shrink; look at `tim-mirror removals list`, then release or discard them',
-  );
+/** Watches how many accounts of an app shrink, for one process; all processes judge by the same rows. */
+export interface RemovalBreaker {
+  /** Holds all removals of the app when too many of its accounts have shrunk, and says so once. */
+  watch(): Promise<void>;
+  /**
+   * Does the same, and tells whether a second answer may be believed whose first came so many seconds ago. It may not
+   * while too few accounts have been read since to tell, and many of those have shrunk; for ten minutes at the longest.
+   */
+  mayBelieve(firstAgoSeconds: number): Promise<boolean>;
+}
+
+export interface BreakerOptions {
+  readonly db: Database;
+  readonly appId: number;
+  readonly log: Logger;
+  /** How long a count of what was read is good for: it takes a while in a large app, and changes slowly. */
+  readonly readKeptMs?: number;
+}
+
+/** A breaker that has counted nothing yet. */
+export function createRemovalBreaker({ db, appId, log, readKeptMs = 3000 }: BreakerOptions): RemovalBreaker {
+  let known:
+    | { readonly at: number; readonly key: string; readonly read: Promise<readonly number[]> }
+    | undefined;
+
+  function readWithin(windows: readonly number[]): Promise<readonly number[]> {
+    const key = windows.map(Math.round).join();
+    if (known === undefined || known.key !== key || performance.now() - known.at > readKeptMs) {
+      const read = countRead(db, appId, windows);
+      known = { at: performance.now(), key, read };
+      read.catch(() => {
+        known = undefined;
+      });
+    }
+    return known.read;
+  }
+
+  async function judge(firstAgoSeconds: number | undefined): Promise<boolean> {
+    const { windowsSeconds: windows, doubtfulAccounts } = breakerRule;
+    const counts = await countShrunk(db, appId, windows);
+    if (counts === undefined || counts.held || counts.vouched) return true;
+    const since = windows.findIndex((seconds) => seconds >= (firstAgoSeconds ?? Number.POSITIVE_INFINITY));
+    const doubtful = (counts.shrunk[since] ?? 0) >= doubtfulAccounts;
+    const least = leastAccounts(counts.accounts);
+    if (!doubtful && counts.shrunk.every((shrunk) => shrunk < least)) return true;
+
+    const lookedAtAgo = counts.lookedAtAgo ?? Number.POSITIVE_INFINITY;
+    const read = await readWithin(windows.map((seconds) => Math.min(seconds, lookedAtAgo)));
+    const tripped = windows.findIndex((_, at) => isTooMuch(counts, read, at, least));
+    if (tripped >= 0) {
+      await hold(counts.shrunk[tripped] ?? 0, read[tripped] ?? 0, windows[tripped] ?? 0);
+      return true;
+    }
+    return !(
+      doubtful &&
+      isTooMuch(counts, read, since, doubtfulAccounts) &&
+      (read[since] ?? 0) < counts.accounts
+    );
+  }
+
+  async function hold(shrunk: number, read: number, windowSeconds: number): Promise<void> {
+    if (!(await holdRemovals(db, appId, { shrunk, read, windowSeconds }))) return;
+    log.error(
+      { app: appId, shrunk, read, windowSeconds },
+      'removals held: too many accounts shrink; look at `tim-mirror removals list`, then release or discard them',
+    );
+  }
+
+  return {
+    async watch() {
+      await judge(undefined);
+    },
+    mayBelieve: judge,
+  };
+}
+
+/** In a small app half of the accounts, but not fewer than five. */
+function leastAccounts(accounts: number): number {
+  // Not counted yet.
+  if (accounts === 0) return breakerRule.leastAccounts;
+  return Math.min(breakerRule.leastAccounts, Math.max(breakerRule.doubtfulAccounts, Math.ceil(accounts / 2)));
+}
+
+function isTooMuch(counts: ShrinkCounts, read: readonly number[], at: number, least: number): boolean {
+  const shrunk = counts.shrunk[at] ?? 0;
+  return shrunk >= least && shrunk >= breakerRule.leastShare * (read[at] ?? 0);
 }

@@ -129,11 +129,6 @@ function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown):
 
 /** Remembers what a read brought, where that is more than nothing new. */
 function withNote(account: ClaimedAccount, { story, ...result }: SyncResult): PollResult {
-  if (result.outcome === 'removal_pending') {
-    const message =
-      'the answer takes much away, or tells nothing though the sequence moved, and is read again';
-    return { ...result, note: noteOf(account, result.outcome, null, message) };
-  }
   return story === undefined ? result : { ...result, note: noteOf(account, result.outcome, null, story) };
 }
 

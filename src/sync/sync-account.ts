@@ -3,6 +3,7 @@ import type { Database, DB } from '../../db/client.ts';
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import {
   type ChangeKind,
+  type LockedAccount,
   loadGroupNames,
   loadGroups,
   lockAccount,
@@ -10,22 +11,15 @@ import {
 } from '../../db/queries/groups.ts';
 import { forgetHeldRemoval, holdRemoval, isReleased } from '../../db/queries/held-removals.ts';
 import { type PollRecord, recordPolls } from '../../db/queries/poll-records.ts';
+import { noteShrunk } from '../../db/queries/shrunk-accounts.ts';
 import type { Lesson } from '../schedule/learning.ts';
 import type { Line } from '../schedule/line.ts';
 import type { GroupRead, StopSignals, TencentClient } from '../tencent/client.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
 import { contentHash, emptyHash } from './content-hash.ts';
-import {
-  countChanges,
-  countRemovals,
-  diffGroups,
-  type GroupDiff,
-  isEmpty,
-  takesAnything,
-  tellDiff,
-  withoutRemovals,
-} from './diff.ts';
-import { takesTooMuch } from './guards.ts';
+import { countChanges, countRemovals, type GroupDiff, isEmpty, takesAnything, tellDiff } from './diff.ts';
+import { contentMark, type Doubt, shortGroups, tellsNothing } from './doubt.ts';
+import { type CompleteAnswer, isConfirmed, type Judgement, judge } from './judge.ts';
 import { afterGone, afterHeld, afterRead, awaitingConfirmation, lessonOfRead } from './next-state.ts';
 import { observeReach, observeStep, type SequenceObservation } from './sequence-evidence.ts';
 import { writeGroups } from './write-groups.ts';
@@ -45,15 +39,15 @@ export interface SyncDeps {
   readonly confirmRemovalAfterMs: number;
   /** Told of every answer, whatever comes of it. */
   readonly onAnswer?: (groups: readonly FriendGroup[]) => void;
-  /** So many accounts of the app shrink that nothing is removed until an operator has looked. */
-  readonly removalsHeld: () => boolean;
+  /** Whether a second answer may be believed whose first came so many seconds ago: see `RemovalBreaker`. */
+  readonly mayBelieve: (firstAgoSeconds: number) => Promise<boolean>;
 }
 
 /** What came of reading an account. */
 export interface SyncResult {
   /**
-   * `dropped`: somebody else has claimed it since, and nothing was written. `removal_pending`: so much would go, or so
-   * little is told, that it is read again first. `removal_held`: what came was written, and what would go waits for an
+   * `dropped`: somebody else has claimed it since, and nothing was written. `removal_pending`: what it adds was written,
+   * and what it leaves out is read again first. `removal_held`: what came was written, and what would go waits for an
    * operator.
    */
   readonly outcome: 'unchanged' | 'changed' | 'removal_pending' | 'removal_held' | 'gone' | 'dropped';
@@ -63,14 +57,9 @@ export interface SyncResult {
   readonly story?: string;
   /** Changes written to the feed. */
   readonly written?: Readonly<Record<ChangeKind, number>>;
-  /** The first of the reads that a removal needs: the breaker counts these. */
-  readonly shrank?: boolean;
   readonly evidence?: readonly SequenceObservation[];
   readonly lesson?: Lesson | undefined;
 }
-
-/** Marks a pending removal that rests on "no such account", and not on an answer. */
-const goneMark = '0'.repeat(32);
 
 /**
  * Reads one account and brings the mirror up to it. Right under every reading of the sequence (which may count
@@ -81,9 +70,9 @@ const goneMark = '0'.repeat(32);
  *                        everything asked for, or every mirrored group named? ──no──▶ ask for everything
  *                                                    │ yes                                    │
  *                                                    ▼                                        │
- *        one transaction: lock, compare, write the difference, history, feed, sequence ◀──────┘
+ *        one transaction: lock, judge, write the difference, history, feed, sequence ◀────────┘
  *
- * Only an answer known to be complete removes anything, and one that takes too much waits for a second that agrees.
+ * Only an answer known to be complete removes anything; the rules are in `judge`.
  * Throws TencentError when the vendor gives no usable answer; nothing is written then.
  */
 export async function syncAccount(
@@ -98,13 +87,12 @@ export async function syncAccount(
     return answer;
   };
   const first = await read(asked);
-  const nothingNew = showsNothingNew(account, first, asked) && !isDoubtful(deps, account, first);
+  const nothingNew = showsNothingNew(account, first, asked) && !isUnconfirmedNothing(deps, account, first);
   if (nothingNew) return unchanged(deps, account, first, asked);
 
   const complete = asked === 0 || namesAll(first, await loadGroupNames(deps.db, account.accountKey));
-  if (complete) return write(deps, account, { first, asked, everything: first });
-
-  return write(deps, account, { first, asked, everything: await read(0) });
+  const everything = complete ? first : await read(0);
+  return settle(deps, account, { kind: 'groups', ...everything }, { first, asked, everything });
 }
 
 /** What to do when the vendor says that the account does not exist: believed the second time, then emptied. */
@@ -113,29 +101,9 @@ export async function syncGoneAccount(
   account: ClaimedAccount,
   at: number,
 ): Promise<SyncResult> {
-  const line = deps.line();
   if (account.groupCount === 0)
-    return { outcome: 'gone', record: afterGone(account, at, emptyHash, line, deps.random) };
-  if (!isConfirmed(deps, account, goneMark, at)) {
-    const record = awaitingConfirmation(account, goneMark, at, deps.confirmRemovalAfterMs, line);
-    return { outcome: 'removal_pending', record, shrank: account.pendingHash === null };
-  }
-  return deps.db.transaction().execute(async (trx): Promise<SyncResult> => {
-    const locked = await lockAccount(trx, deps.appId, account);
-    if (locked === undefined) return { outcome: 'dropped' };
-    const diff = diffGroups(await loadGroups(trx, account.accountKey), []);
-    if (deps.removalsHeld()) return hold(trx, deps, account, diff);
-    await forgetHeldRemoval(trx, account.accountKey);
-    const observedAt = clamp(at, locked.verifiedAt, locked.now);
-    await writeGroups(trx, { ...ownerOf(deps, account), at: observedAt, sequence: null }, diff);
-    const record = { ...afterGone(account, observedAt, emptyHash, line, deps.random), changedAt: observedAt };
-    await recordPolls(trx, deps.appId, [record]);
-    return { outcome: 'changed', story: tellDiff(diff), written: countChanges(diff) };
-  });
-}
-
-function ownerOf(deps: SyncDeps, account: ClaimedAccount) {
-  return { appId: deps.appId, accountKey: account.accountKey };
+    return { outcome: 'gone', record: afterGone(account, at, emptyHash, deps.line(), deps.random) };
+  return settle(deps, account, { kind: 'gone', sentAt: at }, undefined);
 }
 
 function isFullReadDue(deps: SyncDeps, account: ClaimedAccount): boolean {
@@ -152,6 +120,13 @@ function isFullReadDue(deps: SyncDeps, account: ClaimedAccount): boolean {
 function showsNothingNew(account: ClaimedAccount, read: GroupRead, asked: number): boolean {
   if (asked !== 0 && read.sequence === asked && read.groups.length === 0) return true;
   return account.contentHash !== null && contentHash(read.groups) === account.contentHash;
+}
+
+/** Whether an answer tells nothing though the sequence moved, and no other has confirmed it. */
+function isUnconfirmedNothing(deps: SyncDeps, account: ClaimedAccount, read: GroupRead): boolean {
+  if (!tellsNothing({ ...read, storedSequence: account.sequence })) return false;
+  const facts = { account, answer: read, confirmAfterMs: deps.confirmRemovalAfterMs };
+  return !isConfirmed(facts, contentMark(read.groups, read.sequence));
 }
 
 /** Whether an answer that may hold only what changed still says something of every group that we hold. */
@@ -182,104 +157,127 @@ interface Reading {
   readonly everything: GroupRead;
 }
 
-/** Writes a complete answer, unless it takes too much and nothing has confirmed that yet. */
-async function write(deps: SyncDeps, account: ClaimedAccount, reading: Reading): Promise<SyncResult> {
-  const { first, asked, everything } = reading;
-  const hash = contentHash(everything.groups);
-  const mark = pendingMark(hash, everything);
-  const line = deps.line();
+/** What is written into: the transaction that has locked the account, and what was found there. */
+interface Writing {
+  readonly trx: Transaction<DB>;
+  readonly deps: SyncDeps;
+  readonly account: ClaimedAccount;
+  readonly answer: CompleteAnswer;
+  readonly mirror: readonly MirroredGroup[];
+  /** When what is written was observed, in milliseconds. */
+  readonly at: number;
+}
+
+/** Judges a complete answer and writes what the judgement allows, in one transaction. */
+async function settle(
+  deps: SyncDeps,
+  account: ClaimedAccount,
+  answer: CompleteAnswer,
+  reading: Reading | undefined,
+): Promise<SyncResult> {
+  // Ahead of the transaction: it may hold the removals of the whole app.
+  const undecided =
+    account.pendingHash !== null &&
+    !(await deps.mayBelieve(Math.max(0, deps.now() - (account.pendingAt ?? deps.now())) / 1000));
   return deps.db.transaction().execute(async (trx): Promise<SyncResult> => {
     const locked = await lockAccount(trx, deps.appId, account);
     if (locked === undefined) return { outcome: 'dropped' };
     const mirror = await loadGroups(trx, account.accountKey);
-    const diff = diffGroups(mirror, everything.groups);
-    const evidence = [...observeStep(asked, first), ...observeMore(account, mirror, reading, diff)];
-
-    if (deps.removalsHeld() && takesAnything(diff)) {
-      return { ...(await hold(trx, deps, account, diff, everything)), evidence };
-    }
-    // Without a hash after the first read: removals are held, or somebody had the account read anew.
-    const held = account.contentHash === null && account.firstPolledAt !== null;
-    const confirmed =
-      isConfirmed(deps, account, mark, everything.sentAt) ||
-      (held && (await isReleased(trx, account.accountKey)));
-    if (!confirmed && (takesTooMuch(mirror, everything.groups) || isOddlyEmpty(account, everything))) {
-      const record = awaitingConfirmation(account, mark, everything.sentAt, deps.confirmRemovalAfterMs, line);
-      return {
-        outcome: 'removal_pending',
-        record,
-        shrank: mirror.length > 0 && account.pendingHash === null,
-        evidence,
-      };
-    }
-    if (held) await forgetHeldRemoval(trx, account.accountKey);
-    const observedAt = clamp(everything.sentAt, locked.verifiedAt, locked.now);
-    await writeGroups(
-      trx,
-      { ...ownerOf(deps, account), at: observedAt, sequence: everything.sequence },
-      diff,
-    );
-    const full = asked === 0 || everything !== first;
-    const seen = { at: observedAt, sequence: everything.sequence, changed: true, full };
-    const nothing = isEmpty(diff);
-    const record = {
-      ...afterRead(account, seen, line, deps.random),
-      contentHash: hash,
-      groupCount: everything.groups.length,
-      changedAt: nothing ? account.changedAt : observedAt,
-    };
-    await recordPolls(trx, deps.appId, [record]);
-    const told = { evidence, lesson: lessonOfRead(account, seen) };
-    return nothing
-      ? { outcome: 'unchanged', ...told }
-      : { outcome: 'changed', story: tellDiff(diff), written: countChanges(diff), ...told };
+    const judgement = judge({
+      account,
+      answer,
+      mirror,
+      removalsHeld: locked.removalsHeld,
+      released: isBehind(account) && (await isReleased(trx, account.accountKey)),
+      undecided,
+      confirmAfterMs: deps.confirmRemovalAfterMs,
+    });
+    const writing = { trx, deps, account, answer, mirror, at: observedAt(answer.sentAt, locked) };
+    const result = await carryOut(writing, judgement, reading);
+    return reading === undefined
+      ? result
+      : { ...result, evidence: observeAll(account, mirror, reading, judgement) };
   });
 }
 
-/**
- * What a second answer must agree in: content, and the sequence too. One that is rightly empty and a later one that is
- * wrongly so tell the same content, and of different times.
- */
-function pendingMark(hash: string, read: GroupRead): string {
-  return hash + read.sequence.toString(16).padStart(16, '0');
+/** Whether the mirror is known to lag behind: removals were held, or wait, or somebody had the account read again. */
+function isBehind(account: ClaimedAccount): boolean {
+  return account.contentHash === null && account.firstPolledAt !== null;
 }
 
 /**
- * Whether an answer agrees with the one that waits for a second. Two within moments are no better than one (a wish
- * puts an account first in line), so half of the waiting time must have passed.
+ * When an answer was sent, but not in the future, and later than whatever was written of the account before, however far
+ * the clocks are apart: no two lives of a membership begin at the same moment. Postgres counts microseconds; a
+ * number of milliseconds is good to a quarter of one, so two are added.
  */
-function isConfirmed(deps: SyncDeps, account: ClaimedAccount, mark: string, sentAt: number): boolean {
-  return (
-    mark === account.pendingHash && sentAt - (account.pendingAt ?? sentAt) >= deps.confirmRemovalAfterMs / 2
-  );
+function observedAt(sentAt: number, { lastAt, now }: LockedAccount): number {
+  return Math.max(lastAt + 0.002, Math.min(sentAt, now));
 }
 
-/**
- * Whether an answer tells nothing though the sequence moved, of an account that holds nothing in the mirror. It may
- * have had groups in between; or the answer is wrongly empty, and the mirror, once at that sequence, would lack what
- * came until the next full read.
- */
-function isOddlyEmpty(account: ClaimedAccount, read: GroupRead): boolean {
-  return read.groups.length === 0 && read.sequence > 0 && read.sequence !== account.sequence;
+function carryOut(writing: Writing, judgement: Judgement, reading: Reading | undefined): Promise<SyncResult> {
+  switch (judgement.verdict) {
+    case 'apply':
+      return apply(writing, judgement, reading);
+    case 'await':
+      return awaitSecond(writing, judgement);
+    case 'hold':
+      return hold(writing, judgement);
+    default:
+      return judgement satisfies never;
+  }
 }
 
-/** An answer that is oddly empty and that no other has confirmed. */
-function isDoubtful(deps: SyncDeps, account: ClaimedAccount, read: GroupRead): boolean {
-  return (
-    isOddlyEmpty(account, read) && !isConfirmed(deps, account, pendingMark(emptyHash, read), read.sentAt)
-  );
+async function apply(
+  { trx, deps, account, answer, at }: Writing,
+  { diff, confirmed }: Judgement & { verdict: 'apply' },
+  reading: Reading | undefined,
+): Promise<SyncResult> {
+  if (isBehind(account)) await forgetHeldRemoval(trx, account.accountKey);
+  if (confirmed !== undefined && takesAnything(diff))
+    await noteShrunk(trx, { ...ownerOf(deps, account), ...countRemovals(diff) }, true);
+  await write(deps, trx, account, answer, at, diff);
+  const nothing = isEmpty(diff);
+  const line = deps.line();
+  if (answer.kind === 'gone') {
+    const record = afterGone(account, at, emptyHash, line, deps.random);
+    await recordPolls(trx, deps.appId, [nothing ? record : { ...record, changedAt: at }]);
+    if (nothing) return { outcome: 'gone' };
+    return { outcome: 'changed', story: tellDiff(diff), written: countChanges(diff) };
+  }
+  const full = reading === undefined || reading.asked === 0 || reading.everything !== reading.first;
+  const seen = { at, sequence: answer.sequence, changed: true, full };
+  const record = {
+    ...afterRead(account, seen, line, deps.random),
+    contentHash: contentHash(answer.groups),
+    groupCount: answer.groups.length,
+    changedAt: nothing ? account.changedAt : at,
+  };
+  await recordPolls(trx, deps.appId, [record]);
+  const lesson = lessonOfRead(account, seen);
+  return nothing
+    ? { outcome: 'unchanged', lesson }
+    : { outcome: 'changed', story: tellDiff(diff), written: countChanges(diff), lesson };
 }
 
-function observeMore(
-  account: ClaimedAccount,
-  mirror: readonly MirroredGroup[],
-  { first, asked, everything }: Reading,
-  diff: GroupDiff,
-): readonly SequenceObservation[] {
-  // Without a hash the mirror is known to lag behind, and differences prove nothing.
-  if (account.contentHash === null) return [];
-  if (everything.sequence === account.sequence && !isEmpty(diff)) return ['silent_change'];
-  return asked !== 0 && first.sequence > asked ? observeReach(mirror, first, everything.groups) : [];
+/** Writes what the answer adds. What it leaves out, the sequence and what is proved wait for the second answer. */
+async function awaitSecond(
+  { trx, deps, account, answer, at }: Writing,
+  { doubt, mark, diff, whole }: Judgement & { verdict: 'await' },
+): Promise<SyncResult> {
+  // Each first answer counts once, however often it is read again.
+  if (takesAnything(whole) && mark !== account.pendingHash)
+    await noteShrunk(trx, { ...ownerOf(deps, account), ...countRemovals(whole) }, false);
+  await write(deps, trx, account, answer, at, diff);
+  const record = {
+    ...awaitingConfirmation(account, mark, answer.sentAt, deps.confirmRemovalAfterMs, deps.line()),
+    ...withAdditions(account, diff, at),
+  };
+  await recordPolls(trx, deps.appId, [record]);
+  return {
+    outcome: 'removal_pending',
+    story: tellDoubt(doubt, answer, whole),
+    written: countChanges(diff),
+  };
 }
 
 /**
@@ -287,26 +285,76 @@ function observeMore(
  * so that the account is read in full again and again until its removals are let through or not told any more.
  */
 async function hold(
-  trx: Transaction<DB>,
-  deps: SyncDeps,
-  account: ClaimedAccount,
-  diff: GroupDiff,
-  read?: GroupRead,
+  { trx, deps, account, answer, at }: Writing,
+  { diff, whole }: Judgement & { verdict: 'hold' },
 ): Promise<SyncResult> {
-  const coming = withoutRemovals(diff);
-  const at = clamp(read?.sentAt ?? 0, account.verifiedAt ?? 0, deps.now());
-  await writeGroups(trx, { ...ownerOf(deps, account), at, sequence: read?.sequence ?? null }, coming);
-  await holdRemoval(trx, { ...ownerOf(deps, account), ...countRemovals(diff) });
+  await write(deps, trx, account, answer, at, diff);
+  await holdRemoval(trx, { ...ownerOf(deps, account), ...countRemovals(whole) });
   const record = {
     ...afterHeld(account, deps.random),
-    groupCount: account.groupCount + coming.addedGroups.length,
-    changedAt: isEmpty(coming) ? account.changedAt : at,
+    ...withAdditions(account, diff, at),
+    contentHash: null,
   };
   await recordPolls(trx, deps.appId, [record]);
-  return { outcome: 'removal_held', story: `held back: ${tellDiff(diff)}`, written: countChanges(coming) };
+  return { outcome: 'removal_held', story: `held back: ${tellDiff(whole)}`, written: countChanges(diff) };
 }
 
-/** A time not before the last proof and not in the future, however far the clocks are apart. */
-function clamp(time: number, least: number, most: number): number {
-  return Math.max(least, Math.min(time, most));
+async function write(
+  deps: SyncDeps,
+  trx: Transaction<DB>,
+  account: ClaimedAccount,
+  answer: CompleteAnswer,
+  at: number,
+  diff: GroupDiff,
+): Promise<void> {
+  const sequence = answer.kind === 'gone' ? null : answer.sequence;
+  await writeGroups(trx, { ...ownerOf(deps, account), at, sequence }, diff);
+}
+
+/** Of a part that was written: the mirror is then none that any answer has told, so every answer is compared in full. */
+function withAdditions(account: ClaimedAccount, diff: GroupDiff, at: number): Partial<PollRecord> {
+  if (isEmpty(diff)) return {};
+  return { contentHash: null, groupCount: account.groupCount + diff.addedGroups.length, changedAt: at };
+}
+
+function ownerOf(deps: SyncDeps, account: ClaimedAccount) {
+  return { appId: deps.appId, accountKey: account.accountKey };
+}
+
+function tellDoubt(doubt: Doubt | 'gone', answer: CompleteAnswer, whole: GroupDiff): string {
+  const going = `read again before it is believed: ${tellDiff(whole)}`;
+  switch (doubt) {
+    case 'takes_much':
+      return `the answer takes much away; ${going}`;
+    case 'tells_nothing':
+      return 'the answer tells nothing though the sequence moved, and is read again';
+    case 'contradicts_itself': {
+      const short = shortGroups(answer.kind === 'gone' ? [] : answer.groups);
+      const [listed, counted] = [
+        short.reduce((sum, group) => sum + group.members.length, 0),
+        short.reduce((sum, group) => sum + group.friendNumber, 0),
+      ];
+      return `the answer lists ${listed} friends of the ${counted} that it counts in ${short.length} groups; ${going}`;
+    }
+    case 'gone':
+      return going;
+    default:
+      return doubt satisfies never;
+  }
+}
+
+function observeAll(
+  account: ClaimedAccount,
+  mirror: readonly MirroredGroup[],
+  { first, asked, everything }: Reading,
+  judgement: Judgement,
+): readonly SequenceObservation[] {
+  const step = observeStep(asked, first);
+  // Without a hash the mirror is known to lag behind, and differences prove nothing.
+  if (account.contentHash === null) return step;
+  const whole = judgement.verdict === 'apply' ? judgement.diff : judgement.whole;
+  if (everything.sequence === account.sequence && !isEmpty(whole)) return [...step, 'silent_change'];
+  return asked !== 0 && first.sequence > asked
+    ? [...step, ...observeReach(mirror, first, everything.groups)]
+    : step;
 }

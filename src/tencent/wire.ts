@@ -63,7 +63,7 @@ export function parseVerdict(body: unknown): { readonly code: number; readonly i
 
 /**
  * Reads a successful answer of `group_get`: tolerant of new, absent and null fields, strict about those used.
- * Without `members` asked for, a group may count friends that it does not list.
+ * A group may count more friends than it lists; without `members` asked for it lists none.
  * Throws TencentError `unclear_answer`, or `unstorable` for text that Postgres cannot hold.
  */
 export function parseGroupGet(
@@ -81,15 +81,13 @@ export function parseGroupGet(
   for (const item of parsed.data.ResultItem ?? []) {
     const listed = item.To_Account ?? [];
     const friendNumber = item.FriendNumber ?? listed.length;
-    if (asked.members && friendNumber > 0 && listed.length === 0) {
-      throw unclear(`a group counts ${friendNumber} friends but lists none`);
-    }
     for (const text of [item.GroupName, ...listed]) assertStorable(text);
     const group = groups.get(item.GroupName);
     // A group told twice is one group with the friends of both: nothing that the answer names is dropped.
     if (group === undefined) groups.set(item.GroupName, { friendNumber, members: new Set(listed) });
     else for (const member of listed) group.members.add(member);
   }
+  if (asked.members) assertMembers([...groups.values()]);
   return {
     sequence: parsed.data.CurrentSequence,
     groups: [...groups].map(([name, group]) => ({
@@ -98,6 +96,18 @@ export function parseGroupGet(
       members: [...group.members],
     })),
   };
+}
+
+/**
+ * An answer that counts several friends and lists none is one without members, which nobody asked for. A single friend
+ * who is counted and not listed may be one whose account was deleted.
+ */
+function assertMembers(
+  groups: readonly { readonly friendNumber: number; readonly members: ReadonlySet<string> }[],
+): void {
+  const counted = groups.reduce((sum, group) => sum + group.friendNumber, 0);
+  if (counted > 1 && groups.every((group) => group.members.size === 0))
+    throw unclear(`the answer counts ${counted} friends but lists none`);
 }
 
 const maxTextBytes = 1024;

@@ -18,6 +18,7 @@ import { createRandom, type Random } from '../../src/simulator/random.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
 import { type Command, daemonEnvironment, runCommand } from '../support/daemon.ts';
 import { currentRows, replayFeed, rowsAt } from '../support/replay.ts';
+import { vouchForRemovals } from '../support/vouch-for-removals.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { createMembershipLog, type MembershipLog } from './membership-log.ts';
 
@@ -81,6 +82,7 @@ const steadyFaults: readonly Fault[] = [
   { kind: 'wrong_type', probability: 0.01 },
   { kind: 'null_fields', probability: 0.01 },
   { kind: 'empty_once', probability: 0.01 },
+  { kind: 'short_once', probability: 0.01 },
 ];
 const stormOfLimits: readonly Fault[] = [{ kind: 60007, probability: 0.2 }];
 const stormOfHangs: readonly Fault[] = [
@@ -233,6 +235,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       }
       return daemon;
     };
+    await vouchForRemovals(db);
     for (let place = 0; place < daemons; place += 1) running.push(start(place));
     await Promise.all(running.map(untilItRuns));
     const log = createMembershipLog(vendor.truth);
@@ -259,7 +262,7 @@ async function disturb(
   let changes = 0;
   const churn = setInterval(() => {
     const id = random.pick(ids);
-    if (log.change(id, randomChange(vendor.truth, id, ids, random))) changes += 1;
+    if (log.change(id, randomChange(vendor.truth, id, ids, random, 1))) changes += 1;
   }, 1000 / changesPerSecond);
 
   vendor.setFaults(steadyFaults);

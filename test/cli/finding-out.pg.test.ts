@@ -1,8 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addActivity } from '../../db/queries/activity.ts';
-import { silentLogger } from '../../src/log.ts';
-import { watchRemovals } from '../../src/sync/breaker.ts';
+import { holdRemovals } from '../../db/queries/held-removals.ts';
 import { daemonEnvironment, runCommand } from '../support/daemon.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
@@ -96,13 +94,10 @@ describe('probe', () => {
 describe('removals', () => {
   test('that are held are listed, told in the first lines of status, and let through', async () => {
     expect((await run('removals', 'release')).stdout).toBe('Removals are not held.\n');
-    await addActivity(world.db, [
-      { appId: testApp.appId, event: 'shrank', count: 30 },
-      { appId: testApp.appId, event: 'unchanged', count: 100 },
-    ]);
-    await watchRemovals(world.db, testApp.appId, silentLogger());
+    const trip = { shrunk: 30, read: 100, windowSeconds: 60 };
+    await holdRemovals(world.db, testApp.appId, trip);
     world.vendor.truth.change('alice', { kind: 'remove_group', group: '同事' });
-    expect((await world.poll('alice', { removalsHeld: () => true })).outcome).toBe('removal_held');
+    expect((await world.poll('alice')).outcome).toBe('removal_held');
 
     const [list, json, status] = await Promise.all([
       run('removals', 'list'),
@@ -111,8 +106,10 @@ describe('removals', () => {
     ]);
     expect(list.stdout).toContain('1 accounts would lose 1 groups and 1 members.');
     expect(list.stdout).toMatch(/alice +1 groups, 1 members/);
-    expect(JSON.parse(json.stdout)).toMatchObject({ accounts: 1, members: 1 });
-    expect(status.stdout.split('\n')[1]).toMatch(/REMOVALS HELD .*30 accounts shrank in 100 polls/);
+    expect(JSON.parse(json.stdout)).toMatchObject({ accounts: 1, members: 1, believed: { accounts: 0 } });
+    expect(status.stdout.split('\n')[1]).toMatch(
+      /REMOVALS HELD .*30 accounts shrank, of 100 read within 60 s/,
+    );
     expect((await run('removals', 'release')).stdout).toMatch(/^The removals of 1 accounts are let through/);
     expect((await world.poll('alice')).outcome).toBe('changed');
     expect((await run('status')).stdout).not.toContain('HELD');

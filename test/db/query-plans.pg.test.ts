@@ -73,6 +73,8 @@ async function fill(owner: Database): Promise<void> {
       select account_key, number, 'changed' from mirror.account, generate_series(1, 3) number;
       insert into mirror.held_removal (account_key, app_id, groups, members)
       select account_key, app_id, 1, 1 from mirror.account;
+      insert into mirror.shrunk_account (account_key, app_id, shrunk_at, groups, members)
+      select account_key, app_id, now() - account_key * interval '1 second', 1, 1 from mirror.account;
       insert into mirror.friend_group (account_key, group_name, friend_number, added_at, removed_at)
       select account_key, 'group ' || number, ${membersEach}, now() - interval '1 day', case when number > ${groupsEach} then now() end
       from mirror.account, generate_series(1, ${groupsEach} + 1) number;

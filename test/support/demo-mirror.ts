@@ -38,7 +38,7 @@ export async function fillDemoMirror(db: Database): Promise<void> {
     const changed = new Set(day === 0 ? read : []);
     for (let count = 0; day > 0 && count < changesADay; count += 1) {
       const id = random.pick(read);
-      if (truth.change(id, randomChange(truth, id, ids, random))) changed.add(id);
+      if (truth.change(id, randomChange(truth, id, ids, random, 1))) changed.add(id);
     }
     const at = (id: string) => firstDay + day * dayMs + read.indexOf(id) * 1000;
     for (const id of read) if (changed.has(id)) await sync(db, truth, id, at(id));

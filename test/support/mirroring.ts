@@ -3,6 +3,7 @@ import { readMirrorRows } from '../../db/queries/mirror.ts';
 import { compareWithTruth } from '../../src/simulator/compare.ts';
 import { populate, randomChange } from '../../src/simulator/population.ts';
 import { currentRows, replayFeed, rowsAt } from './replay.ts';
+import { vouchForRemovals } from './vouch-for-removals.ts';
 import { waitFor } from './wait-for.ts';
 import { testApp, type World } from './world.ts';
 
@@ -14,10 +15,11 @@ export async function populateWorld(world: World): Promise<readonly string[]> {
   const crowd = Array.from({ length: 3000 }, (_, index) => `friend-${index}`);
   truth.change(crowded ?? '', { kind: 'add_group', group: '三千人👥', members: crowd });
   await world.addAccounts(...ids);
+  await vouchForRemovals(world.db);
   return ids;
 }
 
-/** Random changes all along, until `stop` is called. */
+/** Random changes all along, until `stop` is called; many of them leave nobody in an account. */
 export function keepChanging(
   world: World,
   ids: readonly string[],
@@ -26,7 +28,8 @@ export function keepChanging(
   let changes = 0;
   const timer = setInterval(() => {
     const id = world.random.pick(ids);
-    if (world.vendor.truth.change(id, randomChange(world.vendor.truth, id, ids, world.random))) changes += 1;
+    const { truth } = world.vendor;
+    if (truth.change(id, randomChange(truth, id, ids, world.random, 1))) changes += 1;
   }, 1000 / perSecond);
   return {
     stop() {

@@ -9,6 +9,7 @@ import { createRandom } from '../../src/simulator/random.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
 import { type Command, daemonEnvironment, runCommand } from './daemon.ts';
 import { createTestDatabase, type TestDatabase, type TestDatabaseOptions } from './database.ts';
+import { vouchForRemovals } from './vouch-for-removals.ts';
 import { waitFor } from './wait-for.ts';
 import { testSeed } from './world.ts';
 
@@ -58,6 +59,7 @@ export async function createSeveralApps(
     await enrolAccounts(database.db, appId, ids.toSorted());
     apps.push({ appId, vendor, ids, ...size });
   }
+  await vouchForRemovals(database.db);
   function writeFile(count: number): string {
     const file = join(folder, `${count}-apps.json`);
     const entries = apps.slice(0, count).map(({ appId, vendor, callsPerSecond }) => ({

@@ -92,7 +92,7 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
     now: () => clock.now(),
     fullReadIntervalMs: () => 7 * 86_400_000,
     confirmRemovalAfterMs: 60_000,
-    removalsHeld: () => false,
+    mayBelieve: async () => true,
     onRateLimited: () => undefined,
     onRefused: () => undefined,
     vendorIsIll: () => false,

@@ -1,15 +1,19 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { addActivity } from '../../db/queries/activity.ts';
+import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { readApps } from '../../db/queries/apps.ts';
+import { countLine } from '../../db/queries/count-line.ts';
 import { discardRemovals, readHeldRemovals, releaseRemovals } from '../../db/queries/held-removals.ts';
+import { readBelieved } from '../../db/queries/shrunk-accounts.ts';
 import { silentLogger } from '../../src/log.ts';
-import { watchRemovals } from '../../src/sync/breaker.ts';
+import { rateRule } from '../../src/schedule/policy.ts';
+import { createRemovalBreaker, type RemovalBreaker } from '../../src/sync/breaker.ts';
 import { currentRows, replayFeed } from '../support/replay.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
 const { appId } = testApp;
 let world: World;
+let breaker: RemovalBreaker;
 const ids = Array.from({ length: 25 }, (_, index) => `account-${index}`);
 
 beforeEach(async () => {
@@ -19,6 +23,8 @@ beforeEach(async () => {
     world.vendor.truth.change(id, { kind: 'add_group', group: '家人', members: ['x', 'y'] });
     await world.poll(id);
   }
+  await countLine(world.db, appId, rateRule);
+  breaker = createRemovalBreaker({ db: world.db, appId, log: silentLogger(), readKeptMs: 0 });
 });
 
 afterEach(async () => {
@@ -30,18 +36,12 @@ const members = async () =>
   (await sql<{ count: number }>`select count(*) from tim.friend_group_members`.execute(world.db)).rows[0]
     ?.count;
 
-/** Polls every account as the daemon does, with its counts stored and the breaker looked after. */
+/** Polls every account as the daemon does, with the breaker looked after. */
 async function pollAll(): Promise<string[]> {
   const outcomes = [];
   for (const id of ids) {
-    const held = (await hold()) !== undefined;
-    const result = await world.poll(id, { removalsHeld: () => held });
-    outcomes.push(result.outcome);
-    await addActivity(world.db, [
-      { appId, event: result.outcome, count: 1 },
-      ...(result.shrank === true ? [{ appId, event: 'shrank', count: 1 }] : []),
-    ]);
-    await watchRemovals(world.db, appId, silentLogger());
+    outcomes.push((await world.poll(id, { mayBelieve: breaker.mayBelieve })).outcome);
+    await breaker.watch();
   }
   return outcomes;
 }
@@ -53,14 +53,14 @@ describe('when many accounts shrink at once', () => {
     for (const id of ids)
       world.vendor.truth.change(id, { kind: 'add_members', group: '家人', members: ['z'] });
     const outcomes = await pollAll();
-    // The twentieth trips the breaker; those after it are held at once.
-    expect(outcomes.filter((outcome) => outcome === 'removal_pending')).toHaveLength(20);
-    expect(outcomes.filter((outcome) => outcome === 'removal_held')).toHaveLength(5);
+    // Half of so few trips the breaker; those after them are held at once.
+    expect(outcomes.filter((outcome) => outcome === 'removal_pending')).toHaveLength(13);
+    expect(outcomes.filter((outcome) => outcome === 'removal_held')).toHaveLength(12);
   }
 
   test('nothing is removed, however often it is read, and the list tells what would be', async () => {
     await shrink();
-    expect(await hold()).toMatchObject({ shrunk: 20, read: 20 });
+    expect(await hold()).toMatchObject({ shrunk: 13, read: 25, windowSeconds: 30 });
     expect(new Set(await pollAll())).toEqual(new Set(['removal_held']));
     expect(await members()).toBe(50);
     expect(await readHeldRemovals(world.db, appId, 3)).toMatchObject({
@@ -138,24 +138,98 @@ describe('when many accounts shrink at once', () => {
 });
 
 describe('the breaker', () => {
+  /** More accounts, each read a moment ago. */
+  async function addRead(accounts: number): Promise<void> {
+    const more = Array.from({ length: accounts - ids.length }, (_, index) => `more-${index}`);
+    await enrolAccounts(world.db, appId, more.toSorted());
+    await sql`
+      update mirror.poll_state set status = 'active', first_polled_at = now(), verified_at = clock_timestamp()
+    `.execute(world.db);
+    await countLine(world.db, appId, rateRule);
+  }
+
+  /** Lets the first accounts shrink, so many seconds ago. */
+  async function shrinkSome(accounts: number, secondsAgo = 0): Promise<void> {
+    await sql`
+      insert into mirror.shrunk_account (account_key, app_id, shrunk_at, groups, members)
+      select account_key, app_id, clock_timestamp() - ${secondsAgo} * interval '1 second', 1, 2
+      from mirror.poll_state order by account_key limit ${accounts}
+      on conflict (account_key) do nothing
+    `.execute(world.db);
+  }
+
   test.each([
     ['19 accounts', 19, 100, false],
     ['20 accounts among few', 20, 400, true],
     ['20 accounts among many', 20, 401, false],
     ['a twentieth of many', 100, 2000, true],
-  ])('%s: %i shrunk in %i polls', async (_, shrunk, read, trips) => {
-    await addActivity(world.db, [
-      { appId, event: 'shrank', count: shrunk },
-      { appId, event: 'unchanged', count: read },
-    ]);
-    await watchRemovals(world.db, appId, silentLogger());
-    expect((await hold()) !== undefined).toBe(trips);
+    ['fewer than a twentieth of many', 99, 2000, false],
+    ['half of a small app', 15, 30, true],
+    ['less than half of a small app', 14, 30, false],
+  ])('%s: %i shrunk of %i that were read', async (_, shrunk, read, trips) => {
+    await addRead(read);
+    await shrinkSome(shrunk);
+    await breaker.watch();
+    expect(await hold()).toEqual(
+      trips ? { since: expect.any(Date), shrunk, read, windowSeconds: 30 } : undefined,
+    );
   });
 
-  test('forgets what is ten minutes past', async () => {
-    await addActivity(world.db, [{ appId, event: 'shrank', count: 100 }]);
-    await sql`update mirror.activity set bucket = bucket - interval '11 minutes'`.execute(world.db);
-    await watchRemovals(world.db, appId, silentLogger());
+  test('counts an account once, however often it is polled and however often it shrinks', async () => {
+    await addRead(1000);
+    const [id = ''] = ids;
+    world.vendor.setFaults([{ kind: 'empty', probability: 1 }]);
+    for (let round = 0; round < 60; round += 1) {
+      world.vendor.truth.change(id, { kind: 'add_members', group: '家人', members: [`friend-${round}`] });
+      expect((await world.poll(id, { mayBelieve: breaker.mayBelieve })).outcome).toBe('removal_pending');
+    }
+    await breaker.watch();
     expect(await hold()).toBeUndefined();
+  });
+
+  test('forgets what is ten minutes past, and what an operator has looked at', async () => {
+    await shrinkSome(25, 601);
+    await breaker.watch();
+    expect(await hold()).toBeUndefined();
+    await sql`update mirror.shrunk_account set shrunk_at = clock_timestamp()`.execute(world.db);
+    await breaker.watch();
+    expect(await hold()).toBeDefined();
+    await world.db.transaction().execute((trx) => discardRemovals(trx, appId));
+    await breaker.watch();
+    expect(await hold()).toBeUndefined();
+  });
+
+  test('shows what was believed before it tripped', async () => {
+    const [first = '', ...others] = ids;
+    world.vendor.truth.change(first, { kind: 'clear' });
+    await world.poll(first);
+    await world.passTime(60);
+    expect((await world.poll(first)).outcome).toBe('changed');
+    for (const id of others) world.vendor.truth.change(id, { kind: 'clear' });
+    await pollAll();
+    expect(await hold()).toBeDefined();
+    expect(await readBelieved(world.db, appId, 600, 20)).toMatchObject({
+      accounts: 1,
+      groups: 1,
+      members: 2,
+      examples: [{ accountId: first, groups: 1, members: 2 }],
+    });
+  });
+
+  test('lets no second answer be believed while too few accounts were read to tell, and not for ever', async () => {
+    await addRead(1000);
+    await sql`update mirror.poll_state set verified_at = now() - interval '1 hour'`.execute(world.db);
+    await shrinkSome(6, 40);
+    expect(await breaker.mayBelieve(45)).toBe(false);
+    expect(await hold()).toBeUndefined();
+    // Five of a hundred and twenty are not many.
+    await sql`
+      update mirror.poll_state set verified_at = now() where account_key in (
+        select account_key from mirror.poll_state order by account_key desc limit 115
+      )
+    `.execute(world.db);
+    expect(await breaker.mayBelieve(45)).toBe(true);
+    await sql`update mirror.poll_state set verified_at = now() - interval '1 hour'`.execute(world.db);
+    expect(await breaker.mayBelieve(601)).toBe(true);
   });
 });

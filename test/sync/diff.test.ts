@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { contentHash, emptyHash } from '../../src/sync/content-hash.ts';
 import { diffGroups, isEmpty } from '../../src/sync/diff.ts';
-import { takesTooMuch } from '../../src/sync/guards.ts';
+import { takesTooMuch } from '../../src/sync/doubt.ts';
 import { mirrored, snapshot } from '../support/snapshots.ts';
 
 describe('the content hash', () => {

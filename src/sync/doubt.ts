@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import type { MirroredGroup } from '../../db/queries/groups.ts';
+import type { FriendGroup } from '../tencent/wire.ts';
+import { contentHash } from './content-hash.ts';
+
+/**
+ * Why an answer is read a second time before what it leaves out is removed. `takes_much`: it would empty the account, or
+ * take more than half of the friends of a large one. `tells_nothing`: it is empty though the sequence moved, of an
+ * account that holds nothing here. `contradicts_itself`: a group lists fewer friends than it counts.
+ */
+export type Doubt = 'takes_much' | 'tells_nothing' | 'contradicts_itself';
+
+/** What an answer is compared with. */
+export interface DoubtCase {
+  readonly mirror: readonly MirroredGroup[];
+  readonly groups: readonly FriendGroup[];
+  /** The sequence of the answer, and the one stored. */
+  readonly sequence: number;
+  readonly storedSequence: number | null;
+}
+
+/** Below this many friends, losing half of them is an ordinary day. */
+const largeAccount = 20;
+
+/** Why an answer is in doubt; undefined when it is not. */
+export function doubtOf(answer: DoubtCase): Doubt | undefined {
+  if (takesTooMuch(answer.mirror, answer.groups)) return 'takes_much';
+  if (tellsNothing(answer)) return 'tells_nothing';
+  return leftOutOfShortGroups(answer.mirror, answer.groups).length > 0 ? 'contradicts_itself' : undefined;
+}
+
+/**
+ * Whether an answer takes so much away that it is read a second time before it is believed: it would empty the
+ * account, or take more than half of the friends of a large one. Friends are counted once, however many groups
+ * they are in, so renaming a group or moving friends takes nothing away.
+ */
+export function takesTooMuch(mirror: readonly MirroredGroup[], truth: readonly FriendGroup[]): boolean {
+  if (mirror.length > 0 && truth.length === 0) return true;
+  const before = new Set(mirror.flatMap((group) => group.members));
+  const after = new Set(truth.flatMap((group) => group.members));
+  if (before.size > 0 && after.size === 0) return true;
+  const lost = before.difference(after).size;
+  return before.size >= largeAccount && lost > before.size / 2;
+}
+
+/**
+ * Whether an answer is empty though the sequence moved. The account may have had groups in between; or the answer is
+ * wrongly empty, and the mirror, once at that sequence, would lack what came until the next full read.
+ */
+export function tellsNothing(answer: Pick<DoubtCase, 'groups' | 'sequence' | 'storedSequence'>): boolean {
+  return answer.groups.length === 0 && answer.sequence > 0 && answer.sequence !== answer.storedSequence;
+}
+
+/** Groups that list fewer friends than they count: of a truncated answer, or for good, when a friend's account is deleted. */
+export function shortGroups(groups: readonly FriendGroup[]): readonly FriendGroup[] {
+  return groups.filter((group) => group.friendNumber > group.members.length);
+}
+
+/** The memberships that the mirror holds and that short groups leave out, as group name and friend. */
+function leftOutOfShortGroups(
+  mirror: readonly MirroredGroup[],
+  groups: readonly FriendGroup[],
+): readonly (readonly [string, string])[] {
+  const short = shortGroups(groups);
+  if (short.length === 0) return [];
+  const held = new Map(mirror.map((group) => [group.name, group.members]));
+  return short.flatMap(({ name, members }) => {
+    const listed = new Set(members);
+    return (held.get(name) ?? [])
+      .filter((friend) => !listed.has(friend))
+      .map((friend) => [name, friend] as const);
+  });
+}
+
+/** What a second answer must agree in with the first, as 48 hex digits. */
+export function markOf(doubt: Doubt, { mirror, groups, sequence }: DoubtCase): string {
+  switch (doubt) {
+    case 'takes_much':
+    case 'tells_nothing':
+      return contentMark(groups, sequence);
+    case 'contradicts_itself':
+      return leftOutMark(leftOutOfShortGroups(mirror, groups));
+    default:
+      return doubt satisfies never;
+  }
+}
+
+/**
+ * Content, and the sequence too: one that is rightly empty and a later one that is wrongly so tell the same content, and
+ * of different times.
+ */
+export function contentMark(groups: readonly FriendGroup[], sequence: number): string {
+  return contentHash(groups) + sequence.toString(16).padStart(16, '0');
+}
+
+/** The friends left out, whatever else has changed: of a lively account no two answers are alike. */
+function leftOutMark(leftOut: readonly (readonly [string, string])[]): string {
+  const lines = leftOut.map((pair) => JSON.stringify(pair)).toSorted();
+  // No sequence is so great, so this is never the mark of a content.
+  return createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, 32) + 'f'.repeat(16);
+}
