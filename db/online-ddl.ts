@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type RawBuilder, sql } from 'kysely';
 import type { Database, Transaction } from './client.ts';
 import type { DB } from './schema.ts';
+import { codeOf } from './storage-errors.ts';
 
 /** Told what a long migration does or waits for, a sentence each. */
 export type Tell = (sentence: string) => void;
@@ -94,7 +95,7 @@ async function untilUnlocked(
       await act();
       return;
     } catch (error) {
-      if (!lockStates.has(sqlState(error))) throw error;
+      if (!lockStates.has(codeOf(error))) throw error;
     }
     if (tries % triesBeforeTelling === 0)
       tell(`waits for ${table}, which these hold: ${await readHolders(connection, table)}`);
@@ -126,9 +127,4 @@ async function withoutTimeouts(connection: Database, statement: RawBuilder<unkno
   } finally {
     for (const { name } of rows) await sql`reset ${sql.id(name)}`.execute(connection);
   }
-}
-
-/** The SQLSTATE of an error of Postgres; empty for any other. */
-export function sqlState(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
 }

@@ -2,15 +2,9 @@
 // It runs beside daemons and analysts: indexes are built concurrently, and every other lock is held for milliseconds.
 import { sql } from 'kysely';
 import type { Database, Transaction } from '../client.ts';
-import {
-  alterShortly,
-  buildIndex,
-  dropIndexOnline,
-  isIndexValid,
-  sqlState,
-  type Tell,
-} from '../online-ddl.ts';
+import { alterShortly, buildIndex, dropIndexOnline, isIndexValid, type Tell } from '../online-ddl.ts';
 import type { DB } from '../schema.ts';
+import { codeOf } from '../storage-errors.ts';
 
 const memberTable = 'friend_group_member';
 const memberKey = ['group_key', 'friend_id', 'added_at'];
@@ -68,7 +62,7 @@ async function keyLeaf(connection: Database, leaf: string, tell: Tell): Promise<
       await buildIndex(connection, { name, table: leaf, unique: true, columns: memberKey }, tell);
       break;
     } catch (error) {
-      if (sqlState(error) !== '23505') throw error;
+      if (codeOf(error) !== '23505') throw error;
     }
     await separateTwins(connection, leaf, tell);
   }

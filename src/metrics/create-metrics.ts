@@ -19,6 +19,7 @@ export interface AppMetrics {
   callEnded(outcome: string, took: number): void;
   polled(outcome: string, took: number): void;
   failed(kind: string): void;
+  writesRefused(stateClass: string, writes: number): void;
   changed(kind: string, changes: number): void;
   batchDone(took: number): void;
   calledBack(kind: string): void;
@@ -35,6 +36,7 @@ export function createMetrics(): Metrics {
   const calls = new Counter({ ...counters.calls, registers });
   const polls = new Counter({ ...counters.polls, registers });
   const failures = new Counter({ ...counters.failures, registers });
+  const refusedWrites = new Counter({ ...counters.refusedWrites, registers });
   const changes = new Counter({ ...counters.changes, registers });
   const callbacks = new Counter({ ...counters.callbacks, registers });
   const refusedCallbacks = new Counter({ ...counters.refusedCallbacks, registers });
@@ -82,6 +84,7 @@ export function createMetrics(): Metrics {
           pollDuration.observe({ app }, took);
         },
         failed: (kind) => failures.inc({ app, class: kind }),
+        writesRefused: (stateClass, writes) => refusedWrites.inc({ app, sqlstate: stateClass }, writes),
         changed: (kind, written) => changes.inc({ app, kind }, written),
         calledBack: (kind) => callbacks.inc({ app, kind }),
         hintsForgotten: (accounts) => forgottenHints.inc({ app }, accounts),
