@@ -87,7 +87,10 @@ export async function migrate(db: Database, tell: Tell = () => undefined): Promi
  * between two statements has none.
  */
 async function lockMigrations(lock: Transaction<DB>): Promise<boolean> {
-  await sql`select set_config('idle_in_transaction_session_timeout', '0', true)`.execute(lock);
+  await sql`
+    select set_config(name, '0', true) from pg_settings
+    where name in ('idle_in_transaction_session_timeout', 'transaction_timeout')
+  `.execute(lock);
   const { rows } = await sql<{ locked: boolean }>`
     select pg_try_advisory_xact_lock(hashtext('tim-mirror migrate')) as locked
   `.execute(lock);

@@ -12,6 +12,8 @@ const lockTimeoutMs = 200;
 /** Between two tries readers and writers have the table to themselves. */
 const pauseMs = 1000;
 const triesBeforeTelling = 10;
+/** What takes longer is told. */
+const patienceMs = 2000;
 
 /** `lock_not_available`, and the deadlock that Postgres ends by refusing one of two statements. */
 const lockStates: ReadonlySet<string> = new Set(['55P03', '40P01']);
@@ -34,7 +36,7 @@ export async function alterShortly(
   );
 }
 
-/** An index to be built beside readers and writers, and what it is built on: table, columns, condition. */
+/** An index to be built beside readers and writers, and what it is built on. */
 export interface IndexToBuild {
   readonly name: string;
   readonly table: string;
@@ -53,13 +55,16 @@ export async function buildIndex(connection: Database, index: IndexToBuild, tell
     if (found === true) return;
     if (found === false)
       await withoutTimeouts(connection, sql`drop index concurrently if exists ${sql.id('mirror', name)}`);
-    tell(`builds index ${name}; it waits for every transaction that began before it ends`);
     const kind = sql.raw(unique ? 'unique index' : 'index');
-    await withoutTimeouts(
-      connection,
-      sql`create ${kind} concurrently ${sql.id(name)} on ${sql.id('mirror', table)}
-        (${sql.join(columns.map((column) => sql.id(column)))})`,
+    const build = sql`
+      create ${kind} concurrently ${sql.id(name)} on ${sql.id('mirror', table)}
+        (${sql.join(columns.map((column) => sql.id(column)))})
+    `;
+    const patience = setTimeout(
+      () => tell(`builds index ${name}, and waits for all transactions that are older`),
+      patienceMs,
     );
+    await withoutTimeouts(connection, build).finally(() => clearTimeout(patience));
   });
 }
 
@@ -118,8 +123,9 @@ async function readHolders(connection: Database, table: string): Promise<string>
  * the database sets are off meanwhile; where none is set, the session is left alone, for a pooler may hand it to others.
  */
 async function withoutTimeouts(connection: Database, statement: RawBuilder<unknown>): Promise<void> {
+  // Postgres 15 and 16 know no transaction_timeout.
   const { rows } = await sql<{ name: string }>`
-    select name from pg_settings where name in ('lock_timeout', 'statement_timeout') and setting <> '0'
+    select name from pg_settings where name in ('lock_timeout', 'statement_timeout', 'transaction_timeout') and setting <> '0'
   `.execute(connection);
   for (const { name } of rows) await sql`select set_config(${name}, '0', false)`.execute(connection);
   try {
