@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Database, DB } from './client.ts';
 import { giveRowsIdentities } from './migrations/0006_row_identities.ts';
-import type { Tell } from './online-ddl.ts';
+import type { Say } from './online-ddl.ts';
 
 /** The database's schema is not the one this program was written for. The message says what to do. */
 export class SchemaError extends Error {
@@ -15,7 +15,7 @@ export class SchemaError extends Error {
  * A migration that a transaction would make unbearable: it runs outside one, on one connection, beside daemons and
  * analysts. It is idempotent, for it is carried out again after it was broken off at any line.
  */
-type MigrationScript = (connection: Database, tell: Tell) => Promise<void>;
+type MigrationScript = (connection: Database, say: Say) => Promise<void>;
 
 interface Migration {
   readonly version: number;
@@ -68,12 +68,12 @@ function knownMigrations(): readonly Migration[] {
  * several places at once: the others wait and find nothing to do. Needs two connections at a time. Throws SchemaError
  * when the database is newer than the program.
  */
-export async function migrate(db: Database, tell: Tell = () => undefined): Promise<MigrationReport> {
+export async function migrate(db: Database, say: Say = () => undefined): Promise<MigrationReport> {
   const known = knownMigrations();
   for (;;) {
     const report = await db.transaction().execute(async (lock) => {
       if (!(await lockMigrations(lock))) return undefined;
-      return db.connection().execute((connection) => applyMissing(connection, lock, known, tell));
+      return db.connection().execute((connection) => applyMissing(connection, lock, known, say));
     });
     if (report !== undefined) return report;
     await sleep(lookMs);
@@ -101,7 +101,7 @@ async function applyMissing(
   connection: Database,
   lock: Transaction<DB>,
   known: readonly Migration[],
-  tell: Tell,
+  say: Say,
 ): Promise<MigrationReport> {
   await sql`create schema if not exists mirror`.execute(connection);
   await sql`
@@ -115,7 +115,7 @@ async function applyMissing(
   const missing = compare(known, await readApplied(connection));
   for (const migration of missing) {
     const { script } = migration;
-    if (script !== undefined) await script(connection, (sentence) => tell(`${migration.name} ${sentence}`));
+    if (script !== undefined) await script(connection, (sentence) => say(`${migration.name} ${sentence}`));
     // Throws where the lock was lost with its connection: another migrate may be at work.
     await sql`select 1`.execute(lock);
     await connection.transaction().execute(async (trx) => {

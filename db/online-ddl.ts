@@ -4,15 +4,15 @@ import type { Database, Transaction } from './client.ts';
 import type { DB } from './schema.ts';
 import { codeOf } from './storage-errors.ts';
 
-/** Told what a long migration does or waits for, a sentence each. */
-export type Tell = (sentence: string) => void;
+/** Takes a sentence about what a long migration does or waits for. */
+export type Say = (sentence: string) => void;
 
 /** A statement that waits for a lock makes later readers wait behind it, so it waits this long at most. */
 const lockTimeoutMs = 200;
 /** Between two tries readers and writers have the table to themselves. */
 const pauseMs = 1000;
-const triesBeforeTelling = 10;
-/** What takes longer is told. */
+const triesBeforeSaying = 10;
+/** A build that takes longer says so. */
 const patienceMs = 2000;
 
 /** `lock_not_available`, and the deadlock that Postgres ends by refusing one of two statements. */
@@ -25,10 +25,10 @@ const lockStates: ReadonlySet<string> = new Set(['55P03', '40P01']);
 export async function alterShortly(
   connection: Database,
   table: string,
-  tell: Tell,
+  say: Say,
   alter: (trx: Transaction<DB>) => Promise<void>,
 ): Promise<void> {
-  await untilUnlocked(connection, table, tell, () =>
+  await untilUnlocked(connection, table, say, () =>
     connection.transaction().execute(async (trx) => {
       await sql`select set_config('lock_timeout', ${`${lockTimeoutMs}ms`}, true)`.execute(trx);
       await alter(trx);
@@ -48,9 +48,9 @@ export interface IndexToBuild {
  * Builds an index of schema mirror without keeping a reader or a writer waiting. It waits for every transaction that is
  * older than the build. What an earlier build left half done is dropped first; a valid index stays.
  */
-export async function buildIndex(connection: Database, index: IndexToBuild, tell: Tell): Promise<void> {
+export async function buildIndex(connection: Database, index: IndexToBuild, say: Say): Promise<void> {
   const { name, table, unique, columns } = index;
-  await untilUnlocked(connection, table, tell, async () => {
+  await untilUnlocked(connection, table, say, async () => {
     const found = await isIndexValid(connection, name);
     if (found === true) return;
     if (found === false)
@@ -61,7 +61,7 @@ export async function buildIndex(connection: Database, index: IndexToBuild, tell
         (${sql.join(columns.map((column) => sql.id(column)))})
     `;
     const patience = setTimeout(
-      () => tell(`builds index ${name}, and waits for all transactions that are older`),
+      () => say(`builds index ${name}, and waits for all transactions that are older`),
       patienceMs,
     );
     await withoutTimeouts(connection, build).finally(() => clearTimeout(patience));
@@ -72,9 +72,9 @@ export async function buildIndex(connection: Database, index: IndexToBuild, tell
 export async function dropIndexOnline(
   connection: Database,
   { name, table }: Pick<IndexToBuild, 'name' | 'table'>,
-  tell: Tell,
+  say: Say,
 ): Promise<void> {
-  await untilUnlocked(connection, table, tell, async () => {
+  await untilUnlocked(connection, table, say, async () => {
     if ((await isIndexValid(connection, name)) === undefined) return;
     await withoutTimeouts(connection, sql`drop index concurrently if exists ${sql.id('mirror', name)}`);
   });
@@ -88,11 +88,11 @@ export async function isIndexValid(connection: Database, name: string): Promise<
   return rows[0]?.valid;
 }
 
-/** Tries again while locks are not to be had, and tells now and then who holds the table. */
+/** Tries again while locks are not to be had, and says now and then who holds the table. */
 async function untilUnlocked(
   connection: Database,
   table: string,
-  tell: Tell,
+  say: Say,
   act: () => Promise<void>,
 ): Promise<void> {
   for (let tries = 1; ; tries += 1) {
@@ -102,8 +102,8 @@ async function untilUnlocked(
     } catch (error) {
       if (!lockStates.has(codeOf(error))) throw error;
     }
-    if (tries % triesBeforeTelling === 0)
-      tell(`waits for ${table}, which these hold: ${await readHolders(connection, table)}`);
+    if (tries % triesBeforeSaying === 0)
+      say(`waits for ${table}, which these hold: ${await readHolders(connection, table)}`);
     await sleep(pauseMs);
   }
 }

@@ -72,11 +72,11 @@ export function refusalOf(error: unknown): Refusal {
     return { class: 'network', transient: true, reason: cut(message) };
   if (!/^[0-9A-Z]{5}$/.test(code)) return { class: 'program', transient: false, reason: cut(message) };
   const stateClass = code.slice(0, 2);
-  const told = stateClass === quotingClass ? message.replace(/".*"/s, '"…"').replace(/: .*/s, '') : message;
+  const words = stateClass === quotingClass ? message.replace(/".*"/s, '"…"').replace(/: .*/s, '') : message;
   return {
     class: stateClass,
     transient: transientStates.some(([states]) => states.includes(stateClass) || states.includes(code)),
-    reason: cut(`${code}: ${told}`),
+    reason: cut(`${code}: ${words}`),
   };
 }
 

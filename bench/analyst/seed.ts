@@ -21,7 +21,7 @@ const changesAtOnce = 200_000;
 
 /**
  * Fills a migrated database of one's own with generated rows, the same for the same number of accounts but for their
- * times. The large tables' indexes that no reference needs are taken away first, and told: they are made after the rows.
+ * times. The large tables' indexes that no reference needs are taken away first and returned: they are made after the rows.
  */
 export async function seedMirror(db: Database, options: SeedOptions): Promise<readonly IndexPlan[]> {
   const { accounts, onProgress } = options;

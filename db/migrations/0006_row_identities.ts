@@ -2,7 +2,7 @@
 // It runs beside daemons and analysts: indexes are built concurrently, and every other lock is held for milliseconds.
 import { sql } from 'kysely';
 import type { Database, Transaction } from '../client.ts';
-import { alterShortly, buildIndex, dropIndexOnline, isIndexValid, type Tell } from '../online-ddl.ts';
+import { alterShortly, buildIndex, dropIndexOnline, isIndexValid, type Say } from '../online-ddl.ts';
 import type { DB } from '../schema.ts';
 import { codeOf } from '../storage-errors.ts';
 
@@ -13,21 +13,21 @@ const changeKey = ['tx_id', 'change_id', 'observed_at'];
 const newFeedIndex = 'change_identity';
 
 /** Gives members a primary key and the feed's partitions a replica identity. Carried out again, it goes on where it was. */
-export async function giveRowsIdentities(connection: Database, tell: Tell): Promise<void> {
-  await keyMembers(connection, tell);
-  await identifyChanges(connection, tell);
+export async function giveRowsIdentities(connection: Database, say: Say): Promise<void> {
+  await keyMembers(connection, say);
+  await identifyChanges(connection, say);
 }
 
-async function keyMembers(connection: Database, tell: Tell): Promise<void> {
+async function keyMembers(connection: Database, say: Say): Promise<void> {
   const partitioned = await isPartitioned(connection, memberTable);
   do {
-    for (const leaf of await leavesWithoutKey(connection)) await keyLeaf(connection, leaf, tell);
-  } while (partitioned && !(await keyParent(connection, tell)));
+    for (const leaf of await leavesWithoutKey(connection)) await keyLeaf(connection, leaf, say);
+  } while (partitioned && !(await keyParent(connection, say)));
   for (const name of ['friend_group_member_current', 'friend_group_member_group']) {
-    if (!partitioned) await dropIndexOnline(connection, { name, table: memberTable }, tell);
+    if (!partitioned) await dropIndexOnline(connection, { name, table: memberTable }, say);
     // An index of a partitioned table can't be dropped concurrently.
     else if ((await isIndexValid(connection, name)) !== undefined)
-      await alterShortly(connection, memberTable, tell, async (trx) => {
+      await alterShortly(connection, memberTable, say, async (trx) => {
         await sql`drop index ${sql.id('mirror', name)}`.execute(trx);
       });
   }
@@ -55,18 +55,18 @@ async function leavesWithoutKey(connection: Database | Transaction<DB>): Promise
   return rows.map(({ name }) => name);
 }
 
-async function keyLeaf(connection: Database, leaf: string, tell: Tell): Promise<void> {
+async function keyLeaf(connection: Database, leaf: string, say: Say): Promise<void> {
   const name = `${leaf}_pkey`;
   for (;;) {
     try {
-      await buildIndex(connection, { name, table: leaf, unique: true, columns: memberKey }, tell);
+      await buildIndex(connection, { name, table: leaf, unique: true, columns: memberKey }, say);
       break;
     } catch (error) {
       if (codeOf(error) !== '23505') throw error;
     }
-    await separateTwins(connection, leaf, tell);
+    await separateTwins(connection, leaf, say);
   }
-  await alterShortly(connection, leaf, tell, async (trx) => {
+  await alterShortly(connection, leaf, say, async (trx) => {
     await sql`
       alter table ${sql.id('mirror', leaf)}
         add constraint ${sql.id(name)} primary key using index ${sql.id(name)},
@@ -80,10 +80,10 @@ async function keyLeaf(connection: Database, leaf: string, tell: Tell): Promise<
  * length was never shown by any view at any moment, so it goes; any other begins a microsecond later. Lives that have
  * ended are written by nobody else.
  */
-async function separateTwins(connection: Database, leaf: string, tell: Tell): Promise<void> {
-  tell(`finds lives in ${leaf} that began at the same moment, and separates them`);
+async function separateTwins(connection: Database, leaf: string, say: Say): Promise<void> {
+  say(`finds lives in ${leaf} that began at the same moment, and separates them`);
   const table = sql.id('mirror', leaf);
-  await alterShortly(connection, leaf, tell, async (trx) => {
+  await alterShortly(connection, leaf, say, async (trx) => {
     // A publication may be there already.
     await sql`alter table ${table} replica identity full`.execute(trx);
   });
@@ -109,9 +109,9 @@ async function separateTwins(connection: Database, leaf: string, tell: Tell): Pr
 }
 
 /** Gives the partitioned table the key of its partitions. False when a partition without one has come meanwhile. */
-async function keyParent(connection: Database, tell: Tell): Promise<boolean> {
+async function keyParent(connection: Database, say: Say): Promise<boolean> {
   let done = false;
-  await alterShortly(connection, memberTable, tell, async (trx) => {
+  await alterShortly(connection, memberTable, say, async (trx) => {
     await sql`lock table only mirror.friend_group_member in access exclusive mode`.execute(trx);
     done = (await leavesWithoutKey(trx)).length === 0;
     if (!done) return;
@@ -133,18 +133,18 @@ async function keyParent(connection: Database, tell: Tell): Promise<boolean> {
   return done;
 }
 
-async function identifyChanges(connection: Database, tell: Tell): Promise<void> {
+async function identifyChanges(connection: Database, say: Say): Promise<void> {
   const begun = (await isIndexValid(connection, newFeedIndex)) !== undefined;
   if (!begun && !(await isFeedUnique(connection)))
-    await alterShortly(connection, 'change', tell, async (trx) => {
+    await alterShortly(connection, 'change', say, async (trx) => {
       await sql`
         create unique index ${sql.id(newFeedIndex)} on only mirror.change (tx_id, change_id, observed_at)
       `.execute(trx);
     });
   await replaceFunction(connection);
   do {
-    for (const month of await readMonths(connection)) await identifyMonth(connection, month, tell);
-  } while (!(await swapFeedIndex(connection, tell)));
+    for (const month of await readMonths(connection)) await identifyMonth(connection, month, say);
+  } while (!(await swapFeedIndex(connection, say)));
 }
 
 async function isFeedUnique(connection: Database | Transaction<DB>): Promise<boolean> {
@@ -186,7 +186,7 @@ async function replaceFunction(connection: Database): Promise<void> {
   `.execute(connection);
 }
 
-/** A month of the feed, and the index that tells its rows apart. */
+/** A month of the feed, and the index that identifies its rows. */
 interface Month {
   readonly table: string;
   /** Part of the feed, and not on its way out. */
@@ -218,14 +218,14 @@ async function readMonths(connection: Database): Promise<readonly Month[]> {
   return rows;
 }
 
-async function identifyMonth(connection: Database, month: Month, tell: Tell): Promise<void> {
+async function identifyMonth(connection: Database, month: Month, say: Say): Promise<void> {
   const { table, attached, indexAttached } = month;
   const name = `${table}_tx_id_change_id_observed_at_idx`;
   try {
     if (month.index === null)
-      await buildIndex(connection, { name, table, unique: true, columns: changeKey }, tell);
+      await buildIndex(connection, { name, table, unique: true, columns: changeKey }, say);
     const index = month.index ?? `mirror.${name}`;
-    await alterShortly(connection, table, tell, async (trx) => {
+    await alterShortly(connection, table, say, async (trx) => {
       const parent = sql.id('mirror', (await isFeedUnique(trx)) ? 'change_feed' : newFeedIndex);
       if (attached && !indexAttached)
         await sql`alter index ${parent} attach partition ${sql.raw(index)}`.execute(trx);
@@ -241,9 +241,9 @@ async function identifyMonth(connection: Database, month: Month, tell: Tell): Pr
 }
 
 /** Puts the new index in the place of the feed's old one. False when a month without it has come meanwhile. */
-async function swapFeedIndex(connection: Database, tell: Tell): Promise<boolean> {
+async function swapFeedIndex(connection: Database, say: Say): Promise<boolean> {
   let done = false;
-  await alterShortly(connection, 'change', tell, async (trx) => {
+  await alterShortly(connection, 'change', say, async (trx) => {
     done = await isFeedUnique(trx);
     if (done) return;
     await sql`lock table only mirror.change in access exclusive mode`.execute(trx);

@@ -21,7 +21,7 @@ const advice: Readonly<Record<string, string>> = {
   quarantined:
     'These accounts are looked at once a day. `tim-mirror status --quarantined` lists them with the vendor’s or Postgres’ words; correct or remove their ids, or mend the database.',
   storage_failed:
-    'Postgres refuses to store the answer. `tim-mirror status` tells the class of its SQLSTATE in line “refused”, with what to do; after five times an account is set aside.',
+    'Postgres refuses to store the answer. Line “refused” of `tim-mirror status` has the class of its SQLSTATE and what to do. After five times an account is set aside.',
   removal_pending:
     'Nothing: so much would go, or so little is told, that the account is read a second time before it is believed.',
   removal_held:

@@ -12,7 +12,7 @@ export interface RefusedWrites {
 const advice: Readonly<Record<string, string>> = {
   network: 'Nothing, unless it lasts: connections to Postgres break, and every account keeps its place.',
   program:
-    'Tell the makers: the daemon’s log at level debug has the error. `tim-mirror explain` names it too.',
+    'Report it to the makers. `tim-mirror explain` has the error’s message, and the log at level debug its stack.',
   '08': 'Nothing, unless it lasts: connections to Postgres or to a pooler break.',
   '0A': 'Postgres can’t do what is asked of it here: look for triggers, rules and extensions on schema mirror.',
   '22': 'Postgres can’t hold a value: `tim-mirror status --quarantined` lists the accounts.',

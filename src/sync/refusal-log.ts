@@ -20,7 +20,7 @@ export function createRefusalLog(log: Logger, now: () => number = () => performa
         episode = { since: now(), last: now(), refused: 0 };
         log.warn(
           { sqlstate, reason },
-          'postgres refuses writes: those accounts are tried again; status tells how many',
+          'postgres refuses writes; their accounts are tried again, and status counts them',
         );
       }
       episode.last = now();

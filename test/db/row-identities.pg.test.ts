@@ -36,7 +36,7 @@ async function partitionMembers({ db }: World): Promise<void> {
   }
 }
 
-describe('every table that is updated or deleted from tells its rows apart', () => {
+describe('every table that is updated or deleted from has an identity for its rows', () => {
   test('the queues too, and the months of the feed that are made later', async () => {
     await using world = await createWorld();
     expect(await tablesWithoutIdentity(world)).toEqual([]);
