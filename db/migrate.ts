@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Database, DB } from './client.ts';
+import { giveRowsIdentities } from './migrations/0006_row_identities.ts';
+import type { Say } from './online-ddl.ts';
 import { settleInstallation } from './queries/installation.ts';
 
 /** The database's schema is not the one this program was written for. The message says what to do. */
@@ -9,11 +12,19 @@ export class SchemaError extends Error {
   override readonly name = 'SchemaError';
 }
 
+/**
+ * A migration that a transaction would make unbearable: it runs outside one, on one connection, beside daemons and
+ * analysts. It is idempotent, for it is carried out again after it was broken off at any line.
+ */
+type MigrationScript = (connection: Database, say: Say) => Promise<void>;
+
 interface Migration {
   readonly version: number;
   readonly name: string;
   readonly text: string;
   readonly checksum: string;
+  /** Undefined where the text is SQL, carried out in one transaction. */
+  readonly script: MigrationScript | undefined;
 }
 
 interface Applied {
@@ -29,45 +40,92 @@ export interface MigrationReport {
 }
 
 const folder = new URL('./migrations/', import.meta.url);
+const migrationFile = /^(?<name>(?<version>\d{4})_\w+)\.(?<kind>sql|ts)$/;
+
+/** What the files `NNNN_name.ts` export, by version. */
+const scripts: ReadonlyMap<number, MigrationScript> = new Map([[6, giveRowsIdentities]]);
+
+/** So often a migrate that waits for another looks whether it has ended. */
+const lookMs = 250;
 
 /** The migrations that this program brings along, oldest first. */
 function knownMigrations(): readonly Migration[] {
   return readdirSync(folder)
-    .filter((file) => file.endsWith('.sql'))
     .sort()
-    .map((file) => {
+    .flatMap((file) => {
+      const { name, version, kind } = migrationFile.exec(file)?.groups ?? {};
+      if (name === undefined) return [];
       const text = readFileSync(new URL(file, folder), 'utf8');
-      return {
-        version: Number(file.slice(0, 4)),
-        name: file.slice(0, -'.sql'.length),
-        text,
-        checksum: createHash('sha256').update(text).digest('hex'),
-      };
+      const script = scripts.get(Number(version));
+      if ((kind === 'ts') !== (script !== undefined))
+        throw new Error(`${file} stands in no table of scripts`);
+      const checksum = createHash('sha256').update(text).digest('hex');
+      return [{ version: Number(version), name, text, checksum, script }];
     });
 }
 
 /**
- * Brings the schema up to date, in one transaction: all of it or nothing. Safe to run from several places at
- * once; the others wait and find nothing to do. Throws SchemaError when the database is newer than the program.
+ * Brings the schema up to date, a migration at a time; one that was broken off is taken up again. Safe to run from
+ * several places at once: the others wait and find nothing to do. Needs two connections at a time. Throws SchemaError
+ * when the database is newer than the program.
  */
-export async function migrate(db: Database): Promise<MigrationReport> {
+export async function migrate(db: Database, say: Say = () => undefined): Promise<MigrationReport> {
   const known = knownMigrations();
-  return db.transaction().execute(async (trx) => {
-    await sql`select pg_advisory_xact_lock(hashtext('tim-mirror migrate'))`.execute(trx);
-    await sql`create schema if not exists mirror`.execute(trx);
-    await sql`
-      create table if not exists mirror.migration (
-        version integer primary key,
-        name text not null,
-        checksum text not null,
-        applied_at timestamptz not null default now()
-      )
-    `.execute(trx);
-    const missing = compare(known, await readApplied(trx));
-    for (const migration of missing) await apply(trx, migration);
-    await settleInstallation(trx);
-    return { applied: missing.map((migration) => migration.name), version: known.at(-1)?.version ?? 0 };
-  });
+  for (;;) {
+    const report = await db.transaction().execute(async (lock) => {
+      if (!(await lockMigrations(lock))) return undefined;
+      return db.connection().execute((connection) => applyMissing(connection, lock, known, say));
+    });
+    if (report !== undefined) return report;
+    await sleep(lookMs);
+  }
+}
+
+/**
+ * Whether this is the only migrate. The lock belongs to a transaction, because behind a pooler a session belongs to
+ * nobody. It is tried and not waited for: a statement that waits has a snapshot, and an index that is built
+ * concurrently waits for every older snapshot, so the two would wait for each other. A transaction that is idle
+ * between two statements has none.
+ */
+async function lockMigrations(lock: Transaction<DB>): Promise<boolean> {
+  await sql`
+    select set_config(name, '0', true) from pg_settings
+    where name in ('idle_in_transaction_session_timeout', 'transaction_timeout')
+  `.execute(lock);
+  const { rows } = await sql<{ locked: boolean }>`
+    select pg_try_advisory_xact_lock(hashtext('tim-mirror migrate')) as locked
+  `.execute(lock);
+  return rows[0]?.locked === true;
+}
+
+async function applyMissing(
+  connection: Database,
+  lock: Transaction<DB>,
+  known: readonly Migration[],
+  say: Say,
+): Promise<MigrationReport> {
+  await sql`create schema if not exists mirror`.execute(connection);
+  await sql`
+    create table if not exists mirror.migration (
+      version integer primary key,
+      name text not null,
+      checksum text not null,
+      applied_at timestamptz not null default now()
+    )
+  `.execute(connection);
+  const missing = compare(known, await readApplied(connection));
+  for (const migration of missing) {
+    const { script } = migration;
+    if (script !== undefined) await script(connection, (sentence) => say(`${migration.name} ${sentence}`));
+    // Throws where the lock was lost with its connection: another migrate may be at work.
+    await sql`select 1`.execute(lock);
+    await connection.transaction().execute(async (trx) => {
+      if (script === undefined) await sql.raw(migration.text).execute(trx);
+      await note(trx, migration);
+    });
+  }
+  await settleInstallation(connection);
+  return { applied: missing.map((migration) => migration.name), version: known.at(-1)?.version ?? 0 };
 }
 
 /** Throws SchemaError unless the database has exactly the schema this program was written for. */
@@ -109,8 +167,7 @@ async function readApplied(db: Kysely<DB>): Promise<readonly Applied[]> {
   return rows;
 }
 
-async function apply(trx: Transaction<DB>, migration: Migration): Promise<void> {
-  await sql.raw(migration.text).execute(trx);
+async function note(trx: Transaction<DB>, migration: Migration): Promise<void> {
   await sql`
     insert into mirror.migration (version, name, checksum)
     values (${migration.version}, ${migration.name}, ${migration.checksum})

@@ -1,12 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import type { Database } from '../db/client.ts';
 import type { DatabaseClock } from '../db/clock.ts';
-import { bucketMs, type CountedActivity } from '../db/queries/activity.ts';
+import { bucketMs, type CountedActivity, refusedEvent } from '../db/queries/activity.ts';
 import { type AppRow, haltApp, resumeApp } from '../db/queries/apps.ts';
 import type { ClaimedAccount } from '../db/queries/claims.ts';
 import type { LearningCell } from '../db/queries/learning.ts';
 import type { PollRecord } from '../db/queries/poll-records.ts';
 import type { EvidenceCount } from '../db/queries/sequence-evidence.ts';
+import type { Refusal } from '../db/storage-errors.ts';
 import { auditSample } from '../src/audit/audit-sample.ts';
 import type { CallingAppConfig, PollConfig } from '../src/config.ts';
 import type { Stop } from '../src/lifecycle.ts';
@@ -20,7 +21,9 @@ import type { Scrubber } from '../src/scrubber.ts';
 import { createRemovalBreaker } from '../src/sync/breaker.ts';
 import { shortGroups } from '../src/sync/doubt.ts';
 import { type PollOutcome, type PollResult, pollAccount } from '../src/sync/poll-account.ts';
+import { createRefusalLog } from '../src/sync/refusal-log.ts';
 import { mistrustSeconds } from '../src/sync/sequence-evidence.ts';
+import { createStorageHealth } from '../src/sync/storage-health.ts';
 import { createVendorHealth } from '../src/sync/vendor-health.ts';
 import { createTencentClient } from '../src/tencent/client.ts';
 import { remedyFor, type TencentError } from '../src/tencent/errors.ts';
@@ -114,7 +117,18 @@ export function createLane(options: LaneOptions): Lane {
   const learning = new Map<string, LearningCell>();
   const health = createVendorHealth();
   const breaker = createRemovalBreaker({ db, appId: app.appId, log });
-  const recorder = createRecorder({ db, appId: app.appId, log });
+  const storage = createStorageHealth();
+  const refusals = createRefusalLog(log);
+  const recorder = createRecorder({
+    db,
+    appId: app.appId,
+    log,
+    onStored() {
+      storage.recorded();
+      refusals.written();
+    },
+    onLost: countRefusal,
+  });
   let halted = false;
   // Rows read before this know nothing yet of a halt that this process has found.
   let haltStoredAt = Number.NEGATIVE_INFINITY;
@@ -185,6 +199,7 @@ export function createLane(options: LaneOptions): Lane {
     else if (answeredWell.has(result.outcome)) health.note(false);
     if (account.firstPolledAt === null && wasRead.has(result.outcome)) countEvent('first_read');
     if (result.failure !== undefined) metrics.failed(result.failure);
+    if (result.refusal !== undefined) countRefusal(result.refusal, 1, result.outcome !== 'returned');
     for (const [kind, written] of Object.entries(result.written ?? {})) metrics.changed(kind, written);
     for (const observation of result.evidence ?? []) count(evidence, observation);
     if (result.lesson !== undefined) learn(result.lesson);
@@ -195,6 +210,13 @@ export function createLane(options: LaneOptions): Lane {
         'groups changed though the sequence did not: it can’t be trusted on this app, so accounts are read in full more often',
       );
     }
+  }
+
+  /** What passes at once is counted, and worth a line only where it hits many accounts. */
+  function countRefusal(refusal: Refusal, results: number, costs = true): void {
+    countEvent(refusedEvent(refusal.class), results);
+    metrics.writesRefused(refusal.class, results);
+    if (costs || storage.isIll()) refusals.refused(refusal, results);
   }
 
   function learn(lesson: Lesson): void {
@@ -293,6 +315,8 @@ export function createLane(options: LaneOptions): Lane {
         onRateLimited,
         onRefused,
         vendorIsIll: health.isIll,
+        storage,
+        scrub: options.scrubber.scrub,
         log,
       },
       account,

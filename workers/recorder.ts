@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../db/client.ts';
-import { isPassing } from '../db/connection-errors.ts';
 import { noteOutcomes, recordPolls } from '../db/queries/poll-records.ts';
+import { type Refusal, refusalOf } from '../db/storage-errors.ts';
 import type { Logger } from '../src/log.ts';
 import { leaseSeconds } from '../src/sync/claim-batches.ts';
 import type { PollResult } from '../src/sync/poll-account.ts';
@@ -16,6 +16,12 @@ export interface RecorderOptions {
   readonly db: Database;
   readonly appId: number;
   readonly log: Logger;
+  /** How long results wait for Postgres. */
+  readonly giveUpMs?: number;
+  /** The database took a statement. */
+  readonly onStored?: () => void;
+  /** The database did not take so many results, for good: their accounts are polled again once their leases end. */
+  readonly onLost?: (refusal: Refusal, results: number) => void;
 }
 
 interface Waiting {
@@ -28,10 +34,11 @@ interface Waiting {
 const gatherMs = 200;
 const retryMs = 500;
 /** Then the lease has ended, and somebody else polls the account. */
-const giveUpMs = leaseSeconds * 1000;
+const defaultGiveUpMs = leaseSeconds * 1000;
 
 /** A recorder that stores what it has every fifth of a second, and tries again while Postgres is away. */
-export function createRecorder({ db, appId, log }: RecorderOptions): Recorder {
+export function createRecorder(options: RecorderOptions): Recorder {
+  const { db, appId, log, giveUpMs = defaultGiveUpMs } = options;
   let waiting: Waiting[] = [];
   let flushing = false;
 
@@ -54,8 +61,8 @@ export function createRecorder({ db, appId, log }: RecorderOptions): Recorder {
       await write(batch.map(({ result }) => result));
       for (const { done } of batch) done();
     } catch (error) {
-      if (!isPassing(error)) await storeOneByOne(batch);
-      else await putBack(batch, error);
+      if (refusalOf(error).transient) await putBack(batch, error);
+      else await storeOneByOne(batch);
     }
   }
 
@@ -64,21 +71,35 @@ export function createRecorder({ db, appId, log }: RecorderOptions): Recorder {
     const notes = results.flatMap((result) => result.note ?? []);
     await recordPolls(db, appId, records);
     await noteOutcomes(db, notes);
+    options.onStored?.();
   }
 
   /** One result that can't be stored must not cost the others theirs. */
   async function storeOneByOne(batch: readonly Waiting[]): Promise<void> {
-    for (const { result, done } of batch) {
-      await write([result]).catch((error: unknown) =>
-        log.error({ err: error, app: appId }, 'a result can’t be stored'),
-      );
+    for (const [index, { result, done }] of batch.entries()) {
+      try {
+        await write([result]);
+      } catch (error) {
+        const refusal = refusalOf(error);
+        if (refusal.transient) return putBack(batch.slice(index), error);
+        log.error({ err: error, app: appId }, 'a result can’t be stored');
+        options.onLost?.(refusal, 1);
+      }
       done();
     }
   }
 
   async function putBack(batch: readonly Waiting[], error: unknown): Promise<void> {
     const young = batch.filter(({ since }) => performance.now() - since < giveUpMs);
-    for (const each of batch) if (!young.includes(each)) each.done();
+    const old = batch.filter((each) => !young.includes(each));
+    for (const { done } of old) done();
+    if (old.length > 0) {
+      log.warn(
+        { err: error, app: appId, results: old.length },
+        'results are given up: postgres did not take them while their leases lasted',
+      );
+      options.onLost?.(refusalOf(error), old.length);
+    }
     log.debug({ err: error, app: appId, results: young.length }, 'results wait for postgres');
     waiting = [...young, ...waiting];
     if (young.length > 0) await sleep(retryMs);

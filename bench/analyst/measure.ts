@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { z } from 'zod';
 import type { Database, DB } from '../../db/client.ts';
+import { insertMembers } from '../../db/queries/groups.ts';
 import { filteredGoalMs, type Question } from './questions.ts';
 import { accountId } from './rows.ts';
 
@@ -155,12 +156,12 @@ export async function measureWrite(db: Database, accounts: number): Promise<numb
         `.execute(trx);
         const keys = rows.map((row) => row.key);
         // All over the index, and not there yet.
-        const friends = keys.map((key) => `${accountId((key * 31) % accounts)}.${turn}`);
+        const members = keys.map((key) => ({
+          groupKey: key,
+          friendId: `${accountId((key * 31) % accounts)}.${turn}`,
+        }));
         const started = performance.now();
-        await sql`
-          insert into mirror.friend_group_member (group_key, friend_id, added_at)
-          select key, friend, now() from unnest(${keys}::bigint[], ${friends}::text[]) as fresh (key, friend)
-        `.execute(trx);
+        await insertMembers(trx, Date.now(), members);
         seconds += (performance.now() - started) / 1000 / keys.length;
       }
       throw undo;

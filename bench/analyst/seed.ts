@@ -12,6 +12,8 @@ export interface SeedOptions {
 export interface IndexPlan {
   readonly name: string;
   readonly definition: string;
+  /** How it is taken away. */
+  readonly removal: string;
 }
 
 const accountsAtOnce = 20_000;
@@ -19,7 +21,7 @@ const changesAtOnce = 200_000;
 
 /**
  * Fills a migrated database of one's own with generated rows, the same for the same number of accounts but for their
- * times. Indexes that no constraint needs are taken away first, and told: they are made after the rows.
+ * times. The large tables' indexes that no reference needs are taken away first and returned: they are made after the rows.
  */
 export async function seedMirror(db: Database, options: SeedOptions): Promise<readonly IndexPlan[]> {
   const { accounts, onProgress } = options;
@@ -95,21 +97,27 @@ async function makeMonthBefore(db: Database): Promise<void> {
     .execute(db);
 }
 
-/** Takes away the indexes of the large tables that no constraint needs; returns how to make them. */
+/** Takes away the indexes of the large tables that no reference needs; returns how to make them. */
 async function dropIndexes(db: Database): Promise<readonly IndexPlan[]> {
   const { rows } = await sql<IndexPlan>`
     -- On partitions too.
     select indexrelid::regclass::text as name,
-      replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ') as definition
+      replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ') as definition,
+      'drop index ' || indexrelid::regclass as removal
     from pg_index
     where indrelid in (
         'mirror.friend_group'::regclass, 'mirror.friend_group_member'::regclass,
         'mirror.change'::regclass, 'mirror.poll_state'::regclass
       )
       and not exists (select from pg_constraint where conindid = indexrelid)
+    union all
+    select conindid::regclass::text,
+      format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)),
+      format('alter table %s drop constraint %I', conrelid::regclass, conname)
+    from pg_constraint where conrelid = 'mirror.friend_group_member'::regclass and contype = 'p'
     order by 1
   `.execute(db);
-  for (const { name } of rows) await sql.raw(`drop index ${name}`).execute(db);
+  for (const { removal } of rows) await sql.raw(removal).execute(db);
   return rows;
 }
 

@@ -9,7 +9,7 @@ export async function migrateCommand(): Promise<void> {
   const { databaseUrl, databaseDirectUrl, redis } = environment.config;
   const work = async (db: Parameters<typeof migrate>[0]) => {
     await assertServerVersion(db);
-    const report = await migrate(db);
+    const report = await migrate(db, (sentence) => process.stderr.write(`${sentence}\n`));
     // Without Redis the queues live in the database too.
     const queuesUrl = databaseDirectUrl ?? databaseUrl;
     if (redis === undefined && queuesUrl !== undefined) await migratePostgresQueues(queuesUrl);

@@ -3,9 +3,10 @@ import type { DB } from '../schema.ts';
 
 /**
  * How often something happened to an app: `call` is an HTTP attempt, `first_read` an account that was never read
- * before, `short_answer` an answer that listed fewer friends than it counted, `hinted` one that a callback has named, `hint_unknown` one of these that is
- * not enrolled, `discovered` one enrolled because it was named, `foreign_job` a job of another installation that was
- * refused; everything else is an outcome of a poll.
+ * before, `short_answer` an answer that listed fewer friends than it counted, `hinted` one that a callback has named,
+ * `hint_unknown` one of these that is not enrolled, `discovered` one enrolled because it was named, `foreign_job` a job
+ * of another installation that was refused, `refused write 55` a write that Postgres refused with an SQLSTATE of that
+ * class; everything else is an outcome of a poll.
  */
 export interface Activity {
   readonly appId: number;
@@ -13,8 +14,20 @@ export interface Activity {
   readonly count: number;
 }
 
-/** Events that are no outcomes of polls. */
-export const besidesOutcomes: ReadonlySet<string> = new Set([
+const refusedPrefix = 'refused write ';
+
+/** The event of a write that Postgres refused, by the SQLSTATE's class. */
+export const refusedEvent = (stateClass: string) => `${refusedPrefix}${stateClass}`;
+
+/** The SQLSTATE's class of an event that is a refused write; undefined for any other. */
+export const refusedClassOf = (event: string) =>
+  event.startsWith(refusedPrefix) ? event.slice(refusedPrefix.length) : undefined;
+
+/** Whether an event is the outcome of a poll. */
+export const isOutcome = (event: string) =>
+  !besidesOutcomes.has(event) && refusedClassOf(event) === undefined;
+
+const besidesOutcomes: ReadonlySet<string> = new Set([
   'call',
   'first_read',
   'hinted',

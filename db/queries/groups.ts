@@ -109,19 +109,31 @@ export interface Membership {
   readonly friendId: string;
 }
 
-/** Begins memberships. */
+/**
+ * Begins memberships. The account must be locked, for no index of the table keeps a friend from being in a group twice:
+ * the statement leaves out whoever is there, and the error then undoes the transaction.
+ */
 export async function insertMembers(
   trx: Transaction<DB>,
   at: number,
   members: readonly Membership[],
 ): Promise<void> {
   if (members.length === 0) return;
-  await sql`
+  const { numAffectedRows } = await sql`
     insert into mirror.friend_group_member (group_key, friend_id, added_at)
     select group_key, friend_id, ${instant(at)}
     from unnest(${members.map((member) => member.groupKey)}::bigint[], ${members.map((member) => member.friendId)}::text[])
       as new_member (group_key, friend_id)
+    where not exists (
+      select from mirror.friend_group_member current
+      where current.group_key = new_member.group_key and current.friend_id = new_member.friend_id collate "C"
+        and current.removed_at is null
+      -- Keeps it a look-up for each member: as a join, 5,000 members at once have the whole table read.
+      offset 0
+    )
   `.execute(trx);
+  if (Number(numAffectedRows ?? 0n) !== members.length)
+    throw new Error('a member that is in the group already was to be added to it');
 }
 
 /** Ends memberships that are there now. */

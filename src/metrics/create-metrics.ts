@@ -21,6 +21,7 @@ export interface AppMetrics {
   callEnded(outcome: string, took: number): void;
   polled(outcome: string, took: number): void;
   failed(kind: string): void;
+  writesRefused(stateClass: string, writes: number): void;
   changed(kind: string, changes: number): void;
   /** An answer listed fewer friends than it counted. */
   shortAnswer(): void;
@@ -39,6 +40,7 @@ export function createMetrics(): Metrics {
   const calls = new Counter({ ...counters.calls, registers });
   const polls = new Counter({ ...counters.polls, registers });
   const failures = new Counter({ ...counters.failures, registers });
+  const refusedWrites = new Counter({ ...counters.refusedWrites, registers });
   const changes = new Counter({ ...counters.changes, registers });
   const shortAnswers = new Counter({ ...counters.shortAnswers, registers });
   const callbacks = new Counter({ ...counters.callbacks, registers });
@@ -89,6 +91,7 @@ export function createMetrics(): Metrics {
           pollDuration.observe({ app }, took);
         },
         failed: (kind) => failures.inc({ app, class: kind }),
+        writesRefused: (stateClass, writes) => refusedWrites.inc({ app, sqlstate: stateClass }, writes),
         changed: (kind, written) => changes.inc({ app, kind }, written),
         shortAnswer: () => shortAnswers.inc({ app }),
         calledBack: (kind) => callbacks.inc({ app, kind }),

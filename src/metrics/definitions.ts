@@ -31,6 +31,11 @@ export const counters = {
     help: 'Moments to send a call that came too late to be used: too little processor, or a slow Redis.',
     labelNames: ['app'],
   },
+  refusedWrites: {
+    name: 'tim_mirror_refused_writes_total',
+    help: 'Writes of polls that Postgres refused this process, by class of SQLSTATE; network without an answer, program for an error of the daemon.',
+    labelNames: ['app', 'sqlstate'],
+  },
   changes: {
     name: 'tim_mirror_changes_total',
     help: 'Changes this process has written to the feed, by kind.',

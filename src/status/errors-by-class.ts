@@ -19,9 +19,9 @@ const advice: Readonly<Record<string, string>> = {
   refused: 'The vendor refuses the app as a whole; the line above says why and what to mend.',
   gone: 'The vendor does not know these accounts. Take them out with `tim-mirror accounts remove` if they are not to come back.',
   quarantined:
-    'These accounts are looked at once a day. `tim-mirror status --quarantined` lists them with the vendor’s words; correct or remove their ids.',
+    'These accounts are looked at once a day. `tim-mirror status --quarantined` lists them with the vendor’s or Postgres’ words; correct or remove their ids, or mend the database.',
   storage_failed:
-    'Postgres could not take the answer. The daemon’s log says why (“answer not written”): a full disk, a missing right, or text it can’t hold.',
+    'Postgres refuses to store the answer. Line “refused” of `tim-mirror status` has the class of its SQLSTATE and what to do. After five times an account is set aside.',
   removal_pending:
     'Nothing: so much would go, or an answer contradicts itself, that the account is read a second time before rows are removed.',
   removal_held:

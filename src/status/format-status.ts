@@ -39,6 +39,10 @@ function formatApp(app: AppStatus): string {
     ...sourceRows(app),
     ['last 15 min', outcomes(app)],
     ...shortAnswerRows(app),
+    ...app.refusedWrites.map(({ sqlstate, writes, advice }): [string, string] => [
+      'refused',
+      `${count(writes)} writes in 15 min, ${/^\w{2}$/.test(sqlstate) ? `SQLSTATE class ${sqlstate}` : sqlstate}: ${advice}`,
+    ]),
     ['accuracy', accuracy(app)],
     ['sequence', sequence(app)],
     ...app.failures.map((failure): [string, string] => [

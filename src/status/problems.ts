@@ -17,6 +17,8 @@ export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] 
     app.removalsHeld !== null &&
       'Removals are held: many accounts shrank at once. Look at `tim-mirror removals list`.',
     (outcomes['rate_limited'] ?? 0) > 0 && 'The vendor has said “too often” in the last 15 minutes.',
+    (outcomes['storage_failed'] ?? 0) > 0 &&
+      'Postgres refuses to store answers: `tim-mirror status` says which and what to do, in line “refused”.',
     app.calls.slowed !== null &&
       'The vendor warns that others use up the limit of the app; calls are slower for a minute.',
     app.foreignJobs > 0 &&

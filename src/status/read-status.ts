@@ -1,6 +1,6 @@
 import type { Database } from '../../db/client.ts';
 import { type AccountSourceRow, readAccountSources } from '../../db/queries/account-sources.ts';
-import { besidesOutcomes, readActivity } from '../../db/queries/activity.ts';
+import { isOutcome, readActivity } from '../../db/queries/activity.ts';
 import { type AppRow, readApps, type Slowed } from '../../db/queries/apps.ts';
 import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
 import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
@@ -18,6 +18,7 @@ import { type DelayStatus, delayOf } from './delay.ts';
 import { type ErrorClass, errorsByClass } from './errors-by-class.ts';
 import { type FirstRead, firstReadOf, perSecondOf, rateSeconds } from './first-read.ts';
 import { problemsOf } from './problems.ts';
+import { type RefusedWrites, refusedWritesOf } from './refused-writes.ts';
 
 /** How the mirror of every app is doing. `status --json` prints it as it is. */
 export interface Status {
@@ -75,6 +76,8 @@ export interface AppStatus {
   readonly failures: readonly Omit<FailureReason, 'appId'>[];
   /** What goes wrong, by class, with what to do about it. */
   readonly errors: readonly ErrorClass[];
+  /** Writes of polls that Postgres refused in the last 15 minutes, by class of SQLSTATE, with what to do about it. */
+  readonly refusedWrites: readonly RefusedWrites[];
   /** Set while removals wait for an operator. */
   readonly removalsHeld: {
     readonly since: string;
@@ -157,7 +160,7 @@ export async function readStatus(db: Database): Promise<Status> {
       const neverRead = figure?.pending ?? 0;
       const outcomesOfApp = Object.fromEntries(
         outcomes
-          .filter((activity) => activity.appId === appId && !besidesOutcomes.has(activity.event))
+          .filter((activity) => activity.appId === appId && isOutcome(activity.event))
           .map((activity) => [activity.event, activity.count]),
       );
       const happened = (event: string) =>
@@ -217,6 +220,7 @@ export async function readStatus(db: Database): Promise<Status> {
         failures: failuresOfApp,
         errors: errorsByClass(outcomesOfApp, failuresOfApp),
         removalsHeld: app.hold === undefined ? null : { ...app.hold, since: app.hold.since.toISOString() },
+        refusedWrites: refusedWritesOf(outcomes, appId),
         accountSource: accountSourceOf(sources.find((source) => source.appId === appId)),
         accuracy: accuracyOf(audits.find((audit) => audit.appId === appId)),
         sequence: sequenceOf(

@@ -133,19 +133,19 @@ export function afterGone(
 }
 
 /**
- * The state after a failed poll: later again, and what is known of its changes stays. While the vendor is ill the
- * account is not to blame, so its waiting does not grow, and it is read soon after the vendor is well.
+ * The state after a failed poll: later again, and what is known of its changes stays. While others fail too, because
+ * the vendor or the database is ill, the account is not to blame: its waiting does not grow, and it is read soon after.
  */
 export function afterFailure(
   account: ClaimedAccount,
-  vendorIsIll: boolean,
+  othersToo: boolean,
   line: Line,
   random: () => number,
 ): PollRecord {
-  const failCount = vendorIsIll
+  const failCount = othersToo
     ? Math.max(account.failCount, 1)
     : Math.min(account.failCount + 1, mostFailures);
-  return { ...unpolled(account), failCount, stride: backOff(line, vendorIsIll ? 1 : failCount, random) };
+  return { ...unpolled(account), failCount, stride: backOff(line, othersToo ? 1 : failCount, random) };
 }
 
 /** The state of an account that is set aside, because asking again soon would not help. */

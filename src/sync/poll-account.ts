@@ -1,10 +1,11 @@
-import { isPassing } from '../../db/connection-errors.ts';
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollNote } from '../../db/queries/poll-records.ts';
+import { type Refusal, refusalOf } from '../../db/storage-errors.ts';
 import type { Logger } from '../log.ts';
 import type { StopSignals } from '../tencent/client.ts';
 import { TencentError, type TencentErrorKind } from '../tencent/errors.ts';
 import { afterFailure, afterQuarantine, unpolled } from './next-state.ts';
+import type { StorageHealth } from './storage-health.ts';
 import { type SyncDeps, type SyncResult, syncAccount, syncGoneAccount } from './sync-account.ts';
 
 export interface PollDeps extends SyncDeps {
@@ -14,6 +15,10 @@ export interface PollDeps extends SyncDeps {
   readonly onRefused: (error: TencentError) => void;
   /** Calls fail for many accounts at present. */
   readonly vendorIsIll: () => boolean;
+  /** Notes whose answers the database takes. */
+  readonly storage: StorageHealth;
+  /** Takes secrets out of text. */
+  readonly scrub: (text: string) => string;
   readonly log: Logger;
 }
 
@@ -33,10 +38,14 @@ export interface PollResult extends Omit<SyncResult, 'outcome' | 'story'> {
   readonly note?: PollNote;
   /** What failed, where something did. */
   readonly failure?: TencentErrorKind | 'storage_failed';
+  /** Why the database did not take the answer. */
+  readonly refusal?: Refusal;
 }
 
 /** After this many failures in a row that time does not seem to mend, an account is set aside. */
 const failuresBeforeQuarantine = 5;
+/** What passes by itself may hit an account so often in a row, while others are written, and costs it nothing. */
+const timesForgiven = 2;
 
 /** Polls one account. Never throws: whatever goes wrong becomes the account's next state. */
 export async function pollAccount(
@@ -45,7 +54,9 @@ export async function pollAccount(
   stop: StopSignals,
 ): Promise<PollResult> {
   try {
-    return withNote(account, await syncAccount(deps, account, stop));
+    const result = await syncAccount(deps, account, stop);
+    noteStored(deps, account, result);
+    return withNote(account, result);
   } catch (error) {
     if (stop.soft.aborted && error === stop.soft.reason)
       return { outcome: 'returned', record: unpolled(account) };
@@ -104,6 +115,7 @@ function quarantined(deps: PollDeps, account: ClaimedAccount, error: TencentErro
 async function gone(deps: PollDeps, account: ClaimedAccount, error: TencentError): Promise<PollResult> {
   try {
     const { story, ...result } = await syncGoneAccount(deps, account, error.sentAt ?? deps.now());
+    noteStored(deps, account, result);
     const message = story === undefined ? error.message : `${error.message} (${story})`;
     return { ...result, note: noteOf(account, result.outcome, error.code, message) };
   } catch (storageError) {
@@ -111,19 +123,36 @@ async function gone(deps: PollDeps, account: ClaimedAccount, error: TencentError
   }
 }
 
-/** The vendor answered, and the database could not take it: its own fault, or the answer's. */
+/** A result without a record was written by its own transaction, unless it was dropped. */
+function noteStored(deps: PollDeps, account: ClaimedAccount, { outcome, record }: SyncResult): void {
+  if (record !== undefined) deps.storage.unchanged(account.accountKey);
+  else if (outcome !== 'dropped') deps.storage.written(account.accountKey);
+}
+
+/**
+ * The vendor answered, and the database did not take it. What passes by itself costs the account nothing, unless it hits
+ * this account again and again while others are written. Anything else is a failure of the account like the vendor's;
+ * while the database refuses many accounts, none is to blame.
+ */
 function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown): PollResult {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
-  if (isPassing(error)) {
-    deps.log.debug({ err: error, account: account.accountId }, 'answer not written: postgres is away');
-    return { outcome: 'returned', record: unpolled(account) };
-  }
-  deps.log.warn({ err: error, account: account.accountId }, 'answer not written');
+  const refusal = refusalOf(error);
+  const times = deps.storage.refused(account.accountKey);
+  deps.log.debug({ err: error, account: account.accountId, times }, 'answer not written');
+  if (refusal.transient && times <= timesForgiven)
+    return { outcome: 'returned', record: unpolled(account), refusal };
+
+  const othersToo = deps.storage.isIll() || deps.vendorIsIll();
+  const aside = account.failCount + 1 >= failuresBeforeQuarantine && !othersToo;
+  const outcome = aside ? 'quarantined' : 'storage_failed';
+  const message = `the database refused the answer: ${deps.scrub(refusal.reason)}`;
   return {
-    outcome: 'storage_failed',
+    outcome,
     failure: 'storage_failed',
-    record: afterFailure(account, deps.vendorIsIll(), deps.line(), deps.random),
-    note: noteOf(account, 'storage_failed', 0, `the database could not take the answer (${code})`),
+    refusal,
+    record: aside
+      ? afterQuarantine(account, deps.line())
+      : afterFailure(account, othersToo, deps.line(), deps.random),
+    note: noteOf(account, outcome, 0, message),
   };
 }
 

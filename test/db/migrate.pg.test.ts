@@ -26,7 +26,7 @@ describe('migrating', () => {
     const others = Array.from({ length: 4 }, () =>
       connect({ url: database.url, applicationName: 'another', onIdleError: () => undefined }),
     );
-    const reports = await Promise.all(others.map(migrate));
+    const reports = await Promise.all(others.map((other) => migrate(other)));
     expect(reports.filter((report) => report.applied.length > 0)).toHaveLength(1);
     await Promise.all(others.map((other) => other.destroy()));
   });

@@ -76,6 +76,7 @@ test('there is an alert for all that an operator has to hear of', () => {
       'TimMirrorRemovalsHeld',
       'TimMirrorRateLimited',
       'TimMirrorQuarantineGrowing',
+      'TimMirrorWritesRefused',
       'TimMirrorRedisEvicting',
       'TimMirrorSchemaMismatch',
     ]),

@@ -33,6 +33,7 @@ test('every metric ends in its unit, says what it is, and has no label that grow
     'part',
     'state',
     'schedule',
+    'sqlstate',
   ]);
   for (const { name, help, labelNames } of all) {
     expect(name).toMatch(

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
-import { addActivity } from '../../db/queries/activity.ts';
+import { addActivity, refusedEvent } from '../../db/queries/activity.ts';
 import { ensureApp, storeIntervals } from '../../db/queries/apps.ts';
 import { countLine } from '../../db/queries/count-line.ts';
 import { slowApp } from '../../db/queries/hints.ts';
@@ -38,6 +38,24 @@ const statusNow = async () => {
 };
 
 describe('the status', () => {
+  test('tells the writes that Postgres refused by class of SQLSTATE, with what to do, and does not take them for polls', async () => {
+    const at = Date.now() - 60_000;
+    await addActivity(database.db, [
+      { appId, event: refusedEvent('57'), count: 2, at },
+      { appId, event: refusedEvent('55'), count: 10, at },
+      { appId, event: 'storage_failed', count: 10, at },
+    ]);
+    const { app, text } = await statusNow();
+    expect(app.refusedWrites).toMatchObject([
+      { sqlstate: '55', writes: 10, advice: expect.stringContaining('publication') },
+      { sqlstate: '57', writes: 2, advice: expect.stringContaining('statement_timeout') },
+    ]);
+    expect(app.outcomes).toEqual({ storage_failed: 10 });
+    expect(app.problems).toContainEqual(expect.stringContaining('Postgres refuses to store answers'));
+    expect(text).toMatch(/refused +10 writes in 15 min, SQLSTATE class 55: /);
+    await sql`delete from mirror.activity`.execute(database.db);
+  });
+
   test('of accounts never read knows no delay, and says how long their first read takes', async () => {
     const { app, text } = await statusNow();
     expect(app.delay).toBeNull();

@@ -15,6 +15,7 @@ import { compareWithTruth, type Differences } from '../../src/simulator/compare.
 import { createRandom, type Random } from '../../src/simulator/random.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
 import { type PollDeps, type PollResult, pollAccount } from '../../src/sync/poll-account.ts';
+import { createStorageHealth } from '../../src/sync/storage-health.ts';
 import { createTencentClient, type TencentClient } from '../../src/tencent/client.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 
@@ -96,6 +97,8 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
     onRateLimited: () => undefined,
     onRefused: () => undefined,
     vendorIsIll: () => false,
+    storage: createStorageHealth(),
+    scrub: scrubber.scrub,
     log: silentLogger(),
   };
   await ensureApp(db, testApp);

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Database } from '../../db/client.ts';
-import { isPassing } from '../../db/connection-errors.ts';
 import { enrolAccounts, putFirstInLine } from '../../db/queries/accounts.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
 import { readAnew } from '../../db/queries/audit.ts';
@@ -10,12 +9,14 @@ import { type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
 import { lockAccount } from '../../db/queries/groups.ts';
 import { discardRemovals, releaseRemovals } from '../../db/queries/held-removals.ts';
 import { noteOutcomes, recordPolls } from '../../db/queries/poll-records.ts';
+import { isTransient } from '../../db/storage-errors.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
 import { createStop } from '../../src/lifecycle.ts';
 import { answerGroupGet, type Reading, readings } from '../../src/simulator/group-api.ts';
 import { createTruth, type Truth, type TruthChange } from '../../src/simulator/truth.ts';
 import { contentHash } from '../../src/sync/content-hash.ts';
 import { type PollDeps, type PollResult, pollAccount } from '../../src/sync/poll-account.ts';
+import { createStorageHealth } from '../../src/sync/storage-health.ts';
 import type { TencentClient } from '../../src/tencent/client.ts';
 import { kindOfCode, TencentError } from '../../src/tencent/errors.ts';
 import { type FriendGroup, groupGetRequest, parseGroupGet, parseVerdict } from '../../src/tencent/wire.ts';
@@ -238,6 +239,7 @@ function depsOf(run: Run, worker: Worker, db: Database, step: (what: string) => 
     ...world.deps,
     db,
     client: vendorOf(run, worker, step),
+    storage: createStorageHealth(),
     confirmRemovalAfterMs: 0,
   };
 }
@@ -268,7 +270,7 @@ async function record(db: Database, { record: state, note }: PollResult): Promis
       await noteOutcomes(db, note === undefined ? [] : [note]);
       return;
     } catch (error) {
-      if (!isPassing(error) || attempt === 3) throw error;
+      if (!isTransient(error) || attempt === 3) throw error;
     }
   }
 }
@@ -313,7 +315,7 @@ function syncAgain(run: Run, number: number): Player {
 
 /** A connection that breaks ends what was under way; anything else is a fault of ours. */
 function passing(error: unknown): undefined {
-  if (!isPassing(error)) throw error;
+  if (!isTransient(error)) throw error;
 }
 
 function owner(run: Run): Player {
