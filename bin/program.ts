@@ -19,8 +19,20 @@ export function createProgram(): Command {
 
   program
     .command('migrate')
-    .description('bring the database’s schema up to date; safe to run from several places at once')
-    .addHelpText('after', examples('DATABASE_URL=postgres://tim@localhost/tim tim-mirror migrate'))
+    .description(
+      'bring the database’s schema, roles and grants up to date; safe to run from several places at once',
+    )
+    .option(
+      '--restored',
+      'the database comes from a backup or has lost commits: new lines of the change feed get numbers beyond all that anybody has read',
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'DATABASE_URL=postgres://tim@localhost/tim tim-mirror migrate',
+        'DATABASE_URL=postgres://tim@localhost/tim tim-mirror migrate --restored',
+      ),
+    )
     .action(lazily(async () => (await import('./commands/migrate.ts')).migrateCommand));
 
   const accounts = program.command('accounts').description('enrol accounts and take them out');

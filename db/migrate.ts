@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Database, DB } from './client.ts';
+import { ensureReaderRole, grantToReaders } from './reader-role.ts';
+import { supersededChecksums } from './superseded-checksums.ts';
 
 /** The database's schema is not the one this program was written for. The message says what to do. */
 export class SchemaError extends Error {
@@ -27,6 +29,8 @@ export interface MigrationReport {
   readonly version: number;
 }
 
+const missingRole =
+  'Role tim_reader is missing and this user may not create it; let an administrator run: create role tim_reader nologin;';
 const folder = new URL('./migrations/', import.meta.url);
 
 /** The migrations that this program brings along, oldest first. */
@@ -47,33 +51,47 @@ function knownMigrations(): readonly Migration[] {
 
 /**
  * Brings the schema up to date, in one transaction: all of it or nothing. Safe to run from several places at
- * once; the others wait and find nothing to do. Throws SchemaError when the database is newer than the program.
+ * once; the others wait and find nothing to do. Sees to the role of analysts and its rights whatever the version, for
+ * a restore into another server loses both. Throws SchemaError when the database is newer than the program, or the
+ * role is missing and this user may not create it.
  */
 export async function migrate(db: Database): Promise<MigrationReport> {
   const known = knownMigrations();
   return db.transaction().execute(async (trx) => {
     await sql`select pg_advisory_xact_lock(hashtext('tim-mirror migrate'))`.execute(trx);
-    await sql`create schema if not exists mirror`.execute(trx);
-    await sql`
-      create table if not exists mirror.migration (
-        version integer primary key,
-        name text not null,
-        checksum text not null,
-        applied_at timestamptz not null default now()
-      )
-    `.execute(trx);
+    if (!(await hasRecord(trx))) await createRecord(trx);
     const missing = compare(known, await readApplied(trx));
+    // Also with nothing to do: the role belongs to the server, which may be another since.
+    if (!(await ensureReaderRole(trx))) throw new SchemaError(missingRole);
     for (const migration of missing) await apply(trx, migration);
+    await grantToReaders(trx);
     return { applied: missing.map((migration) => migration.name), version: known.at(-1)?.version ?? 0 };
   });
 }
 
-/** Throws SchemaError unless the database has exactly the schema this program was written for. */
-export async function assertSchema(db: Database): Promise<void> {
+/** Whether the record of migrations is there. Postgres asks for the right to create even where nothing is missing. */
+async function hasRecord(db: Kysely<DB>): Promise<boolean> {
   const { rows } = await sql<{ found: boolean }>`
     select to_regclass('mirror.migration') is not null as found
   `.execute(db);
-  const missing = compare(knownMigrations(), rows[0]?.found ? await readApplied(db) : []);
+  return rows[0]?.found ?? false;
+}
+
+async function createRecord(trx: Transaction<DB>): Promise<void> {
+  await sql`create schema if not exists mirror`.execute(trx);
+  await sql`
+    create table mirror.migration (
+      version integer primary key,
+      name text not null,
+      checksum text not null,
+      applied_at timestamptz not null default now()
+    )
+  `.execute(trx);
+}
+
+/** Throws SchemaError unless the database has exactly the schema this program was written for. */
+export async function assertSchema(db: Database): Promise<void> {
+  const missing = compare(knownMigrations(), (await hasRecord(db)) ? await readApplied(db) : []);
   if (missing.length > 0) {
     throw new SchemaError(
       `The database’s schema is older than this tim-mirror (${missing.length} migrations missing); run: tim-mirror migrate`,
@@ -91,7 +109,8 @@ function compare(known: readonly Migration[], applied: readonly Applied[]): read
   }
   for (const row of applied) {
     const migration = known.find((candidate) => candidate.version === row.version);
-    if (migration?.checksum !== row.checksum) {
+    const superseded = supersededChecksums[row.name] ?? [];
+    if (migration?.checksum !== row.checksum && !superseded.includes(row.checksum)) {
       throw new SchemaError(
         `Migration ${row.name} was applied in another wording than this tim-mirror brings along; use the release that made this database.`,
       );

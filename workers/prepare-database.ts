@@ -5,9 +5,11 @@ import { assertOwnSession, PoolerError } from '../db/pooler.ts';
 import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
 import { ensureApp, probeNow, storeIntervals } from '../db/queries/apps.ts';
 import { countLine } from '../db/queries/count-line.ts';
-import { ensureChangePartitions } from '../db/queries/history.ts';
+import { continueFeed, tellLeap } from '../db/queries/feed.ts';
+import { ensureChangePartitions, monthsAhead } from '../db/queries/history.ts';
 import { assertServerVersion } from '../db/server-version.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
+import type { Logger } from '../src/log.ts';
 import { rateRule } from '../src/schedule/policy.ts';
 import { StartError } from './start-error.ts';
 
@@ -16,6 +18,7 @@ export async function prepareDatabase(
   db: Database,
   apps: readonly CallingAppConfig[],
   poll: Config['poll'],
+  log: Logger,
 ): Promise<void> {
   try {
     await sql`select 1`.execute(db);
@@ -28,7 +31,7 @@ export async function prepareDatabase(
   } catch (error) {
     throw error instanceof SchemaError ? new StartError(error.message) : error;
   }
-  await ensureChangePartitions(db, 3);
+  await prepareFeed(db, log);
   for (const app of apps) {
     await ensureApp(db, app);
     await storeIntervals(db, app.appId, {
@@ -39,6 +42,17 @@ export async function prepareDatabase(
     // Whoever starts the daemon may have mended the credentials.
     await probeNow(db, app.appId);
   }
+}
+
+/** Sees that what is polled can be told in the change feed, and will be read there. */
+async function prepareFeed(db: Database, log: Logger): Promise<void> {
+  const { problems } = await ensureChangePartitions(db, monthsAhead);
+  const present = problems.find((problem) => problem.present);
+  if (present !== undefined) throw new StartError(present.sentence);
+  for (const { sentence } of problems) log.warn(sentence);
+  // Before anything is polled: lines that are written until then would be passed over by those who have read on.
+  const leap = await continueFeed(db);
+  if (leap !== undefined) log.warn(tellLeap(leap));
 }
 
 /** Shuts out every daemon that must not work beside this one. Throws StartError when there is one. */

@@ -116,7 +116,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         ? db
         : connect({ url: directUrl, applicationName: 'tim-mirror', maxConnections: 1, onIdleError });
     closers.push(() => direct.destroy());
-    await prepareDatabase(db, apps, config.poll);
+    await prepareDatabase(db, apps, config.poll, log);
 
     const taken = Promise.withResolvers<StartError>();
     const lock = await lockOut(config, taken.resolve);

@@ -1,5 +1,6 @@
 import type { Share } from '../audit/accuracy.ts';
 import type { FirstRead } from './first-read.ts';
+import { printable } from './printable.ts';
 import type { AppStatus, Status } from './read-status.ts';
 
 /** The status as a person reads it on a terminal. */
@@ -47,6 +48,7 @@ function formatApp(app: AppStatus): string {
   ];
   return [
     `app ${app.appId}: ${headline(app)}`,
+    ...(app.monthsProblem === null ? [] : [`  FEED: ${printable(app.monthsProblem)}`]),
     ...heldLines(app),
     ...rows.map(([label, text]) => `  ${label.padEnd(12)}${text}`),
   ].join('\n');
