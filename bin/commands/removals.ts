@@ -1,6 +1,8 @@
 import { assertSchema } from '../../db/migrate.ts';
 import { readApps } from '../../db/queries/apps.ts';
 import { discardRemovals, readHeldRemovals, releaseRemovals } from '../../db/queries/held-removals.ts';
+import { jsonText } from '../../src/status/json-text.ts';
+import { printable } from '../../src/status/printable.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { formatCount } from '../progress.ts';
 
@@ -20,7 +22,7 @@ export async function listRemovalsCommand(options: RemovalsCommand): Promise<voi
     const held = await readHeldRemovals(db, appId, examplesShown);
     const hold = (await readApps(db)).find((app) => app.appId === appId)?.hold;
     if (options.json === true) {
-      process.stdout.write(`${JSON.stringify({ appId, since: hold?.since ?? null, ...held })}\n`);
+      process.stdout.write(`${jsonText({ appId, since: hold?.since ?? null, ...held })}\n`);
       return;
     }
     const lines = [
@@ -29,7 +31,8 @@ export async function listRemovalsCommand(options: RemovalsCommand): Promise<voi
         : `Removals are held since ${hold.since.toISOString()}: ${hold.shrunk} accounts shrank in ${formatCount(hold.read)} polls within ten minutes.`,
       `${formatCount(held.accounts)} accounts would lose ${formatCount(held.groups)} groups and ${formatCount(held.members)} members.`,
       ...held.examples.map(
-        ({ accountId, groups, members }) => `  ${accountId.padEnd(34)}${groups} groups, ${members} members`,
+        ({ accountId, groups, members }) =>
+          `  ${printable(accountId).padEnd(34)}${groups} groups, ${members} members`,
       ),
       ...(held.accounts > held.examples.length ? ['  …'] : []),
       `${formatCount(held.awaitingConfirmation)} accounts wait for a second read of their own.`,

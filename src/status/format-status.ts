@@ -43,7 +43,7 @@ function formatApp(app: AppStatus): string {
     ['sequence', sequence(app)],
     ...app.failures.map((failure): [string, string] => [
       'reason',
-      `${count(failure.accounts)} accounts: ${failure.outcome.replaceAll('_', ' ')} ${failure.code === 0 ? '' : `${failure.code} `}“${failure.message}”`,
+      `${count(failure.accounts)} accounts: ${failure.outcome.replaceAll('_', ' ')} ${failure.code === 0 ? '' : `${failure.code} `}“${printable(failure.message)}”`,
     ]),
   ];
   return [
@@ -122,7 +122,12 @@ function sourceRows({ accountSource: source }: AppStatus): [string, string][] {
   return [
     ...(failing === null
       ? []
-      : [['source', `FAILS since ${failing.since}: ${failing.failure}`] satisfies [string, string]]),
+      : [
+          ['source', `FAILS since ${failing.since}: ${printable(failing.failure)}`] satisfies [
+            string,
+            string,
+          ],
+        ]),
     [
       'source',
       synced === null
@@ -164,7 +169,7 @@ function headline(app: AppStatus): string {
   if (app.halt !== null) {
     const { kind, code, message, since, remedy } = app.halt;
     return (
-      `HALTED since ${since}: the vendor refuses the app (${kind} ${code}: ${message || 'no words'}).\n` +
+      `HALTED since ${since}: the vendor refuses the app (${kind} ${code}: ${printable(message) || 'no words'}).\n` +
       `  ${remedy}\n  It goes on by itself once that is mended.`
     );
   }
