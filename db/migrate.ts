@@ -51,8 +51,8 @@ function knownMigrations(): readonly Migration[] {
 
 /**
  * Brings the schema up to date, in one transaction: all of it or nothing. Safe to run from several places at
- * once; the others wait and find nothing to do. Sees to the role of analysts and its rights whatever the version, for
- * a restore into another server loses both. Throws SchemaError when the database is newer than the program, or the
+ * once; the others wait and find nothing to do. Makes the role of analysts and its grants whatever the version, for a
+ * restore into another server loses both. Throws SchemaError when the database is newer than the program, or the
  * role is missing and this user may not create it.
  */
 export async function migrate(db: Database): Promise<MigrationReport> {

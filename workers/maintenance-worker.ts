@@ -1,7 +1,7 @@
 import type { Database } from '../db/client.ts';
 import { dropOldActivity } from '../db/queries/activity.ts';
 import { countLine } from '../db/queries/count-line.ts';
-import { continueFeed, tellLeap } from '../db/queries/feed.ts';
+import { continueFeed, describeJump } from '../db/queries/feed.ts';
 import {
   deleteOldHistory,
   dropChangePartition,
@@ -54,8 +54,8 @@ export async function maintain(deps: Omit<MaintenanceDeps, 'queues'>): Promise<v
   for (const { appId } of deps.lanes) await countLine(db, appId, rateRule);
   for (const { sentence } of (await ensureChangePartitions(db, monthsAhead)).problems) log.warn(sentence);
   // Somebody may put a restored database in the place of the one that this daemon began with.
-  const leap = await continueFeed(db);
-  if (leap !== undefined) log.warn(tellLeap(leap));
+  const jump = await continueFeed(db);
+  if (jump !== undefined) log.warn(describeJump(jump));
   await dropOldActivity(db);
   if (deps.historyRetentionMs === undefined) return;
 

@@ -5,7 +5,7 @@ import { assertOwnSession, PoolerError } from '../db/pooler.ts';
 import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
 import { ensureApp, probeNow, storeIntervals } from '../db/queries/apps.ts';
 import { countLine } from '../db/queries/count-line.ts';
-import { continueFeed, tellLeap } from '../db/queries/feed.ts';
+import { continueFeed, describeJump } from '../db/queries/feed.ts';
 import { ensureChangePartitions, monthsAhead } from '../db/queries/history.ts';
 import { assertServerVersion } from '../db/server-version.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
@@ -44,15 +44,15 @@ export async function prepareDatabase(
   }
 }
 
-/** Sees that what is polled can be told in the change feed, and will be read there. */
+/** Makes the change feed ready for what is polled: tables to write to, and numbers that consumers have not passed. */
 async function prepareFeed(db: Database, log: Logger): Promise<void> {
   const { problems } = await ensureChangePartitions(db, monthsAhead);
   const present = problems.find((problem) => problem.present);
   if (present !== undefined) throw new StartError(present.sentence);
   for (const { sentence } of problems) log.warn(sentence);
   // Before anything is polled: lines that are written until then would be passed over by those who have read on.
-  const leap = await continueFeed(db);
-  if (leap !== undefined) log.warn(tellLeap(leap));
+  const jump = await continueFeed(db);
+  if (jump !== undefined) log.warn(describeJump(jump));
 }
 
 /** Shuts out every daemon that must not work beside this one. Throws StartError when there is one. */

@@ -1,5 +1,5 @@
 import { migrate } from '../../db/migrate.ts';
-import { continueFeed, tellLeap } from '../../db/queries/feed.ts';
+import { continueFeed, describeJump } from '../../db/queries/feed.ts';
 import { assertServerVersion } from '../../db/server-version.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { readEnvironment, withDatabase } from '../environment.ts';
@@ -16,8 +16,8 @@ export async function migrateCommand(options: { readonly restored?: boolean } = 
     if (redis === undefined && queuesUrl !== undefined) await migratePostgresQueues(queuesUrl);
     const done = report.applied.length === 0 ? 'nothing to do' : `applied ${report.applied.join(', ')}`;
     process.stdout.write(`schema is at ${report.version}: ${done}\n`);
-    const leap = await continueFeed(db, { always: options.restored === true });
-    if (leap !== undefined) process.stdout.write(`${tellLeap(leap)}\n`);
+    const jump = await continueFeed(db, { always: options.restored === true });
+    if (jump !== undefined) process.stdout.write(`${describeJump(jump)}\n`);
   };
   // A long migration is none for a pooler, which may break off what takes long.
   await withDatabase(environment, work, { direct: true });

@@ -87,8 +87,8 @@ function tell(
     return;
   }
   const why = outcome === 'wrong' ? 'WRONG' : 'changed since its last poll';
-  const told = differences.map((line) => `  ${printable(line)}\n`).join('');
-  process.stdout.write(`${printable(account)}: ${why}\n${told}`);
+  const lines = differences.map((line) => `  ${printable(line)}\n`).join('');
+  process.stdout.write(`${printable(account)}: ${why}\n${lines}`);
 }
 
 async function* accountsOf(

@@ -5,7 +5,7 @@ create table mirror.feed (
   only_row boolean primary key default true check (only_row),
   -- Added to a transaction's number to give its lines theirs. Above 0 once the mirror was restored into a server that
   -- counts transactions from a lower number. The default of mirror.change.tx_id does not know it, for a new default
-  -- waits for every reader of the feed and holds up all behind it: whoever writes lines names their tx_id.
+  -- waits for every reader of the feed and holds up all behind it: a statement that writes lines names their tx_id.
   tx_offset bigint not null default 0 check (tx_offset >= 0),
   -- why a month from now on has no table, in a sentence; null while all have theirs
   months_problem text
@@ -85,7 +85,7 @@ $$;
 -- came of each; a table that does not fit stays as it is, with the reason. A table made apart and then attached takes
 -- a lock on mirror.change that readers and writers do not mind; `partition of` would wait for every reader.
 create function mirror.attach_change_months(months_ahead integer)
-returns table (partition text, begins timestamptz, ends timestamptz, present boolean, failure text)
+returns table (partition text, begins timestamptz, ends timestamptz, present boolean, detaching boolean, failure text)
 language plpgsql
 set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set timezone = 'UTC' as $$
 #variable_conflict use_column
@@ -100,6 +100,7 @@ begin
     begins := part.begins;
     ends := part.ends;
     present := part.begins <= now();
+    detaching := false;
     failure := null;
     -- The month's table covers another part of it: this part gets a table of its own.
     if exists (
@@ -110,6 +111,7 @@ begin
     end if;
     found := to_regclass(format('mirror.%I', partition));
     if exists (select from mirror.change_partitions() attached where attached.partition = found) then
+      detaching := true;
       failure := 'its detach waits for those who read it';
       return next;
       continue;
@@ -123,7 +125,7 @@ begin
         'alter table mirror.change attach partition mirror.%I for values from (%L) to (%L)', partition, begins, ends
       );
     exception when others then
-      -- Only what is wrong with a table that was there is told; locks, disks and rights over a new one are errors.
+      -- Only what is wrong with a table that was there is a result; locks, disks and rights over a new one are errors.
       if found is null or sqlstate ~ '^(40|53|55|57|58|XX)' then raise; end if;
       failure := sqlerrm;
     end;

@@ -76,7 +76,7 @@ export async function readFeed(
 /**
  * Where to begin for what is observed within the last `seconds`, also by transactions that are still under way. A
  * standby's snapshot does not list those, so everything from the first of them on counts as not seen yet. The snapshot
- * is told in the numbers of the feed, in which every line of a former server is older than all of this one.
+ * is in the numbers of the feed, in which every line of a former server is older than all of this one.
  */
 export async function findFeedStart(
   db: Kysely<DB>,

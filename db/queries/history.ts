@@ -3,7 +3,7 @@ import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Database } from '../client.ts';
 import type { DB } from '../schema.ts';
 
-/** Months of the change feed that are made before they begin: three leave time to mend what stands in the way. */
+/** Months of the change feed that are made before they begin: three leave time to repair what stands in the way. */
 export const monthsAhead = 3;
 /** How long a round tries for the locks that partitions take. */
 const patienceMs = 15_000;
@@ -19,7 +19,7 @@ export interface MonthProblem {
   readonly present: boolean;
 }
 
-/** What came of seeing to the months of the change feed. */
+/** What came of a look at the months of the change feed. */
 export interface ChangeMonths {
   /** Tables made or attached. */
   readonly made: number;
@@ -61,7 +61,8 @@ async function finishDetaches(db: Database): Promise<void> {
         await sql`alter table mirror.change detach partition ${sql.id('mirror', name)} finalize`.execute(trx);
       });
     } catch (error) {
-      if (!isLockTimeout(error)) throw error;
+      // Or somebody who reads since before the detach wants the month, while this waits for their end.
+      if (!isLockTimeout(error) && !isDeadlock(error)) throw error;
     }
   }
 }
@@ -73,7 +74,7 @@ async function attachMonths(db: Database, ahead: number): Promise<ChangeMonths> 
     await sql`lock table only mirror.change in share update exclusive mode nowait`.execute(trx);
     await boundLockWaits(trx);
     const { rows } = await sql<AttachedPart>`
-      select partition, begins, ends, present, failure from mirror.attach_change_months(${ahead})
+      select partition, begins, ends, present, detaching, failure from mirror.attach_change_months(${ahead})
     `.execute(trx);
     const problems = rows.flatMap((row) => (row.failure === null ? [] : [problemOf(row, row.failure)]));
     return { made: rows.length - problems.length, problems };
@@ -85,23 +86,28 @@ interface AttachedPart {
   readonly begins: Date;
   readonly ends: Date;
   readonly present: boolean;
+  readonly detaching: boolean;
   readonly failure: string | null;
 }
 
-function problemOf({ partition, begins, ends, present }: AttachedPart, failure: string): MonthProblem {
+function problemOf(part: AttachedPart, failure: string): MonthProblem {
+  const { partition, begins, ends, present, detaching } = part;
   const time = (date: Date) => date.toISOString().replace(/:\d\d\.\d+/, '');
+  const remedy = detaching
+    ? 'end their transactions, and the daemon attaches it'
+    : 'rename or drop it, and the daemon makes a new one';
   return {
     present,
     sentence:
       `Changes from ${time(begins)} to ${time(ends)} can’t be written, because table mirror.${partition} is no part of ` +
-      `the change feed and can’t be attached (${failure}); rename or drop it, and the daemon makes a new one.`,
+      `the change feed and can’t be attached (${failure}); ${remedy}.`,
   };
 }
 
 async function storeProblems(db: Kysely<DB>, problems: readonly MonthProblem[]): Promise<void> {
-  const told = problems.length === 0 ? null : problems.map(({ sentence }) => sentence).join(' ');
+  const text = problems.length === 0 ? null : problems.map(({ sentence }) => sentence).join(' ');
   await sql`
-    update mirror.feed set months_problem = ${told}::text where months_problem is distinct from ${told}::text
+    update mirror.feed set months_problem = ${text}::text where months_problem is distinct from ${text}::text
   `.execute(db);
 }
 
@@ -141,7 +147,7 @@ export async function findOldChangePartitions(
   db: Kysely<DB>,
   days: number,
 ): Promise<readonly OldChangePartition[]> {
-  // The name of a detached table is all that tells its month. Bounds may lie 14 hours late, where an older release made
+  // Only its name says which month a detached table is. Bounds may lie 14 hours late, where an older release made
   // them in a session of another time zone.
   const { rows } = await sql<OldChangePartition>`
     select name, state from (
@@ -194,6 +200,10 @@ export async function dropChangePartition(
 
 function isLockTimeout(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === '55P03';
+}
+
+function isDeadlock(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === '40P01';
 }
 
 /** Deletes up to `limit` memberships and `limit` groups that ended more than `days` ago. Returns how many rows went. */

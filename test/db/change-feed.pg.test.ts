@@ -3,9 +3,12 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect, type Database } from '../../db/client.ts';
 import { type ChangeLine, findFeedStart, readFeed } from '../../db/queries/changes.ts';
-import { continueFeed, tellLeap } from '../../db/queries/feed.ts';
+import { continueFeed, describeJump } from '../../db/queries/feed.ts';
 import { insertChanges } from '../../db/queries/groups.ts';
+import { createLogger } from '../../src/log.ts';
+import { createScrubber } from '../../src/scrubber.ts';
 import { createRandom, type Random } from '../../src/simulator/random.ts';
+import { maintain } from '../../workers/maintenance-worker.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { labelledSql, readDocument } from '../support/documents.ts';
 import { runs } from '../support/effort.ts';
@@ -207,18 +210,20 @@ describe('a feed whose lines another server has numbered', () => {
     expect(await continueFeed(database.db)).toBeUndefined();
     await renumber();
     const place = await newest();
-    const leaps = await Promise.all(Array.from({ length: 4 }, () => continueFeed(database.db)));
-    const [leap, ...others] = leaps.filter((each) => each !== undefined);
+    const jumps = await Promise.all(Array.from({ length: 4 }, () => continueFeed(database.db)));
+    const [jump, ...others] = jumps.filter((each) => each !== undefined);
     expect(others).toEqual([]);
-    expect(leap).toEqual({ from: place.txId, to: String(2 ** 40) });
-    expect(leap && tellLeap(leap)).toMatch(/go on from 1099511627776, because its last line has number \d+/);
+    expect(jump).toEqual({ from: place.txId, to: String(2 ** 40) });
+    expect(jump && describeJump(jump)).toMatch(
+      /go on from 1099511627776, because its last line has number \d+/,
+    );
 
     await database.db.transaction().execute(async (trx) => {
       await tell(trx, 1, ['one']);
       await tell(trx, 1, ['two']);
     });
     const read = () => readFeed(consumerDb, filter, { after: place, limit: 10, finished: true });
-    for (let tries = 0; tries < 200 && (await read()).length < 2; tries += 1) await sleep(50);
+    await waitFor('the lines to be readable', async () => (await read()).length >= 2);
     expect(namesOf(await read())).toEqual(['one', 'two']);
     expect(namesOf(await readAsDocumented(place))).toEqual(['one', 'two']);
     expect(await continueFeed(database.db)).toBeUndefined();
@@ -240,29 +245,29 @@ describe('a feed whose lines another server has numbered', () => {
     expect((await readFeed(consumerDb, filter, { after: all, limit: 10, finished: false })).length).toBe(10);
   });
 
-  test('waits for writers, and a transaction that began before the leap is told beyond it', async () => {
+  test('waits for writers, and a transaction that began before the jump has numbers beyond it', async () => {
     const before = await newest();
-    const leapt = await database.db.transaction().execute(async (early) => {
+    const jumped = await database.db.transaction().execute(async (early) => {
       // It has its number, and no line yet.
       await sql`select pg_current_xact_id()`.execute(early);
       await renumber();
-      const leap = await continueFeed(database.db);
+      const jump = await continueFeed(database.db);
       await tell(early, 1, ['early']);
-      return leap;
+      return jump;
     });
     const place = await newest();
-    expect(BigInt(place.txId)).toBeGreaterThanOrEqual(BigInt(leapt?.to ?? 'none'));
+    expect(BigInt(place.txId)).toBeGreaterThanOrEqual(BigInt(jumped?.to ?? 'none'));
     expect(BigInt(place.txId)).toBeGreaterThan(BigInt(before.txId));
 
     let over = false;
-    const leaping = database.db.transaction().execute(async (writer) => {
+    const jumping = database.db.transaction().execute(async (writer) => {
       await tell(writer, 1, ['held']);
       await renumber();
-      const started = continueFeed(consumerDb).then((leap) => {
+      const started = continueFeed(consumerDb).then((jump) => {
         over = true;
-        return leap;
+        return jump;
       });
-      await waitFor('the leap to wait for the writer', async () => {
+      await waitFor('the jump to wait for the writer', async () => {
         const { rows } = await sql`
           select from pg_stat_activity
           where datname = current_database() and query like 'lock table only mirror.change%' and wait_event_type = 'Lock'
@@ -272,16 +277,33 @@ describe('a feed whose lines another server has numbered', () => {
       expect(over).toBe(false);
       return { started };
     });
-    // The writer ends, and only then the leap.
-    const { started } = await leaping;
+    // The writer ends, and only then the jump.
+    const { started } = await jumping;
     expect(await started).toBeDefined();
   });
 
-  test('leaps when an operator says that commits were lost', async () => {
+  test('goes on too where the database is exchanged under a running daemon', async () => {
+    await database.db.transaction().execute((trx) => tell(trx, 1, ['last of the other server']));
+    await renumber();
+    const lines: string[] = [];
+    const log = createLogger({
+      level: 'warn',
+      scrubber: createScrubber(),
+      destination: { write: (line) => void lines.push(line) },
+    });
+    const { db } = database;
+    const round = () => maintain({ db, direct: db, log, lanes: [], historyRetentionMs: undefined });
+    await round();
+    await round();
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain('The change feed’s numbers go on from');
+  });
+
+  test('jumps when an operator says that commits were lost', async () => {
     const place = await newest();
-    const leap = await continueFeed(database.db, { always: true });
-    expect(leap?.from).toBeNull();
-    expect(BigInt(leap?.to ?? 0)).toBeGreaterThan(BigInt(place.txId));
-    expect(BigInt(leap?.to ?? 0) % 2n ** 40n).toBe(0n);
+    const jump = await continueFeed(database.db, { always: true });
+    expect(jump?.from).toBeNull();
+    expect(BigInt(jump?.to ?? 0)).toBeGreaterThan(BigInt(place.txId));
+    expect(BigInt(jump?.to ?? 0) % 2n ** 40n).toBe(0n);
   });
 });

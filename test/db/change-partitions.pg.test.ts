@@ -10,6 +10,7 @@ import {
   readMonthsProblem,
 } from '../../db/queries/history.ts';
 import { silentLogger } from '../../src/log.ts';
+import { readStatus } from '../../src/status/read-status.ts';
 import { maintain } from '../../workers/maintenance-worker.ts';
 import { prepareDatabase } from '../../workers/prepare-database.ts';
 import { StartError } from '../../workers/start-error.ts';
@@ -224,7 +225,9 @@ describe('months of the change feed', () => {
     // As long as somebody reads who saw it attached, it can be neither detached nor attached.
     const waiting = await ensureChangePartitions(database.db, 3);
     expect(waiting.problems).toMatchObject([{ present: true }]);
-    expect(waiting.problems[0]?.sentence).toMatch(new RegExp(`mirror.${name} .*waits for those who read it`));
+    expect(waiting.problems[0]?.sentence).toMatch(
+      new RegExp(`mirror.${name} .*waits for those who read it\\); end their transactions`),
+    );
     await expectReadersDoNotWait();
     await reader.query('commit');
     expect(await ensureChangePartitions(database.db, 3)).toEqual({ made: 1, problems: [] });
@@ -232,7 +235,7 @@ describe('months of the change feed', () => {
     expect(await count(reader)).toBe(4);
   });
 
-  test('that can’t be attached are told with the table and the reason, until they can', async () => {
+  test('that can’t be attached are reported with the table and the reason, until they can', async () => {
     const name = await nameOf(nextMonth);
     await run(`
       alter table mirror.change detach partition mirror.${name};
@@ -248,13 +251,14 @@ describe('months of the change feed', () => {
     );
     expect(await readMonthsProblem(database.db)).toBe(first.problems[0]?.sentence);
     expect(await countMissingMonths(database.db, 3)).toBe(1);
+    expect((await readStatus(database.db)).apps[0]?.problems).toContain(first.problems[0]?.sentence);
     await run(`alter table mirror.${name} rename to set_aside`);
     expect(await ensureChangePartitions(database.db, 3)).toEqual({ made: 1, problems: [] });
     expect(await readMonthsProblem(database.db)).toBeNull();
     expect(await countMissingMonths(database.db, 3)).toBe(0);
   });
 
-  test('whose table has other columns are told, also by a start', async () => {
+  test('whose table has other columns are reported, also by a start', async () => {
     const name = await nameOf(thisMonth);
     await run(`
       alter table mirror.change detach partition mirror.${name};

@@ -54,7 +54,7 @@ describe('a user who may create no role', () => {
     await run(admin, 'drop role if exists tim_reader');
   });
 
-  test('is told what an administrator has to run where the role is missing, and then migrates', async () => {
+  test('gets to know what an administrator has to run where the role is missing, and then migrates', async () => {
     const dbs = await createDatabase();
     await expect(migrate(dbs.owner)).rejects.toThrow(
       'Role tim_reader is missing and this user may not create it; let an administrator run: create role tim_reader nologin;',

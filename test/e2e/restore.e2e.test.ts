@@ -11,8 +11,7 @@ import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
 import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
 import { populate } from '../../src/simulator/population.ts';
-import { daemonEnvironment, runCommand } from '../support/daemon.ts';
-import { endCommands, startCommand, untilRunning } from '../support/daemon-command.ts';
+import { daemonEnvironment, runCommand, startTestDaemon } from '../support/daemon.ts';
 import { labelledSql, readDocument } from '../support/documents.ts';
 import { expectMirrorIsTruth, keepChanging } from '../support/mirroring.ts';
 import { currentRows, replayFeed, rowsAt } from '../support/replay.ts';
@@ -36,8 +35,7 @@ const startServer = () =>
     binaries: { initdb: program('initdb'), postgres: program('postgres') },
   });
 const environment = (databaseUrl: string) => daemonEnvironment({ vendor: world.vendor, databaseUrl });
-const startDaemon = (url: string) =>
-  startCommand({ ...world, database: { ...world.database, url } }, undefined);
+const startDaemon = (databaseUrl: string) => startTestDaemon({ vendor: world.vendor, databaseUrl });
 
 async function command(databaseUrl: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await runCommand(args, environment(databaseUrl)).ended;
@@ -97,7 +95,7 @@ describe.skipIf(programs === '')('a mirror dumped by pg_dump and restored into a
     rmSync(folder, { recursive: true });
   });
 
-  test('is mirrored and told on: no consumer misses a line, and none is told twice', async () => {
+  test('goes on: no consumer misses a line, and none sees one twice', async () => {
     const ids = populate(world.vendor.truth, 80, world.random);
     const consumer = createConsumer();
     await command(former.url(), 'migrate');
@@ -108,7 +106,7 @@ describe.skipIf(programs === '')('a mirror dumped by pg_dump and restored into a
       .execute(db);
     await ensureApp(db, testApp);
     await enrolAccounts(db, testApp.appId, ids);
-    const daemon = startDaemon(former.url());
+    await using daemon = await startDaemon(former.url());
     const changes = keepChanging(world, ids, 20);
     await waitFor('the mirror to be filled', async () => (await changesIn(db)) > 500, 90_000);
     await consumer.readOn(former.url());
@@ -117,7 +115,7 @@ describe.skipIf(programs === '')('a mirror dumped by pg_dump and restored into a
     await waitFor('changes that the consumer has not read', async () => (await changesIn(db)) > before);
     // As docs/operations.md has it, while the daemon writes.
     await run(program('pg_dump'), ['--format=custom', `--file=${dump}`, `--dbname=${former.url()}`]);
-    await endCommands(daemon);
+    await daemon.daemon.stop();
     await db.destroy();
 
     await run(program('pg_restore'), [
@@ -134,14 +132,13 @@ describe.skipIf(programs === '')('a mirror dumped by pg_dump and restored into a
     const asAnalyst = new URL(newer.url());
     asAnalyst.username = 'analyst';
     asAnalyst.password = 'analyst';
-    const second = startDaemon(newer.url());
-    await untilRunning(second);
+    await using second = await startDaemon(newer.url());
     const inDump = await changesIn(restored);
     await waitFor('changes of the restored mirror', async () => (await changesIn(restored)) > inDump, 90_000);
     await consumer.readOn(asAnalyst.href);
     changes.stop();
     await expectMirrorIsTruth({ db: restored, vendor: world.vendor });
-    expect(await endCommands(second)).toEqual([0]);
+    await second.daemon.stop();
     await consumer.readOn(asAnalyst.href);
 
     expect(consumer.lines).toEqual(await feed(restored));
@@ -152,15 +149,14 @@ describe.skipIf(programs === '')('a mirror dumped by pg_dump and restored into a
     await restored.destroy();
   }, 300_000);
 
-  /** A daemon that starts without a `migrate` before it sees to the numbers too; in a copy, so that both are tried. */
+  /** A daemon that starts without a `migrate` before it repairs the numbers too; in a copy, so that both are tried. */
   async function expectStartToRepair(): Promise<void> {
     const maintenance = new pg.Client({ connectionString: newer.url('template1') });
     await maintenance.connect();
     await maintenance.query('create database copy template postgres');
     await maintenance.end();
-    const daemon = startDaemon(newer.url('copy'));
-    await untilRunning(daemon);
-    expect(daemon.said()).toContain('The change feed’s numbers go on from 1099511627776');
-    expect(await endCommands(daemon)).toEqual([0]);
+    await using daemon = await startDaemon(newer.url('copy'));
+    expect(daemon.logLines().join('\n')).toContain('The change feed’s numbers go on from 1099511627776');
+    await daemon.daemon.stop();
   }
 });

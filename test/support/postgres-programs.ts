@@ -20,7 +20,7 @@ function places(): readonly string[] {
   ];
 }
 
-/** The folder of PostgreSQL's programs, installed where that is possible; empty, with the reason told, where there is none. */
+/** The folder of PostgreSQL's programs, installed where that is possible; empty, with the reason printed, where there is none. */
 export function findPostgresPrograms(say: (sentence: string) => void): string {
   const find = () => places().find((folder) => needed.every((program) => existsSync(join(folder, program))));
   const found = find();
