@@ -5,6 +5,7 @@ import { parseDuration } from '../src/config/values.ts';
 import { ConfigError } from '../src/config.ts';
 import { type Fault, faultNames, parseFault } from '../src/simulator/faults.ts';
 import { readings } from '../src/simulator/group-api.ts';
+import { printableLines } from '../src/status/printable.ts';
 import { TencentError } from '../src/tencent/errors.ts';
 import { CommandError } from './command-error.ts';
 import { parseMoment } from './parse-moment.ts';
@@ -14,13 +15,27 @@ export function createProgram(): Command {
   const program = new Command('tim-mirror')
     .description('Keeps a Postgres mirror of the friend groups (分组) of Tencent Cloud IM accounts.')
     .version(version(), '--version')
+    // It quotes what was typed, or what a script has put there.
+    .configureOutput({ writeErr: (text) => process.stderr.write(printableLines(text)) })
     .showHelpAfterError('(--help tells more)')
     .addHelpText('after', environmentHelp);
 
   program
     .command('migrate')
-    .description('bring the database’s schema up to date; safe to run from several places at once')
-    .addHelpText('after', examples('DATABASE_URL=postgres://tim@localhost/tim tim-mirror migrate'))
+    .description(
+      'bring the database’s schema, roles and grants up to date; safe to run from several places at once',
+    )
+    .option(
+      '--restored',
+      'the database comes from a backup or has lost commits: new lines of the change feed get numbers beyond all that anybody has read',
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'DATABASE_URL=postgres://tim@localhost/tim tim-mirror migrate',
+        'DATABASE_URL=postgres://tim@localhost/tim tim-mirror migrate --restored',
+      ),
+    )
     .action(lazily(async () => (await import('./commands/migrate.ts')).migrateCommand));
 
   const accounts = program.command('accounts').description('enrol accounts and take them out');
@@ -347,7 +362,7 @@ function throwInsteadOfExit(command: Command): void {
 
 /** Says in a sentence what went wrong; never a stack, which helps nobody at a terminal. */
 export function explain(error: unknown): number {
-  const say = (text: string) => process.stderr.write(`tim-mirror: ${text}\n`);
+  const say = (text: string) => process.stderr.write(`tim-mirror: ${printableLines(text)}\n`);
   if (error instanceof CommanderError) {
     // Commander has said it already.
     return error.exitCode === 0 ? 0 : 2;

@@ -6,6 +6,8 @@ import type { Database, DB } from './client.ts';
 import { giveRowsIdentities } from './migrations/0006_row_identities.ts';
 import type { Say } from './online-ddl.ts';
 import { settleInstallation } from './queries/installation.ts';
+import { ensureReaderRole, grantToReaders } from './reader-role.ts';
+import { supersededChecksums } from './superseded-checksums.ts';
 
 /** The database's schema is not the one this program was written for. The message says what to do. */
 export class SchemaError extends Error {
@@ -39,6 +41,8 @@ export interface MigrationReport {
   readonly version: number;
 }
 
+const missingRole =
+  'Role tim_reader is missing and this user may not create it; let an administrator run: create role tim_reader nologin;';
 const folder = new URL('./migrations/', import.meta.url);
 const migrationFile = /^(?<name>(?<version>\d{4})_\w+)\.(?<kind>sql|ts)$/;
 
@@ -66,8 +70,9 @@ function knownMigrations(): readonly Migration[] {
 
 /**
  * Brings the schema up to date, a migration at a time; one that was broken off is taken up again. Safe to run from
- * several places at once: the others wait and find nothing to do. Needs two connections at a time. Throws SchemaError
- * when the database is newer than the program.
+ * several places at once: the others wait and find nothing to do. Needs two connections at a time. Makes the role of
+ * analysts and its grants whatever the version, for a restore into another server loses both. Throws SchemaError when
+ * the database is newer than the program, or the role is missing and this user may not create it.
  */
 export async function migrate(db: Database, say: Say = () => undefined): Promise<MigrationReport> {
   const known = knownMigrations();
@@ -104,16 +109,10 @@ async function applyMissing(
   known: readonly Migration[],
   say: Say,
 ): Promise<MigrationReport> {
-  await sql`create schema if not exists mirror`.execute(connection);
-  await sql`
-    create table if not exists mirror.migration (
-      version integer primary key,
-      name text not null,
-      checksum text not null,
-      applied_at timestamptz not null default now()
-    )
-  `.execute(connection);
+  if (!(await hasRecord(connection))) await connection.transaction().execute(createRecord);
   const missing = compare(known, await readApplied(connection));
+  // Also with nothing to do: the role belongs to the server, which may be another since.
+  if (!(await connection.transaction().execute(ensureReaderRole))) throw new SchemaError(missingRole);
   for (const migration of missing) {
     const { script } = migration;
     if (script !== undefined) await script(connection, (sentence) => say(`${migration.name} ${sentence}`));
@@ -124,16 +123,42 @@ async function applyMissing(
       await note(trx, migration);
     });
   }
-  await settleInstallation(connection);
+  if (await mayWrite(connection)) await settleInstallation(connection);
+  await connection.transaction().execute(grantToReaders);
   return { applied: missing.map((migration) => migration.name), version: known.at(-1)?.version ?? 0 };
+}
+
+/** Whether this user may write what is the mirror's; with nothing to do it need not. */
+async function mayWrite(db: Kysely<DB>): Promise<boolean> {
+  const { rows } = await sql<{ may: boolean }>`
+    select has_table_privilege('mirror.installation', 'select, update') as may
+  `.execute(db);
+  return rows[0]?.may ?? false;
+}
+
+/** Whether the record of migrations is there. Postgres asks for the right to create even where nothing is missing. */
+async function hasRecord(db: Kysely<DB>): Promise<boolean> {
+  const { rows } = await sql<{ found: boolean }>`
+    select to_regclass('mirror.migration') is not null as found
+  `.execute(db);
+  return rows[0]?.found ?? false;
+}
+
+async function createRecord(trx: Transaction<DB>): Promise<void> {
+  await sql`create schema if not exists mirror`.execute(trx);
+  await sql`
+    create table mirror.migration (
+      version integer primary key,
+      name text not null,
+      checksum text not null,
+      applied_at timestamptz not null default now()
+    )
+  `.execute(trx);
 }
 
 /** Throws SchemaError unless the database has exactly the schema this program was written for. */
 export async function assertSchema(db: Database): Promise<void> {
-  const { rows } = await sql<{ found: boolean }>`
-    select to_regclass('mirror.migration') is not null as found
-  `.execute(db);
-  const missing = compare(knownMigrations(), rows[0]?.found ? await readApplied(db) : []);
+  const missing = compare(knownMigrations(), (await hasRecord(db)) ? await readApplied(db) : []);
   if (missing.length > 0) {
     throw new SchemaError(
       `The database’s schema is older than this tim-mirror (${missing.length} migrations missing); run: tim-mirror migrate`,
@@ -151,7 +176,8 @@ function compare(known: readonly Migration[], applied: readonly Applied[]): read
   }
   for (const row of applied) {
     const migration = known.find((candidate) => candidate.version === row.version);
-    if (migration?.checksum !== row.checksum) {
+    const superseded = supersededChecksums[row.name] ?? [];
+    if (migration?.checksum !== row.checksum && !superseded.includes(row.checksum)) {
       throw new SchemaError(
         `Migration ${row.name} was applied in another wording than this tim-mirror brings along; use the release that made this database.`,
       );

@@ -98,6 +98,12 @@ export interface MirrorChange {
   tx_id: Generated<string>;
 }
 
+export interface MirrorFeed {
+  months_problem: string | null;
+  only_row: Generated<boolean>;
+  tx_offset: Generated<number>;
+}
+
 export interface MirrorFriendGroup {
   account_key: number;
   added_at: Date;
@@ -275,7 +281,7 @@ export interface TimChanges {
    */
   sequence: number | null;
   /**
-   * Transaction that wrote it. A consumer reads tx_id < pg_snapshot_xmin(pg_current_snapshot()) in the order of tx_id, change_id.
+   * Number of the transaction that wrote it. A consumer reads tx_id < tim.feed_horizon() in the order of tx_id, change_id.
    */
   tx_id: string | null;
 }
@@ -422,6 +428,7 @@ export interface DB {
   "mirror.app": MirrorApp;
   "mirror.audit": MirrorAudit;
   "mirror.change": MirrorChange;
+  "mirror.feed": MirrorFeed;
   "mirror.friend_group": MirrorFriendGroup;
   "mirror.friend_group_member": MirrorFriendGroupMember;
   "mirror.held_removal": MirrorHeldRemoval;

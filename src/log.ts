@@ -2,6 +2,7 @@ import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import pretty from 'pino-pretty';
 import type { LogLevel } from './config.ts';
 import { createScrubber, type Scrubber } from './scrubber.ts';
+import { printableJson } from './status/printable.ts';
 
 export type Logger = PinoLogger;
 
@@ -15,9 +16,10 @@ export interface LoggerOptions {
 
 /** A logger that writes no secret known to the scrubber and no row value of Postgres. */
 export function createLogger(options: LoggerOptions): Logger {
+  const forPerson = options.destination === undefined && process.stdout.isTTY;
   const destination =
     options.destination ??
-    (process.stdout.isTTY
+    (forPerson
       ? pretty({ sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' })
       : pino.destination({ sync: true }));
   return pino(
@@ -27,9 +29,25 @@ export function createLogger(options: LoggerOptions): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError },
-      hooks: { streamWrite: (line) => options.scrubber.scrub(line) },
+      hooks: {
+        streamWrite: (line) => {
+          const clean = printableJson(options.scrubber.scrub(line));
+          return forPerson ? withoutOrders(clean) : clean;
+        },
+      },
     },
     destination,
+  );
+}
+
+/**
+ * A line of JSON whose texts, once they are read, show what would act on a terminal as `\\u001b`. Ends of lines stay:
+ * a stack has many.
+ */
+export function withoutOrders(json: string): string {
+  // Every escape is looked at, so that a backslash which is escaped itself begins none.
+  return json.replace(/\\(?:u[0-9a-f]{4}|.)/gi, (found) =>
+    /^\\(?:u(?:00[01].|007f|00[89].|20[026].|061c)|[bfr])$/i.test(found) ? `\\${found}` : found,
   );
 }
 

@@ -1,11 +1,13 @@
 import type { Database } from '../db/client.ts';
 import { dropOldActivity } from '../db/queries/activity.ts';
 import { countLine } from '../db/queries/count-line.ts';
+import { continueFeed, describeJump } from '../db/queries/feed.ts';
 import {
   deleteOldHistory,
   dropChangePartition,
   ensureChangePartitions,
   findOldChangePartitions,
+  monthsAhead,
 } from '../db/queries/history.ts';
 import { dropOldShrunk } from '../db/queries/shrunk-accounts.ts';
 import type { Logger } from '../src/log.ts';
@@ -28,7 +30,6 @@ export interface MaintenanceDeps {
 
 /** How often the line is counted and the house is kept. */
 export const maintenanceMs = 60_000;
-const monthsAhead = 3;
 /** A round is a minute, and has other things to do. */
 const defaultReaderWaitMs = 5000;
 const rowsAtOnce = 10_000;
@@ -52,7 +53,10 @@ export function startMaintenanceWorker(deps: MaintenanceDeps): JobWorker {
 export async function maintain(deps: Omit<MaintenanceDeps, 'queues'>): Promise<void> {
   const { db, log } = deps;
   for (const { appId } of deps.lanes) await countLine(db, appId, rateRule);
-  await ensureChangePartitions(db, monthsAhead);
+  for (const { sentence } of (await ensureChangePartitions(db, monthsAhead)).problems) log.warn(sentence);
+  // Somebody may put a restored database in the place of the one that this daemon began with.
+  const jump = await continueFeed(db);
+  if (jump !== undefined) log.warn(describeJump(jump));
   await dropOldActivity(db);
   await dropOldShrunk(db);
   if (deps.historyRetentionMs === undefined) return;

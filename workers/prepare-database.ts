@@ -5,7 +5,8 @@ import { assertOwnSession, PoolerError } from '../db/pooler.ts';
 import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
 import { ensureApp, probeNow, storeIntervals } from '../db/queries/apps.ts';
 import { countLine } from '../db/queries/count-line.ts';
-import { ensureChangePartitions } from '../db/queries/history.ts';
+import { continueFeed, describeJump } from '../db/queries/feed.ts';
+import { ensureChangePartitions, monthsAhead } from '../db/queries/history.ts';
 import { settleInstallation } from '../db/queries/installation.ts';
 import { assertServerVersion } from '../db/server-version.ts';
 import { SessionSettingsError } from '../db/session-settings.ts';
@@ -42,7 +43,7 @@ export async function prepareDatabase(
       { installation: id },
       'this database is a copy of another installation’s: it has an identity of its own from now on',
     );
-  await ensureChangePartitions(db, 3);
+  await prepareFeed(db, log);
   for (const app of apps) {
     await ensureApp(db, app);
     await storeIntervals(db, app.appId, {
@@ -54,6 +55,17 @@ export async function prepareDatabase(
     await probeNow(db, app.appId);
   }
   return id;
+}
+
+/** Makes the change feed ready for what is polled: tables to write to, and numbers that consumers have not passed. */
+async function prepareFeed(db: Database, log: Logger): Promise<void> {
+  const { problems } = await ensureChangePartitions(db, monthsAhead);
+  const present = problems.find((problem) => problem.present);
+  if (present !== undefined) throw new StartError(present.sentence);
+  for (const { sentence } of problems) log.warn(sentence);
+  // Before anything is polled: lines that are written until then would be passed over by those who have read on.
+  const jump = await continueFeed(db);
+  if (jump !== undefined) log.warn(describeJump(jump));
 }
 
 /** Shuts out every daemon that must not work beside this one. Throws StartError when there is one. */

@@ -53,7 +53,7 @@ export function questionsOf(accounts: number): readonly Question[] {
       'the next 1,000 lines of the feed',
       (turn) =>
         `select * from tim.changes where (tx_id, change_id) > ('${3 + turn * 20}'::xid8, 0)
-         and tx_id < pg_snapshot_xmin(pg_current_snapshot()) order by tx_id, change_id limit 1000`,
+         and tx_id < tim.feed_horizon() order by tx_id, change_id limit 1000`,
     ),
     aggregate(
       'most-used group names',

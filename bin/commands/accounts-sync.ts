@@ -3,6 +3,8 @@ import { ensureApp } from '../../db/queries/apps.ts';
 import { countLine } from '../../db/queries/count-line.ts';
 import { type SourceSync, type SyncReport, syncAccounts } from '../../src/accounts/sync-accounts.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
+import { jsonText } from '../../src/status/json-text.ts';
+import { printable } from '../../src/status/printable.ts';
 import { CommandError } from '../command-error.ts';
 import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { createProgress, formatCount, formatRate } from '../progress.ts';
@@ -49,7 +51,7 @@ export async function syncAccountsCommand(options: SyncAccountsCommand): Promise
 
 function tell(appId: number, sync: SourceSync, seconds: number, options: SyncAccountsCommand): void {
   const say = (text: string) => void process.stdout.write(text);
-  if (options.json === true) say(`${JSON.stringify(sync)}\n`);
+  if (options.json === true) say(`${jsonText(sync)}\n`);
   switch (sync.outcome) {
     case 'synced':
       if (options.json !== true) say(describe(sync.report, seconds, options.prune === true));
@@ -83,7 +85,9 @@ function describe(report: SyncReport, seconds: number, prune: boolean): string {
     `${formatCount(named)} accounts named: ${parts.join(', ')} (${seconds.toFixed(1)} s)`,
     ...(vanished === 0
       ? []
-      : [`vanished: ${vanishedIds.join(', ')}${others > 0 ? ` and ${formatCount(others)} more` : ''}`]),
+      : [
+          `vanished: ${vanishedIds.map(printable).join(', ')}${others > 0 ? ` and ${formatCount(others)} more` : ''}`,
+        ]),
     ...(vanished > 0 && !prune ? ['They stay enrolled; --prune takes them out.'] : []),
     '',
   ].join('\n');

@@ -19,6 +19,8 @@ import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
 import { isPostgresUrl } from '../../src/config/values.ts';
 import type { AppConfig } from '../../src/config.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
+import { jsonText } from '../../src/status/json-text.ts';
+import { printable } from '../../src/status/printable.ts';
 import { CommandError } from '../command-error.ts';
 import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { createProgress, formatCount, formatRate } from '../progress.ts';
@@ -73,7 +75,7 @@ function givenSource(url: string | undefined): NodeJS.ProcessEnv {
 export async function addCommand(ids: readonly string[], options: { app?: number }): Promise<void> {
   const bad = ids.flatMap((id) => {
     const problem = accountIdProblem(id);
-    return problem === undefined ? [] : [`account ${JSON.stringify(id)} ${problem}`];
+    return problem === undefined ? [] : [`account ${jsonText(id)} ${problem}`];
   });
   if (bad.length > 0) throw new CommandError(`${bad.join('; ')}; nothing was enrolled.`, 2);
   const environment = readEnvironment(['app', 'database']);
@@ -134,7 +136,8 @@ export function createProblemTeller(what: 'line' | 'row'): (place: number, probl
   let problems = 0;
   return (place, problem) => {
     problems += 1;
-    if (problems <= problemsShown) process.stderr.write(`${what} ${place} ${problem}; it is left out\n`);
+    if (problems <= problemsShown)
+      process.stderr.write(`${what} ${place} ${printable(problem)}; it is left out\n`);
     if (problems === problemsShown) process.stderr.write(`further bad ${what}s are only counted\n`);
   };
 }
@@ -223,7 +226,7 @@ async function openList(file: string, format: AccountFormat | undefined): Promis
     };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown reason';
-    throw new CommandError(`${file} can’t be read (${code}).`, 2);
+    throw new CommandError(`${printable(file)} can’t be read (${code}).`, 2);
   }
 }
 

@@ -10,6 +10,8 @@ import {
   readFeed,
 } from '../../db/queries/changes.ts';
 import { second } from '../../src/status/format-groups.ts';
+import { jsonText } from '../../src/status/json-text.ts';
+import { printable } from '../../src/status/printable.ts';
 import { tellChange } from '../../src/status/tell-change.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 
@@ -33,7 +35,7 @@ export async function changesCommand(options: ChangesCommand): Promise<void> {
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
     for await (const lines of pagesOf(db, { appId, accountId: options.account }, options, ended)) {
-      const text = lines.map((line) => (options.json === true ? `${JSON.stringify(line)}\n` : tell(line)));
+      const text = lines.map((line) => (options.json === true ? `${jsonText(line)}\n` : tell(line)));
       // A slow reader is waited for, so that a long feed is never all in memory.
       if (!process.stdout.write(text.join('')) && !ended.aborted)
         await once(process.stdout, 'drain', { signal: ended }).catch(() => undefined);
@@ -77,5 +79,5 @@ function endOfReading(): AbortSignal {
 }
 
 function tell(line: ChangeLine): string {
-  return `${second(line.observedAt)}  ${line.accountId.padEnd(20)}  ${tellChange(line)}\n`;
+  return `${second(line.observedAt)}  ${printable(line.accountId).padEnd(20)}  ${tellChange(line)}\n`;
 }

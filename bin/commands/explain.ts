@@ -1,5 +1,7 @@
 import { assertSchema } from '../../db/migrate.ts';
 import { explainAccount, formatExplanation } from '../../src/status/explain-account.ts';
+import { jsonText } from '../../src/status/json-text.ts';
+import { printable } from '../../src/status/printable.ts';
 import { CommandError } from '../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 
@@ -15,11 +17,11 @@ export async function explainCommand(
     const explanation = await explainAccount(db, appId, accountId);
     if (explanation === undefined) {
       throw new CommandError(
-        `${accountId} is not enrolled; enrol it with: tim-mirror accounts add ${accountId}`,
+        `${printable(accountId)} is not enrolled; enrol it with: tim-mirror accounts add ${printable(accountId)}`,
       );
     }
     process.stdout.write(
-      options.json === true ? `${JSON.stringify(explanation)}\n` : formatExplanation(explanation),
+      options.json === true ? `${jsonText(explanation)}\n` : formatExplanation(explanation),
     );
   });
 }

@@ -3,6 +3,8 @@ import { type AccountRecord, readAccount } from '../../db/queries/explain.ts';
 import { type AccountGroup, readAccountGroups } from '../../db/queries/mirror.ts';
 import { formatGroups, second } from '../../src/status/format-groups.ts';
 import { duration } from '../../src/status/format-status.ts';
+import { jsonText } from '../../src/status/json-text.ts';
+import { printable } from '../../src/status/printable.ts';
 import { CommandError } from '../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { formatCount } from '../progress.ts';
@@ -28,13 +30,13 @@ export async function groupsCommand(accountId: string, options: GroupsCommand): 
     if (account === undefined && groups.length === 0) {
       throw new CommandError(
         options.at === undefined
-          ? `${accountId} is not enrolled; enrol it with: tim-mirror accounts add ${accountId}`
-          : `${accountId} is not enrolled, and had no groups then.`,
+          ? `${printable(accountId)} is not enrolled; enrol it with: tim-mirror accounts add ${printable(accountId)}`
+          : `${printable(accountId)} is not enrolled, and had no groups then.`,
       );
     }
     process.stdout.write(
       options.json === true
-        ? `${JSON.stringify(asJson(appId, accountId, options.at, account, groups))}\n`
+        ? `${jsonText(asJson(appId, accountId, options.at, account, groups))}\n`
         : `${headline(accountId, options.at, account, groups)}\n${formatGroups(groups, process.stdout.columns ?? usualWidth)}`,
     );
   });
@@ -62,7 +64,7 @@ function headline(
   groups: readonly AccountGroup[],
 ): string {
   const members = groups.reduce((sum, group) => sum + group.members.length, 0);
-  const holds = `${accountId}: ${formatCount(groups.length)} groups, ${formatCount(members)} members`;
+  const holds = `${printable(accountId)}: ${formatCount(groups.length)} groups, ${formatCount(members)} members`;
   if (at !== undefined) return `${holds}, as the mirror knew them at ${second(at)}`;
   if (account === undefined) return `${holds}, not enrolled any more`;
   if (account.verifiedAt === null) return `${holds}, ${account.status}: never read`;

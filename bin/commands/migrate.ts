@@ -1,10 +1,11 @@
 import { migrate } from '../../db/migrate.ts';
+import { continueFeed, describeJump } from '../../db/queries/feed.ts';
 import { assertServerVersion } from '../../db/server-version.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { readEnvironment, withDatabase } from '../environment.ts';
 
-/** `migrate` */
-export async function migrateCommand(): Promise<void> {
+/** `migrate [--restored]` */
+export async function migrateCommand(options: { readonly restored?: boolean } = {}): Promise<void> {
   const environment = readEnvironment(['database']);
   const { databaseUrl, databaseDirectUrl, redis } = environment.config;
   const work = async (db: Parameters<typeof migrate>[0]) => {
@@ -15,6 +16,8 @@ export async function migrateCommand(): Promise<void> {
     if (redis === undefined && queuesUrl !== undefined) await migratePostgresQueues(queuesUrl);
     const done = report.applied.length === 0 ? 'nothing to do' : `applied ${report.applied.join(', ')}`;
     process.stdout.write(`schema is at ${report.version}: ${done}\n`);
+    const jump = await continueFeed(db, { always: options.restored === true });
+    if (jump !== undefined) process.stdout.write(`${describeJump(jump)}\n`);
   };
   // A long migration is none for a pooler, which may break off what takes long.
   await withDatabase(environment, work, { direct: true });

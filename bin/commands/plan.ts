@@ -6,6 +6,7 @@ import type { Budget } from '../../src/plan/expect-freshness.ts';
 import { formatPlan } from '../../src/plan/format-plan.ts';
 import { type Plan, planAssumed, planObserved } from '../../src/plan/plan-budget.ts';
 import { observedClasses } from '../../src/plan/rate-classes.ts';
+import { jsonText } from '../../src/status/json-text.ts';
 import { CommandError } from '../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 
@@ -86,7 +87,7 @@ function print(
 ): void {
   const text =
     options.json === true
-      ? `${JSON.stringify({ basis, ...plan.expected, compared: plan.compared })}\n`
+      ? `${jsonText({ basis, ...plan.expected, compared: plan.compared })}\n`
       : formatPlan(plan, `${count(basis.accounts)} accounts`, assumed);
   process.stdout.write(text);
 }

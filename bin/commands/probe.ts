@@ -1,4 +1,5 @@
 import { type ProbeRead, probeSequence } from '../../src/audit/probe-sequence.ts';
+import { jsonText } from '../../src/status/json-text.ts';
 import { chooseApp, readEnvironment } from '../environment.ts';
 import { withVendor } from '../vendor.ts';
 
@@ -13,7 +14,7 @@ export async function probeCommand(
     probeSequence(client, accountId, stop),
   );
   if (options.json === true) {
-    process.stdout.write(`${JSON.stringify(report)}\n`);
+    process.stdout.write(`${jsonText(report)}\n`);
     return;
   }
   const { reading, reasons, consequences } = report.verdict;

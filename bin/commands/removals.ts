@@ -3,6 +3,7 @@ import { readApps } from '../../db/queries/apps.ts';
 import { discardRemovals, readHeldRemovals, releaseRemovals } from '../../db/queries/held-removals.ts';
 import { type BelievedRemovals, readBelieved } from '../../db/queries/shrunk-accounts.ts';
 import { duration } from '../../src/status/format-status.ts';
+import { jsonText } from '../../src/status/json-text.ts';
 import { printable } from '../../src/status/printable.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { formatCount } from '../progress.ts';
@@ -26,7 +27,7 @@ export async function listRemovalsCommand(options: RemovalsCommand): Promise<voi
     const hold = (await readApps(db)).find((app) => app.appId === appId)?.hold;
     const believed = await readBelieved(db, appId, believedSeconds, examplesShown);
     if (options.json === true) {
-      process.stdout.write(`${JSON.stringify({ appId, since: hold?.since ?? null, ...held, believed })}\n`);
+      process.stdout.write(`${jsonText({ appId, since: hold?.since ?? null, ...held, believed })}\n`);
       return;
     }
     const lines = [
@@ -35,7 +36,8 @@ export async function listRemovalsCommand(options: RemovalsCommand): Promise<voi
         : `Removals are held since ${hold.since.toISOString()}: ${formatCount(hold.shrunk)} accounts shrank, of ${formatCount(hold.read)} read within ${duration(hold.windowSeconds)}.`,
       `${formatCount(held.accounts)} accounts would lose ${formatCount(held.groups)} groups and ${formatCount(held.members)} members.`,
       ...held.examples.map(
-        ({ accountId, groups, members }) => `  ${accountId.padEnd(34)}${groups} groups, ${members} members`,
+        ({ accountId, groups, members }) =>
+          `  ${printable(accountId).padEnd(34)}${groups} groups, ${members} members`,
       ),
       ...(held.accounts > held.examples.length ? ['  …'] : []),
       `${formatCount(held.awaitingConfirmation)} accounts wait for a second read of their own.`,

@@ -3,6 +3,8 @@ import type { Reading } from '../../src/simulator/group-api.ts';
 import { populate, randomChange } from '../../src/simulator/population.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { startSimulator } from '../../src/simulator/server.ts';
+import { jsonText } from '../../src/status/json-text.ts';
+import { printable } from '../../src/status/printable.ts';
 
 export interface SimulatorCommand {
   readonly port: number;
@@ -41,7 +43,7 @@ export async function simulatorCommand(options: SimulatorCommand): Promise<void>
         `${ids.length > 0 ? ` (${ids[0]} to ${ids.at(-1)})` : ''}.`,
       '',
       `  export TIM_ENDPOINT=${simulator.origin} TIM_SDK_APP_ID=${options.app}`,
-      `  export TIM_SECRET_KEY=${options.secretKey}`,
+      `  export TIM_SECRET_KEY=${printable(options.secretKey)}`,
       '',
       `What it has seen: ${simulator.origin}/control/stats, what is true: ${simulator.origin}/control/truth`,
       '',
@@ -59,6 +61,6 @@ export async function simulatorCommand(options: SimulatorCommand): Promise<void>
     process.once('SIGINT', resolve);
   });
   clearInterval(churn);
-  process.stdout.write(`${JSON.stringify(simulator.stats())}\n`);
+  process.stdout.write(`${jsonText(simulator.stats())}\n`);
   await simulator.close();
 }

@@ -1,5 +1,6 @@
 import { assertSchema } from '../../db/migrate.ts';
 import { type SyncOutcome, syncNow } from '../../src/accounts/sync-now.ts';
+import { printable } from '../../src/status/printable.ts';
 import { CommandError } from '../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 
@@ -19,7 +20,8 @@ export async function syncCommand(
   });
 }
 
-function tell({ accountId, outcome, state }: SyncOutcome): string {
+function tell({ accountId: id, outcome, state }: SyncOutcome): string {
+  const accountId = printable(id);
   const holds = `${state?.groupCount ?? 0} groups, sequence ${state?.sequence ?? 'unknown'}`;
   switch (outcome) {
     case 'changed':
@@ -29,7 +31,7 @@ function tell({ accountId, outcome, state }: SyncOutcome): string {
     case 'awaiting_confirmation':
       return `${accountId}: the answer takes much away, or tells nothing though the sequence moved, so it is read again in a minute before it is believed`;
     case 'failed':
-      return `${accountId}: failed, ${state?.errorCode ? `${state.errorCode} ` : ''}${state?.error ?? 'no reason known'}`;
+      return `${accountId}: failed, ${state?.errorCode ? `${state.errorCode} ` : ''}${printable(state?.error ?? 'no reason known')}`;
     case 'waiting':
       return `${accountId}: not polled yet; is \`tim-mirror start\` running, and the app not halted (see \`tim-mirror status\`)?`;
     case 'unknown':

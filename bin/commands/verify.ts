@@ -3,6 +3,8 @@ import type { Database } from '../../db/client.ts';
 import { assertSchema } from '../../db/migrate.ts';
 import { type AuditableAccount, pageAccounts, sampleAccounts } from '../../db/queries/audit.ts';
 import { compareAccount } from '../../src/audit/compare-account.ts';
+import { jsonText } from '../../src/status/json-text.ts';
+import { printable } from '../../src/status/printable.ts';
 import { CommandError } from '../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { createProgress, formatCount, formatRate } from '../progress.ts';
@@ -67,7 +69,7 @@ export async function verifyCommand(options: VerifyCommand): Promise<void> {
   const { checked, equal, stale, wrong, unread } = findings;
   process.stdout.write(
     options.json === true
-      ? `${JSON.stringify(findings)}\n`
+      ? `${jsonText(findings)}\n`
       : `${formatCount(checked)} accounts compared: ${formatCount(equal)} equal, ${formatCount(stale)} changed since their last poll, ` +
           `${formatCount(wrong)} wrong${unread > 0 ? `, ${formatCount(unread)} could not be read` : ''}\n`,
   );
@@ -81,11 +83,12 @@ function tell(
   json: boolean,
 ): void {
   if (json) {
-    process.stdout.write(`${JSON.stringify({ account, outcome, differences })}\n`);
+    process.stdout.write(`${jsonText({ account, outcome, differences })}\n`);
     return;
   }
   const why = outcome === 'wrong' ? 'WRONG' : 'changed since its last poll';
-  process.stdout.write(`${account}: ${why}\n${differences.map((line) => `  ${line}\n`).join('')}`);
+  const lines = differences.map((line) => `  ${printable(line)}\n`).join('');
+  process.stdout.write(`${printable(account)}: ${why}\n${lines}`);
 }
 
 async function* accountsOf(

@@ -1,6 +1,7 @@
 import type { ChangeLine } from '../../db/queries/changes.ts';
 import type { MirrorTotals } from '../../db/queries/mirror.ts';
 import { duration } from '../../src/status/format-status.ts';
+import { printable } from '../../src/status/printable.ts';
 import type { AppStatus } from '../../src/status/read-status.ts';
 import { tellChange } from '../../src/status/tell-change.ts';
 import { formatCount } from '../progress.ts';
@@ -48,7 +49,7 @@ function block(moment: DemoMoment): string[] {
     `  calls     ${String(moment.callsPerSecond).padStart(3)}/s of ${app.calls.limit}/s allowed`,
     `  age       ${app.ageSeconds.p50 === null ? '-' : `half under ${duration(app.ageSeconds.p50)}, oldest ${duration(app.ageSeconds.oldest)}`}`,
     `  changes   ${formatCount(totals.changes)} written to the feed; the newest:`,
-    ...moment.newest.map((change) => `            ${change.accountId}  ${tellChange(change)}`),
+    ...moment.newest.map((change) => `            ${printable(change.accountId)}  ${tellChange(change)}`),
   ].map(fit);
 }
 
@@ -66,7 +67,7 @@ function summaryLine(moment: DemoMoment): string {
 export function headline(app: AppStatus): string {
   return app.halt === null
     ? `app ${app.appId}: mirroring`
-    : `app ${app.appId}: HALTED, the vendor refuses it (${app.halt.code} ${app.halt.message}). ${app.halt.remedy}`;
+    : `app ${app.appId}: HALTED, the vendor refuses it (${app.halt.code} ${printable(app.halt.message)}). ${app.halt.remedy}`;
 }
 
 /** One line of the terminal each, or moving up would miss. */

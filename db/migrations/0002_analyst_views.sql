@@ -6,7 +6,10 @@ comment on schema tim is
 
 do $$
 begin
-  create role tim_reader nologin;
+  -- A user without the right to create roles migrates where the role is there.
+  if not exists (select from pg_roles where rolname = 'tim_reader') then
+    create role tim_reader nologin;
+  end if;
 exception
   -- Roles belong to the whole server, so another database may have made it, perhaps at this moment.
   when duplicate_object or unique_violation then null;

@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { DB } from '../schema.ts';
+import { feedTxId } from './feed.ts';
 
 /**
  * Enrols accounts at the head of the line; those taken out before come back. Accounts already enrolled stay as
@@ -124,8 +125,8 @@ export async function unenrolAccounts(
   await sql`delete from mirror.shrunk_account where account_key = any(${keys}::bigint[])`.execute(trx);
   await sql`delete from mirror.poll_outcome where account_key = any(${keys}::bigint[])`.execute(trx);
   await sql`
-    insert into mirror.change (app_id, account_key, kind, group_name, friend_id, observed_at)
-    select ${appId}, account_key, kind, group_name, friend_id, now() from (
+    insert into mirror.change (app_id, account_key, kind, group_name, friend_id, observed_at, tx_id)
+    select ${appId}, account_key, kind, group_name, friend_id, now(), ${feedTxId} from (
       select account_key, 'member_removed'::mirror.change_kind as kind, group_name, friend_id
       from mirror.friend_group
       join mirror.friend_group_member member using (group_key)

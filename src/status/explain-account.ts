@@ -9,6 +9,7 @@ import {
 import { secondsPerUnit } from '../schedule/line.ts';
 import { presentRate } from '../schedule/policy.ts';
 import { duration } from './format-status.ts';
+import { printable } from './printable.ts';
 
 /** All that is known of one account, and why it is due when it is. */
 export interface Explanation {
@@ -109,10 +110,10 @@ export function formatExplanation(explanation: Explanation): string {
   ];
   const told = outcomes.flatMap(({ at, outcome, code, message, uneventfulSince }) => [
     ...(uneventfulSince > 0 ? [`  … ${uneventfulSince} without news`] : []),
-    `  ${at.toISOString()}  ${outcome.replaceAll('_', ' ')}${code === null || code === 0 ? '' : ` ${code}`}: ${message ?? ''}`,
+    `  ${at.toISOString()}  ${printable(outcome.replaceAll('_', ' '))}${code === null || code === 0 ? '' : ` ${code}`}: ${printable(message ?? '')}`,
   ]);
   return `${[
-    `account ${account.accountId} of app ${account.appId}`,
+    `account ${printable(account.accountId)} of app ${account.appId}`,
     ...rows.map(([label, text]) => `  ${label.padEnd(14)}${text}`),
     told.length === 0 ? 'No outcome worth remembering yet.' : 'Last outcomes, newest first:',
     ...told,

@@ -1,5 +1,6 @@
 import type { Share } from '../audit/accuracy.ts';
 import type { FirstRead } from './first-read.ts';
+import { printable } from './printable.ts';
 import type { AppStatus, Status } from './read-status.ts';
 
 /** The status as a person reads it on a terminal. */
@@ -47,11 +48,12 @@ function formatApp(app: AppStatus): string {
     ['sequence', sequence(app)],
     ...app.failures.map((failure): [string, string] => [
       'reason',
-      `${count(failure.accounts)} accounts: ${failure.outcome.replaceAll('_', ' ')} ${failure.code === 0 ? '' : `${failure.code} `}“${failure.message}”`,
+      `${count(failure.accounts)} accounts: ${failure.outcome.replaceAll('_', ' ')} ${failure.code === 0 ? '' : `${failure.code} `}“${printable(failure.message)}”`,
     ]),
   ];
   return [
     `app ${app.appId}: ${headline(app)}`,
+    ...(app.monthsProblem === null ? [] : [`  FEED: ${printable(app.monthsProblem)}`]),
     ...heldLines(app),
     ...rows.map(([label, text]) => `  ${label.padEnd(12)}${text}`),
   ].join('\n');
@@ -132,7 +134,12 @@ function sourceRows({ accountSource: source }: AppStatus): [string, string][] {
   return [
     ...(failing === null
       ? []
-      : [['source', `FAILS since ${failing.since}: ${failing.failure}`] satisfies [string, string]]),
+      : [
+          ['source', `FAILS since ${failing.since}: ${printable(failing.failure)}`] satisfies [
+            string,
+            string,
+          ],
+        ]),
     [
       'source',
       synced === null
@@ -174,7 +181,7 @@ function headline(app: AppStatus): string {
   if (app.halt !== null) {
     const { kind, code, message, since, remedy } = app.halt;
     return (
-      `HALTED since ${since}: the vendor refuses the app (${kind} ${code}: ${message || 'no words'}).\n` +
+      `HALTED since ${since}: the vendor refuses the app (${kind} ${code}: ${printable(message) || 'no words'}).\n` +
       `  ${remedy}\n  It goes on by itself once that is mended.`
     );
   }

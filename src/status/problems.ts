@@ -11,6 +11,7 @@ export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] 
   const many = (count: number, share: number) => count >= leastAccounts && count > share * accounts.total;
   return [
     app.halt !== null && `The vendor refuses the app: ${app.halt.remedy}`,
+    app.monthsProblem !== null && app.monthsProblem,
     app.state === 'idle' &&
       accounts.total > 0 &&
       'Nobody polls: no daemon has claimed accounts for ten seconds.',

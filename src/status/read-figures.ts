@@ -9,6 +9,7 @@ import {
   countTrouble,
   type TroubleCounts,
 } from '../../db/queries/figures.ts';
+import { countMissingMonths, monthsAhead } from '../../db/queries/history.ts';
 import { freshnessSeconds } from '../metrics/definitions.ts';
 import { type DelayStatus, delayOf } from './delay.ts';
 
@@ -30,6 +31,8 @@ export interface AppFigures {
   readonly audits: AuditCounts | undefined;
   readonly accountSource: AccountSourceRow | undefined;
   readonly delay: DelayStatus | null;
+  /** Months of the change feed without a table; the same for all apps. */
+  readonly missingMonths: number;
 }
 
 // Figures are worth no more: what takes longer is given up.
@@ -44,6 +47,7 @@ export async function readFigures(db: Database, now: () => number): Promise<read
     const troubles = await countTrouble(trx);
     const audits = await readAudits(trx);
     const sources = await readAccountSources(trx);
+    const missingMonths = await countMissingMonths(trx, monthsAhead);
     return apps.map((app) =>
       figuresOf(
         app,
@@ -51,6 +55,7 @@ export async function readFigures(db: Database, now: () => number): Promise<read
         troubles.find(({ appId }) => appId === app.appId),
         audits.find(({ appId }) => appId === app.appId),
         sources.find(({ appId }) => appId === app.appId),
+        missingMonths,
         now(),
       ),
     );
@@ -63,6 +68,7 @@ function figuresOf(
   trouble: TroubleCounts | undefined,
   audits: AuditCounts | undefined,
   accountSource: AccountSourceRow | undefined,
+  missingMonths: number,
   now: number,
 ): AppFigures {
   const active = bands.filter(({ status }) => status === 'active');
@@ -90,6 +96,7 @@ function figuresOf(
     audits,
     accountSource,
     delay: delayOf(app),
+    missingMonths,
   };
 }
 

@@ -3,6 +3,7 @@ import { type AccountSourceRow, readAccountSources } from '../../db/queries/acco
 import { isOutcome, readActivity } from '../../db/queries/activity.ts';
 import { type AppRow, readApps, type Slowed } from '../../db/queries/apps.ts';
 import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
+import { readMonthsProblem } from '../../db/queries/history.ts';
 import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
 import {
   type AccountFigures,
@@ -90,6 +91,8 @@ export interface AppStatus {
   readonly accountSource: AccountSourceStatus | null;
   /** How accounts taken at random in the last seven days compared with the vendor; null before the first. */
   readonly accuracy: AccuracyStatus | null;
+  /** Why months of the change feed have no table; null while all have. The feed is one for all apps. */
+  readonly monthsProblem: string | null;
   readonly sequence: {
     /** How the vendor treats an older sequence, as far as polls have shown. */
     readonly reading: 'full' | 'changed' | 'ignored' | 'unknown';
@@ -142,16 +145,18 @@ const outcomesSeconds = 900;
 
 /** Gathers the status from the database alone, so that it can be had while the daemon is down. */
 export async function readStatus(db: Database): Promise<Status> {
-  const [apps, figures, recent, outcomes, failures, audits, evidence, sources] = await Promise.all([
-    readApps(db),
-    readAccountFigures(db),
-    readActivity(db, rateSeconds),
-    readActivity(db, outcomesSeconds),
-    readFailureReasons(db),
-    readAudits(db),
-    readEvidence(db),
-    readAccountSources(db),
-  ]);
+  const [apps, figures, recent, outcomes, failures, audits, evidence, sources, monthsProblem] =
+    await Promise.all([
+      readApps(db),
+      readAccountFigures(db),
+      readActivity(db, rateSeconds),
+      readActivity(db, outcomesSeconds),
+      readFailureReasons(db),
+      readAudits(db),
+      readEvidence(db),
+      readAccountSources(db),
+      readMonthsProblem(db),
+    ]);
   return {
     apps: apps.map((app) => {
       const { appId } = app;
@@ -223,6 +228,7 @@ export async function readStatus(db: Database): Promise<Status> {
         refusedWrites: refusedWritesOf(outcomes, appId),
         accountSource: accountSourceOf(sources.find((source) => source.appId === appId)),
         accuracy: accuracyOf(audits.find((audit) => audit.appId === appId)),
+        monthsProblem,
         sequence: sequenceOf(
           app.silentChangeAgo,
           evidence.filter((each) => each.appId === appId),

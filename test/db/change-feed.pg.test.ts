@@ -3,11 +3,16 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect, type Database } from '../../db/client.ts';
 import { type ChangeLine, findFeedStart, readFeed } from '../../db/queries/changes.ts';
+import { continueFeed, describeJump } from '../../db/queries/feed.ts';
 import { insertChanges } from '../../db/queries/groups.ts';
+import { createLogger } from '../../src/log.ts';
+import { createScrubber } from '../../src/scrubber.ts';
 import { createRandom, type Random } from '../../src/simulator/random.ts';
+import { maintain } from '../../workers/maintenance-worker.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { labelledSql, readDocument } from '../support/documents.ts';
 import { runs } from '../support/effort.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { testSeed } from '../support/world.ts';
 
 const appId = 1;
@@ -180,5 +185,125 @@ describe('a consumer that reads while four writers commit out of order', () => {
       await database.db.transaction().execute((second) => tell(second, 2, ['newer']));
       expect(await read()).toEqual(['newer']);
     });
+  });
+});
+
+describe('a feed whose lines another server has numbered', () => {
+  const filter = { appId, accountId: undefined };
+  const namesOf = (lines: readonly ChangeLine[]) => lines.map((line) => line.groupName);
+
+  async function newest(): Promise<{ txId: string; changeId: number }> {
+    const { rows } = await sql<{ txId: string; changeId: number }>`
+      select tx_id::text as "txId", change_id as "changeId" from tim.changes
+      order by tx_id desc, change_id desc limit 1
+    `.execute(consumerDb);
+    return rows[0] ?? { txId: '0', changeId: 0 };
+  }
+
+  /** Numbers all lines as a server would that is a million transactions ahead. */
+  const renumber = () =>
+    sql`
+      update mirror.change set tx_id = (tx_id::text::bigint + pg_current_xact_id()::text::bigint + 1000000)::text::xid8
+    `.execute(database.db);
+
+  test('goes on beyond their numbers, once, however many daemons start', async () => {
+    expect(await continueFeed(database.db)).toBeUndefined();
+    await renumber();
+    const place = await newest();
+    const jumps = await Promise.all(Array.from({ length: 4 }, () => continueFeed(database.db)));
+    const [jump, ...others] = jumps.filter((each) => each !== undefined);
+    expect(others).toEqual([]);
+    expect(jump).toEqual({ from: place.txId, to: String(2 ** 40) });
+    expect(jump && describeJump(jump)).toMatch(
+      /go on from 1099511627776, because its last line has number \d+/,
+    );
+
+    await database.db.transaction().execute(async (trx) => {
+      await tell(trx, 1, ['one']);
+      await tell(trx, 1, ['two']);
+    });
+    const read = () => readFeed(consumerDb, filter, { after: place, limit: 10, finished: true });
+    await waitFor('the lines to be readable', async () => (await read()).length >= 2);
+    expect(namesOf(await read())).toEqual(['one', 'two']);
+    expect(namesOf(await readAsDocumented(place))).toEqual(['one', 'two']);
+    expect(await continueFeed(database.db)).toBeUndefined();
+  });
+
+  test('holds back what is still under way, and begins where a reader wants it to', async () => {
+    const place = await newest();
+    await database.db.transaction().execute(async (first) => {
+      await tell(first, 1, ['first']);
+      await database.db.transaction().execute((second) => tell(second, 2, ['second']));
+      expect(await readAsDocumented(place)).toEqual([]);
+      const start = await findFeedStart(consumerDb, filter, 0);
+      const page = { start, after: start, limit: 10, finished: false };
+      expect(await readFeed(consumerDb, filter, page)).toEqual([]);
+      await database.db.transaction().execute((second) => tell(second, 2, ['third']));
+      expect(namesOf(await readFeed(consumerDb, filter, page))).toEqual(['third']);
+    });
+    const all = await findFeedStart(consumerDb, filter, 3600);
+    expect((await readFeed(consumerDb, filter, { after: all, limit: 10, finished: false })).length).toBe(10);
+  });
+
+  test('waits for writers, and a transaction that began before the jump has numbers beyond it', async () => {
+    const before = await newest();
+    const jumped = await database.db.transaction().execute(async (early) => {
+      // It has its number, and no line yet.
+      await sql`select pg_current_xact_id()`.execute(early);
+      await renumber();
+      const jump = await continueFeed(database.db);
+      await tell(early, 1, ['early']);
+      return jump;
+    });
+    const place = await newest();
+    expect(BigInt(place.txId)).toBeGreaterThanOrEqual(BigInt(jumped?.to ?? 'none'));
+    expect(BigInt(place.txId)).toBeGreaterThan(BigInt(before.txId));
+
+    let over = false;
+    const jumping = database.db.transaction().execute(async (writer) => {
+      await tell(writer, 1, ['held']);
+      await renumber();
+      const started = continueFeed(consumerDb).then((jump) => {
+        over = true;
+        return jump;
+      });
+      await waitFor('the jump to wait for the writer', async () => {
+        const { rows } = await sql`
+          select from pg_stat_activity
+          where datname = current_database() and query like 'lock table only mirror.change%' and wait_event_type = 'Lock'
+        `.execute(database.db);
+        return rows.length > 0;
+      });
+      expect(over).toBe(false);
+      return { started };
+    });
+    // The writer ends, and only then the jump.
+    const { started } = await jumping;
+    expect(await started).toBeDefined();
+  });
+
+  test('goes on too where the database is exchanged under a running daemon', async () => {
+    await database.db.transaction().execute((trx) => tell(trx, 1, ['last of the other server']));
+    await renumber();
+    const lines: string[] = [];
+    const log = createLogger({
+      level: 'warn',
+      scrubber: createScrubber(),
+      destination: { write: (line) => void lines.push(line) },
+    });
+    const { db } = database;
+    const round = () => maintain({ db, direct: db, log, lanes: [], historyRetentionMs: undefined });
+    await round();
+    await round();
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain('The change feed’s numbers go on from');
+  });
+
+  test('jumps when an operator says that commits were lost', async () => {
+    const place = await newest();
+    const jump = await continueFeed(database.db, { always: true });
+    expect(jump?.from).toBeNull();
+    expect(BigInt(jump?.to ?? 0)).toBeGreaterThan(BigInt(place.txId));
+    expect(BigInt(jump?.to ?? 0) % 2n ** 40n).toBe(0n);
   });
 });

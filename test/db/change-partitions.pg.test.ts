@@ -2,17 +2,24 @@ import { sql } from 'kysely';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
+  countMissingMonths,
   dropChangePartition,
   ensureChangePartitions,
   findOldChangePartitions,
+  type OldChangePartition,
+  readMonthsProblem,
 } from '../../db/queries/history.ts';
 import { silentLogger } from '../../src/log.ts';
+import { readStatus } from '../../src/status/read-status.ts';
 import { maintain } from '../../workers/maintenance-worker.ts';
+import { prepareDatabase } from '../../workers/prepare-database.ts';
+import { StartError } from '../../workers/start-error.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const dayMs = 86_400_000;
 const retentionDays = 30;
+const poll = { minIntervalMs: 1000, maxIntervalMs: 2000, fullReadIntervalMs: 3000 };
 
 let database: TestDatabase;
 let reader: pg.Client;
@@ -82,8 +89,9 @@ async function oldest() {
 /** Begins to drop the oldest month, and returns once that waits for the reader. */
 async function dropAndWait(
   waitMs: number,
+  month?: OldChangePartition,
 ): Promise<{ readonly pid: number; readonly dropped: Promise<boolean> }> {
-  const dropped = dropChangePartition(database.db, await oldest(), waitMs);
+  const dropped = dropChangePartition(database.db, month ?? (await oldest()), waitMs);
   dropped.catch(() => undefined);
   const pid = await waitFor('the detach to wait', async () => {
     const { rows } = await sql<{ pid: number }>`
@@ -112,7 +120,7 @@ describe('while somebody reads the change feed in a long transaction', () => {
       await sql`select mirror.ensure_change_partitions(6)`.execute(trx);
       await expectNobodyWaits();
     });
-    expect(await ensureChangePartitions(database.db, 7)).toBe(1);
+    expect((await ensureChangePartitions(database.db, 7)).made).toBe(1);
     await expectNobodyWaits();
     expect(await count(reader)).toBe(3);
     await reader.query('commit');
@@ -135,12 +143,12 @@ describe('while somebody reads the change feed in a long transaction', () => {
     const { dropped } = await dropAndWait(60_000);
     await expectNobodyWaits();
     // Months made ahead wait for it, no longer than it waits for readers.
-    const made = ensureChangePartitions(database.db, 8);
+    const months8 = ensureChangePartitions(database.db, 8);
     await expectNobodyWaits();
     expect(await count(reader)).toBe(3);
     await reader.query('commit');
     expect(await dropped).toBe(true);
-    expect(await made).toBe(5);
+    expect((await months8).made).toBe(5);
     await round();
     expect(await months()).toEqual([]);
     expect(await count(reader)).toBe(1);
@@ -152,7 +160,7 @@ describe('while somebody reads the change feed in a long transaction', () => {
     await expect(dropped).rejects.toThrow();
     expect(await states()).toEqual(['detaching', 'attached']);
     await expectNobodyWaits();
-    expect(await ensureChangePartitions(database.db, 4)).toBe(1);
+    expect((await ensureChangePartitions(database.db, 4)).made).toBe(1);
     expect(await count(reader)).toBe(3);
     await reader.query('commit');
     await run('alter table mirror.change detach partition mirror.change_2020_01 finalize');
@@ -167,4 +175,136 @@ test('a connection that waited for readers in vain waits for locks as before', a
   expect(await dropChangePartition(database.db, await oldest(), 100)).toBe(false);
   const { rows } = await sql<{ lock_timeout: string }>`show lock_timeout`.execute(database.db);
   expect(rows[0]?.lock_timeout).toBe('0');
+});
+
+describe('months of the change feed', () => {
+  const thisMonth = sql<string>`to_char(now() at time zone 'utc', '"change_"YYYY_MM')`;
+  const nextMonth = sql<string>`to_char((now() at time zone 'utc') + interval '1 month', '"change_"YYYY_MM')`;
+
+  beforeEach(async () => {
+    await reader.query('commit');
+  });
+
+  async function nameOf(month: typeof thisMonth): Promise<string> {
+    const { rows } = await sql<{ name: string }>`select ${month} as name`.execute(database.db);
+    return rows[0]?.name ?? '';
+  }
+
+  /** The parts that months from this one on are made of, as the bounds of attached partitions. */
+  async function parts(): Promise<readonly { name: string; begins: string; ends: string }[]> {
+    const { rows } = await sql<{ name: string; begins: string; ends: string }>`
+      select relname as name, begins::text, ends::text
+      from mirror.change_partitions() join pg_class on pg_class.oid = partition
+      where not detaching and ends > now() order by begins
+    `.execute(database.db);
+    return rows;
+  }
+
+  const writeNow = () =>
+    run(`
+      insert into mirror.change (app_id, account_key, kind, group_name, observed_at)
+      select 1, account_key, 'group_added', 'again', now() from mirror.account
+    `);
+
+  test('that are there and detached are attached, with what they hold', async () => {
+    const name = await nameOf(thisMonth);
+    await run(`alter table mirror.change detach partition mirror.${name}`);
+    await expect(writeNow()).rejects.toThrow(/no partition/);
+    expect(await ensureChangePartitions(database.db, 3)).toEqual({ made: 1, problems: [] });
+    await writeNow();
+    expect(await count(reader)).toBe(4);
+  });
+
+  test('whose detach was broken off half way are attached again', async () => {
+    const name = await nameOf(thisMonth);
+    await reader.query('begin isolation level repeatable read; select from tim.changes');
+    const { pid, dropped } = await dropAndWait(60_000, { name, state: 'attached' });
+    await run(`select pg_terminate_backend(${pid})`);
+    await expect(dropped).rejects.toThrow();
+    await expect(writeNow()).rejects.toThrow(/no partition/);
+    // As long as somebody reads who saw it attached, it can be neither detached nor attached.
+    const waiting = await ensureChangePartitions(database.db, 3);
+    expect(waiting.problems).toMatchObject([{ present: true }]);
+    expect(waiting.problems[0]?.sentence).toMatch(
+      new RegExp(`mirror.${name} .*waits for those who read it\\); end their transactions`),
+    );
+    await expectReadersDoNotWait();
+    await reader.query('commit');
+    expect(await ensureChangePartitions(database.db, 3)).toEqual({ made: 1, problems: [] });
+    await writeNow();
+    expect(await count(reader)).toBe(4);
+  });
+
+  test('that can’t be attached are reported with the table and the reason, until they can', async () => {
+    const name = await nameOf(nextMonth);
+    await run(`
+      alter table mirror.change detach partition mirror.${name};
+      insert into mirror.${name} (app_id, account_key, kind, group_name, observed_at)
+      values (1, 1, 'group_added', 'c', '2020-01-01')
+    `);
+    const first = await ensureChangePartitions(database.db, 3);
+    expect(first).toMatchObject({ made: 0, problems: [{ present: false }] });
+    expect(first.problems[0]?.sentence).toMatch(
+      new RegExp(
+        `^Changes from .* to .* can’t be written, because table mirror.${name} is no part of .*violated`,
+      ),
+    );
+    expect(await readMonthsProblem(database.db)).toBe(first.problems[0]?.sentence);
+    expect(await countMissingMonths(database.db, 3)).toBe(1);
+    expect((await readStatus(database.db)).apps[0]?.problems).toContain(first.problems[0]?.sentence);
+    await run(`alter table mirror.${name} rename to set_aside`);
+    expect(await ensureChangePartitions(database.db, 3)).toEqual({ made: 1, problems: [] });
+    expect(await readMonthsProblem(database.db)).toBeNull();
+    expect(await countMissingMonths(database.db, 3)).toBe(0);
+  });
+
+  test('whose table has other columns are reported, also by a start', async () => {
+    const name = await nameOf(thisMonth);
+    await run(`
+      alter table mirror.change detach partition mirror.${name};
+      alter table mirror.${name} add column note text
+    `);
+    const starting = prepareDatabase(database.db, [], poll, silentLogger());
+    await expect(starting).rejects.toThrow(StartError);
+    await expect(starting).rejects.toThrow(new RegExp(`mirror.${name} .*column "note"`));
+    await run(`alter table mirror.${name} drop column note`);
+    await prepareDatabase(database.db, [], poll, silentLogger());
+    await writeNow();
+  });
+
+  test('begin where the last one ends, where an older release made bounds 14 hours late', async () => {
+    const made = await parts();
+    for (const { name } of made) await run(`drop table mirror.${name}`);
+    // As that release did in a session with DateStyle `SQL, DMY` and a Chinese time zone.
+    for (const { name, begins, ends } of made.slice(0, 2))
+      await run(`
+        create table mirror.${name} partition of mirror.change
+        for values from (timestamptz '${begins}' + interval '14 hours') to (timestamptz '${ends}' + interval '14 hours')
+      `);
+    expect((await ensureChangePartitions(database.db, 3)).problems).toEqual([]);
+    const now = await parts();
+    expect(now.at(-1)?.ends).toBe(made.at(-1)?.ends);
+    for (const [index, { begins }] of now.entries()) if (index > 0) expect(begins).toBe(now[index - 1]?.ends);
+    await writeNow();
+  });
+
+  test('are the same whatever date style and time zone a session has', async () => {
+    const made = await parts();
+    for (const { name } of made) await run(`drop table mirror.${name}`);
+    const client = await connectClient();
+    await client.query("set datestyle = 'SQL, DMY'; set timezone = 'Asia/Shanghai'");
+    await client.query('select mirror.ensure_change_partitions(3)');
+    const { rows } = await client.query('select * from mirror.missing_change_months(3)');
+    expect(rows).toEqual([]);
+    await client.end();
+    expect(await parts()).toEqual(made);
+  });
+
+  /** A new reader of what can be read; the month whose detach is pending is not among it. */
+  async function expectReadersDoNotWait(): Promise<void> {
+    const client = await connectClient();
+    await client.query("set statement_timeout = '5s'; set lock_timeout = '1s'");
+    await count(client);
+    await client.end();
+  }
 });

@@ -55,7 +55,8 @@ describe('the schema', () => {
       from pg_class join columns on attrelid = pg_class.oid
       where relnamespace = 'tim'::regnamespace and relkind <> 'c'
       union all
-      select format('%s (%s) → (%s)', proname, pg_get_function_arguments(pg_proc.oid), columns)
+      select format('%s (%s) → (%s)', proname, pg_get_function_arguments(pg_proc.oid),
+        coalesce(columns, format_type(prorettype, null)))
       from pg_proc join pg_type on pg_type.oid = prorettype left join columns on attrelid = typrelid
       where pronamespace = 'tim'::regnamespace
     `);
@@ -73,10 +74,12 @@ describe('the schema', () => {
   });
 
   test('makes the partitions of the change feed ahead, and making them again is no harm', async () => {
-    const months = await all<{ count: number }>(
-      `select count(*) from pg_inherits where inhparent = 'mirror.change'::regclass`,
-    );
-    expect(months[0]?.count).toBe(4);
+    // In the first hour of a month the one before is needed too.
+    const months = await all<{ count: number; expected: number }>(`
+      select count(*), 4 + (date_trunc('month', now(), 'UTC') > now() - interval '1 hour')::integer as expected
+      from pg_inherits where inhparent = 'mirror.change'::regclass
+    `);
+    expect(months[0]?.count).toBe(months[0]?.expected);
     const again = await Promise.all(
       [0, 1, 2].map(() => all('select mirror.ensure_change_partitions(5) as made')),
     );
@@ -115,9 +118,9 @@ describe('a member of tim_reader', () => {
     const sources = await all<{ source: string }>(`
       select oid::regclass::text as source from pg_class where relnamespace = 'tim'::regnamespace and relkind = 'v'
       union all
-      select oid::regproc || '(now())' from pg_proc where pronamespace = 'tim'::regnamespace
+      select format('%s(%s)', oid::regproc, case when pronargs > 0 then 'now()' end) from pg_proc where pronamespace = 'tim'::regnamespace
     `);
-    expect(sources).toHaveLength(9);
+    expect(sources).toHaveLength(10);
     for (const { source } of sources) await reader.query(`select * from ${source}`);
     expect((await reader.query('select account_id, status from tim.accounts')).rows).toEqual([
       { account_id: 'alice', status: 'pending' },
@@ -153,6 +156,8 @@ describe('a member of tim_reader', () => {
     "update tim.accounts set status = 'gone'",
     'truncate mirror.change',
     'select mirror.ensure_change_partitions(1)',
+    'select mirror.attach_change_months(1)',
+    'select tx_offset from mirror.feed',
     "select nextval('mirror.change_id_seq')",
     'create view tim.mine as select 1',
     'comment on view tim.accounts is null',

@@ -46,7 +46,7 @@ const insert = (db: Database, group: string) =>
 /** What a consumer reads that keeps to the rule of the feed. */
 async function readByTheRule(db: Database): Promise<readonly string[]> {
   const { rows } = await sql<{ group_name: string }>`
-    select group_name from tim.changes where tx_id < pg_snapshot_xmin(pg_current_snapshot()) order by tx_id, change_id
+    select group_name from tim.changes where tx_id < tim.feed_horizon() order by tx_id, change_id
   `.execute(db);
   return rows.map((row) => row.group_name);
 }

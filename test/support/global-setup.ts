@@ -9,6 +9,7 @@ import { ensureRedisProgram } from '../../src/local-servers/redis.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { findChromium } from './chromium.ts';
 import { findPgBouncer } from './pgbouncer.ts';
+import { findPostgresPrograms } from './postgres-programs.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -20,6 +21,8 @@ declare module 'vitest' {
     readonly chromium: string;
     /** Where PgBouncer is; empty where there is none and none can be installed. */
     readonly pgBouncer: string;
+    /** Folder of PostgreSQL's programs, pg_dump among them; empty where there is none and none can be installed. */
+    readonly postgresPrograms: string;
   }
 }
 
@@ -58,6 +61,7 @@ async function startServers(project: TestProject, chosen: ReadonlySet<string>): 
   project.provide('templateDatabase', template);
   project.provide('chromium', chosen.has('e2e') ? findChromium(say) : '');
   project.provide('pgBouncer', chosen.has('e2e') ? findPgBouncer(say) : '');
+  project.provide('postgresPrograms', chosen.has('e2e') ? findPostgresPrograms(say) : '');
   return async () => {
     await command(serverUrl, `drop database ${template}`);
     await postgres?.stop();

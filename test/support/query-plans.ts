@@ -29,7 +29,7 @@ export interface Planner {
   take(): { readonly plans: number; readonly scans: readonly string[] };
 }
 
-/** A planner for statements on schema mirror. Its table `app` has a row an app, and is read in whole. */
+/** A planner for statements on schema mirror. Its tables `app` and `feed` have a row an app and one row. */
 export function createPlanner(): Planner {
   let plans = 0;
   let scans: string[] = [];
@@ -57,7 +57,9 @@ function wholeScans(node: PlanNode): readonly string[] {
   const below = (node.Plans ?? []).flatMap(wholeScans);
   const type = node['Node Type'];
   const whole =
-    (type === 'Seq Scan' && node.Schema === 'mirror' && node['Relation Name'] !== 'app') ||
+    (type === 'Seq Scan' &&
+      node.Schema === 'mirror' &&
+      !['app', 'feed'].includes(node['Relation Name'] ?? '')) ||
     (type.includes('Index') && node['Relation Name'] !== 'app' && node['Index Cond'] === undefined);
   return whole ? [`${type} on ${node['Relation Name'] ?? node['Index Name']}`, ...below] : below;
 }

@@ -419,7 +419,9 @@ describe('an answer that lists fewer friends than it counts', () => {
     (
       await sql<{
         count: number;
-      }>`select friend_number as count from tim.friend_groups where account_id = ${id}`.execute(world.db)
+      }>`select friend_number as count from tim.friend_groups where account_id = ${id} and group_name = 'a'`.execute(
+        world.db,
+      )
     ).rows[0]?.count;
 
   test('removes nobody at first, adds at once, and what it left out comes back with nothing told of it', async () => {
