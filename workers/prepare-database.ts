@@ -39,7 +39,7 @@ export async function prepareDatabase(
   }
   const { id, renewed } = await settleInstallation(db);
   if (renewed)
-    log.warn(
+    log.info(
       { installation: id },
       'this database is a copy of another installation’s: it has an identity of its own from now on',
     );

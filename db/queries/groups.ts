@@ -62,8 +62,8 @@ export interface LockedAccount {
 }
 
 /**
- * Locks an account's state for writing its groups. Undefined when the claim is not the newest any more or has had its outcome, the
- * account was taken out, or the key is that of another account or app.
+ * Locks an account's state for writing its groups. Undefined when the claim is not the newest any more or has had its
+ * outcome, the account was taken out, or the key is that of another account or app.
  */
 export async function lockAccount(
   trx: Transaction<DB>,

@@ -2,6 +2,9 @@ import type { Change, ChangeKind, Membership, MirroredGroup } from '../../db/que
 import type { FriendGroup } from '../tencent/wire.ts';
 import { findRenames } from './find-renames.ts';
 
+/** What Postgres' integers hold. */
+const largestCount = 2_147_483_647;
+
 /** What has to be written to turn the groups the mirror holds into those the vendor has told. */
 export interface GroupDiff {
   readonly addedGroups: readonly FriendGroup[];
@@ -58,9 +61,21 @@ export function takesAnything(diff: GroupDiff): boolean {
   return diff.removedGroups.length > 0 || diff.removedMembers.length > 0;
 }
 
-/** The part of a difference that only adds. The vendor's counts stay as they were: they count what is left. */
-export function withoutRemovals(diff: GroupDiff): GroupDiff {
-  return { ...diff, removedGroups: [], removedMembers: [], recounted: [] };
+/**
+ * The part of a difference that only adds. A group's count grows by those who come: in the mirror a group counts more
+ * friends than it holds only by as many as two answers have agreed on.
+ */
+export function withoutRemovals(diff: GroupDiff, mirror: readonly MirroredGroup[]): GroupDiff {
+  const coming = Map.groupBy(diff.addedMembers, ({ groupKey }) => groupKey);
+  const recounted = mirror.flatMap(({ groupKey, friendNumber }) => {
+    const added = coming.get(groupKey)?.length ?? 0;
+    return added === 0 ? [] : [{ groupKey, friendNumber: Math.min(friendNumber + added, largestCount) }];
+  });
+  const addedGroups = diff.addedGroups.map((group) => ({
+    ...group,
+    friendNumber: Math.min(group.friendNumber, group.members.length),
+  }));
+  return { ...diff, addedGroups, removedGroups: [], removedMembers: [], recounted };
 }
 
 /** How many groups and memberships would go. */

@@ -4,9 +4,10 @@ import type { FriendGroup } from '../tencent/wire.ts';
 import { contentHash } from './content-hash.ts';
 
 /**
- * Why an answer is read a second time before what it leaves out is removed. `takes_much`: it would empty the account, or
+ * Why an answer is read a second time before it is believed. `takes_much`: it would empty the account, or
  * take more than half of the friends of a large one. `tells_nothing`: it is empty though the sequence moved, of an
- * account that holds nothing here. `contradicts_itself`: a group lists fewer friends than it counts.
+ * account that holds nothing here. `contradicts_itself`: a group lists fewer friends than it counts, and than is known
+ * of it; what it leaves out may be there, so neither are rows removed nor is its sequence believed.
  */
 export type Doubt = 'takes_much' | 'tells_nothing' | 'contradicts_itself';
 
@@ -26,7 +27,7 @@ const largeAccount = 20;
 export function doubtOf(answer: DoubtCase): Doubt | undefined {
   if (takesTooMuch(answer.mirror, answer.groups)) return 'takes_much';
   if (tellsNothing(answer)) return 'tells_nothing';
-  return leftOutOfShortGroups(answer.mirror, answer.groups).length > 0 ? 'contradicts_itself' : undefined;
+  return newlyShort(answer.mirror, answer.groups).length > 0 ? 'contradicts_itself' : undefined;
 }
 
 /**
@@ -56,20 +57,34 @@ export function shortGroups(groups: readonly FriendGroup[]): readonly FriendGrou
   return groups.filter((group) => group.friendNumber > group.members.length);
 }
 
-/** The memberships that the mirror holds and that short groups leave out, as group name and friend. */
-function leftOutOfShortGroups(
-  mirror: readonly MirroredGroup[],
-  groups: readonly FriendGroup[],
-): readonly (readonly [string, string])[] {
+/** A group that lists fewer friends than it counts, and how that differs from what has been confirmed. */
+interface NewlyShort {
+  readonly name: string;
+  /** How many friends are counted and not listed. */
+  readonly missing: number;
+  /** Friends that the mirror holds and the list leaves out. */
+  readonly leftOut: readonly string[];
+}
+
+/**
+ * Short groups that may be short of more than is known. In the mirror a group counts more than it holds only when that
+ * has been confirmed; as long as no more are missing, and nobody whom the mirror holds, there is nothing to doubt.
+ */
+function newlyShort(mirror: readonly MirroredGroup[], groups: readonly FriendGroup[]): readonly NewlyShort[] {
   const short = shortGroups(groups);
   if (short.length === 0) return [];
-  const held = new Map(mirror.map((group) => [group.name, group.members]));
-  return short.flatMap(({ name, members }) => {
-    const listed = new Set(members);
-    return (held.get(name) ?? [])
-      .filter((friend) => !listed.has(friend))
-      .map((friend) => [name, friend] as const);
-  });
+  const held = new Map(mirror.map((group) => [group.name, group]));
+  return short
+    .map(({ name, friendNumber, members }) => {
+      const listed = new Set(members);
+      const leftOut = (held.get(name)?.members ?? []).filter((friend) => !listed.has(friend));
+      return { name, missing: friendNumber - members.length, leftOut };
+    })
+    .filter(({ name, missing, leftOut }) => leftOut.length > 0 || missing > missingIn(held.get(name)));
+}
+
+function missingIn(group: MirroredGroup | undefined): number {
+  return group === undefined ? 0 : group.friendNumber - group.members.length;
 }
 
 /** What a second answer must agree in with the first, as 48 hex digits. */
@@ -79,7 +94,7 @@ export function markOf(doubt: Doubt, { mirror, groups, sequence }: DoubtCase): s
     case 'tells_nothing':
       return contentMark(groups, sequence);
     case 'contradicts_itself':
-      return leftOutMark(leftOutOfShortGroups(mirror, groups));
+      return shortMark(newlyShort(mirror, groups));
     default:
       return doubt satisfies never;
   }
@@ -93,9 +108,11 @@ export function contentMark(groups: readonly FriendGroup[], sequence: number): s
   return contentHash(groups) + sequence.toString(16).padStart(16, '0');
 }
 
-/** The friends left out, whatever else has changed: of a lively account no two answers are alike. */
-function leftOutMark(leftOut: readonly (readonly [string, string])[]): string {
-  const lines = leftOut.map((pair) => JSON.stringify(pair)).toSorted();
+/** Who is left out and how many are missing, whatever else has changed: of a lively account no two answers are alike. */
+function shortMark(short: readonly NewlyShort[]): string {
+  const lines = short.map(({ name, missing, leftOut }) =>
+    JSON.stringify([name, missing, leftOut.toSorted()]),
+  );
   // No sequence is so great, so this is never the mark of a content.
-  return createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, 32) + 'f'.repeat(16);
+  return createHash('sha256').update(lines.toSorted().join('\n')).digest('hex').slice(0, 32) + 'f'.repeat(16);
 }

@@ -59,14 +59,14 @@ export function judge(facts: Case): Judgement {
   const { answer, mirror } = facts;
   const whole = diffGroups(mirror, answer.kind === 'gone' ? [] : answer.groups);
   if (facts.removalsHeld && takesAnything(whole))
-    return { verdict: 'hold', diff: withoutRemovals(whole), whole };
+    return { verdict: 'hold', diff: withoutRemovals(whole, mirror), whole };
 
   const inDoubt = doubtAndMark(facts);
   if (inDoubt === undefined) return { verdict: 'apply', diff: whole, confirmed: undefined };
   const { doubt, mark } = inDoubt;
   if (facts.released || (isConfirmed(facts, mark) && !facts.undecided))
     return { verdict: 'apply', diff: whole, confirmed: doubt };
-  return { verdict: 'await', doubt, mark, diff: withoutRemovals(whole), whole };
+  return { verdict: 'await', doubt, mark, diff: withoutRemovals(whole, mirror), whole };
 }
 
 function doubtAndMark({ account, answer, mirror }: Case) {

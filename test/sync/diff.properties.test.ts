@@ -107,7 +107,19 @@ describe('the difference between any two snapshots', () => {
     forAnyTwo((before, after) => {
       const mirror = mirrored(before);
       const diff = diffGroups(mirror, after);
-      const grown = asMap(apply(mirror, withoutRemovals(diff)));
+      const adding = withoutRemovals(diff, mirror);
+      const grown = asMap(apply(mirror, adding));
+      // Nobody is counted as missing who was not before.
+      const missing = new Map(
+        mirror.map((group) => [group.groupKey, group.friendNumber - group.members.length]),
+      );
+      for (const { groupKey, friendNumber } of adding.recounted) {
+        const { members = [] } = mirror.find((group) => group.groupKey === groupKey) ?? {};
+        const come = adding.addedMembers.filter((member) => member.groupKey === groupKey).length;
+        expect(friendNumber - members.length - come).toBe(missing.get(groupKey));
+      }
+      for (const { friendNumber, members } of adding.addedGroups)
+        expect(friendNumber).toBeLessThanOrEqual(members.length);
       for (const groups of [asMap(before), asMap(after)])
         for (const [name, members] of groups) expect(grown.get(name)?.isSupersetOf(members)).toBe(true);
       const { groups, members } = countRemovals(diff);

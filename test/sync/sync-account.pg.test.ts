@@ -431,9 +431,8 @@ describe('an answer that lists fewer friends than it counts', () => {
     expect((await world.poll(id, { client: without('x', 'y') })).outcome).toBe('removal_pending');
     expect(await groupsOf(id)).toEqual({ a: ['new', 'x', 'y', 'z'] });
     expect((await stateOf(id)).sequence).toBe(1);
-    expect(await countOf()).toBe(3);
-    // Nothing but the count is left to be written.
-    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await countOf()).toBe(4);
+    expect((await world.poll(id)).outcome).toBe('unchanged');
     expect(await groupsOf(id)).toEqual({ a: ['new', 'x', 'y', 'z'] });
     expect(await feedOf(id)).toEqual([
       'group_added a',
@@ -494,13 +493,35 @@ describe('an answer that lists fewer friends than it counts', () => {
     expect(await groupsOf(id)).toEqual({ a: ['x', 'y'], b: ['r'] });
   });
 
-  test('is believed at once where it leaves out nobody that the mirror holds', async () => {
-    addGroup('a', ['x', 'y']);
-    expect((await world.poll(id, { client: without('x') })).outcome).toBe('changed');
-    expect(await groupsOf(id)).toEqual({ a: ['y'] });
-    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['z'] });
-    expect((await world.poll(id, { client: without('x') })).outcome).toBe('changed');
+  test('is not believed of a new account or a new group, either: whom it left out comes with the second', async () => {
+    addGroup('a', ['x', 'y', 'z']);
+    expect((await world.poll(id, { client: without('x') })).outcome).toBe('removal_pending');
     expect(await groupsOf(id)).toEqual({ a: ['y', 'z'] });
+    expect(await countOf()).toBe(2);
+    expect(await stateOf(id)).toMatchObject({ sequence: null, verified_at: null });
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ a: ['x', 'y', 'z'] });
+    addGroup('b', ['q', 'r']);
+    expect((await world.poll(id, { client: without('q') })).outcome).toBe('removal_pending');
+    expect((await stateOf(id)).sequence).toBe(1);
+    expect((await world.poll(id)).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ a: ['x', 'y', 'z'], b: ['q', 'r'] });
+    expect(await stateOf(id)).toMatchObject({ sequence: 2, pending_hash: null });
+  });
+
+  test('is believed at once where no more are missing than is known, and nobody whom the mirror holds', async () => {
+    addGroup('a', ['x', 'y']);
+    const client = without('x');
+    expect((await world.poll(id, { client })).outcome).toBe('removal_pending');
+    await world.passTime(60);
+    expect((await world.poll(id, { client })).outcome).toBe('changed');
+    expect(await countOf()).toBe(2);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['z'] });
+    expect((await world.poll(id, { client })).outcome).toBe('changed');
+    expect(await groupsOf(id)).toEqual({ a: ['y', 'z'] });
+    expect(await countOf()).toBe(3);
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['w'] });
+    expect((await world.poll(id, { client: without('x', 'w') })).outcome).toBe('removal_pending');
   });
 
   test('whose only friend is one whose account was deleted is no fault of the account', async () => {
