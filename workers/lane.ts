@@ -25,6 +25,7 @@ import { createRefusalLog } from '../src/sync/refusal-log.ts';
 import { mistrustSeconds } from '../src/sync/sequence-evidence.ts';
 import { createStorageHealth } from '../src/sync/storage-health.ts';
 import { createVendorHealth } from '../src/sync/vendor-health.ts';
+import { createVendorLog } from '../src/sync/vendor-log.ts';
 import { createTencentClient } from '../src/tencent/client.ts';
 import { remedyFor, type TencentError } from '../src/tencent/errors.ts';
 import type { FriendGroup } from '../src/tencent/wire.ts';
@@ -117,6 +118,7 @@ export function createLane(options: LaneOptions): Lane {
   const learning = new Map<string, LearningCell>();
   const health = createVendorHealth();
   const breaker = createRemovalBreaker({ db, appId: app.appId, log });
+  const vendor = createVendorLog(log);
   const storage = createStorageHealth();
   const refusals = createRefusalLog(log);
   const recorder = createRecorder({
@@ -195,8 +197,13 @@ export function createLane(options: LaneOptions): Lane {
 
   function countResult(account: ClaimedAccount, result: PollResult): void {
     countEvent(result.outcome);
-    if (result.outcome === 'transient') health.note(true);
-    else if (answeredWell.has(result.outcome)) health.note(false);
+    if (result.outcome === 'transient') {
+      health.note(true);
+      vendor.failed({ code: result.note?.code ?? 0, message: result.note?.message ?? '' });
+    } else if (answeredWell.has(result.outcome)) {
+      health.note(false);
+      vendor.answered();
+    }
     if (account.firstPolledAt === null && wasRead.has(result.outcome)) countEvent('first_read');
     if (result.failure !== undefined) metrics.failed(result.failure);
     if (result.refusal !== undefined) countRefusal(result.refusal, 1, result.outcome !== 'returned');

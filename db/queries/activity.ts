@@ -79,6 +79,35 @@ export async function readActivity(db: Kysely<DB>, seconds: number): Promise<rea
   return rows;
 }
 
+/**
+ * Since when more polls of an app have failed than were answered, as the buckets of the last day tell; undefined when
+ * they have not. A bucket without polls says nothing.
+ */
+export async function readFailingSince(
+  db: Kysely<DB>,
+  appId: number,
+  answered: readonly string[],
+): Promise<Date | undefined> {
+  const { rows } = await sql<{ since: Date | null }>`
+    with polls as (
+      select
+        bucket,
+        sum(count) filter (where event = 'transient') as failed,
+        sum(count) filter (where event = any(${answered}::text[])) as answered
+      from mirror.activity
+      where app_id = ${appId} and bucket > clock_timestamp() - interval '1 day'
+      group by bucket
+    ),
+    judged as (
+      select bucket, coalesce(failed, 0) > coalesce(answered, 0) as failing from polls
+      where coalesce(failed, 0) + coalesce(answered, 0) > 0
+    )
+    select min(bucket) as since from judged
+    where failing and bucket > coalesce((select max(bucket) from judged where not failing), '-infinity')
+  `.execute(db);
+  return rows[0]?.since ?? undefined;
+}
+
 /** Calls an app has sent in each of the last buckets of ten seconds, oldest first. */
 export interface CallSeries {
   readonly appId: number;

@@ -185,6 +185,14 @@ function headline(app: AppStatus): string {
       `  ${remedy}\n  It goes on by itself once that is mended.`
     );
   }
+  if (app.state === 'failing' && app.vendorFailing !== null) {
+    const { since, failed, answered, accounts, reason } = app.vendorFailing;
+    return (
+      `VENDOR FAILING since ${since}: ${count(accounts)} of ${count(app.accounts.total)} accounts can’t be read ` +
+      `(${printable(reason) || 'no words'}).\n` +
+      `  Of the calls in the last minute ${count(failed)} failed and ${count(answered)} were answered. It goes on by itself.`
+    );
+  }
   return app.state === 'idle'
     ? 'IDLE, nobody has claimed accounts for ten seconds; is `tim-mirror start` running?'
     : 'polling';

@@ -12,6 +12,9 @@ export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] 
   return [
     app.halt !== null && `The vendor refuses the app: ${app.halt.remedy}`,
     app.monthsProblem !== null && app.monthsProblem,
+    app.state === 'failing' &&
+      app.vendorFailing !== null &&
+      `Most calls to the vendor fail since ${app.vendorFailing.since}: ${app.vendorFailing.accounts} of ${accounts.total} accounts can’t be read (${app.vendorFailing.reason}).`,
     app.state === 'idle' &&
       accounts.total > 0 &&
       'Nobody polls: no daemon has claimed accounts for ten seconds.',

@@ -20,6 +20,7 @@ import { type ErrorClass, errorsByClass } from './errors-by-class.ts';
 import { type FirstRead, firstReadOf, perSecondOf, rateSeconds } from './first-read.ts';
 import { problemsOf } from './problems.ts';
 import { type RefusedWrites, refusedWritesOf } from './refused-writes.ts';
+import { type VendorFailing, vendorFailingOf } from './vendor-failing.ts';
 
 /** How the mirror of every app is doing. `status --json` prints it as it is. */
 export interface Status {
@@ -30,9 +31,13 @@ export interface AppStatus {
   readonly appId: number;
   /** What a person should look at, a sentence each; empty when all is well. */
   readonly problems: readonly string[];
-  /** `idle`: nobody has claimed accounts for ten seconds; is the daemon running? */
-  readonly state: 'polling' | 'halted' | 'idle';
+  /**
+   * `idle`: nobody has claimed accounts for ten seconds; is the daemon running? `failing`: most calls to the vendor fail.
+   */
+  readonly state: 'polling' | 'halted' | 'idle' | 'failing';
   readonly halt: HaltStatus | null;
+  /** Set while most calls fail, as when the vendor can’t be reached. */
+  readonly vendorFailing: VendorFailing | null;
   readonly accounts: Omit<AccountFigures, 'appId' | 'age' | 'overdue' | 'due'>;
   readonly backlog: {
     readonly neverRead: number;
@@ -157,11 +162,18 @@ export async function readStatus(db: Database): Promise<Status> {
       readAccountSources(db),
       readMonthsProblem(db),
     ]);
+  const failing = new Map<number, VendorFailing | null>();
+  for (const { appId } of apps) {
+    const accounts = figures.find((figure) => figure.appId === appId)?.failing ?? 0;
+    const ofApp = failures.filter((failure) => failure.appId === appId);
+    failing.set(appId, await vendorFailingOf(db, appId, { recent, failures: ofApp, accounts }));
+  }
   return {
     apps: apps.map((app) => {
       const { appId } = app;
       const figure = figures.find((candidate) => candidate.appId === appId);
-      const state = stateOf(app);
+      const vendorFailing = failing.get(appId) ?? null;
+      const state = stateOf(app, vendorFailing);
       const neverRead = figure?.pending ?? 0;
       const outcomesOfApp = Object.fromEntries(
         outcomes
@@ -187,6 +199,7 @@ export async function readStatus(db: Database): Promise<Status> {
                 remedy: remedyFor(app.halt.kind, app.halt.code),
                 nextProbe: app.halt.probeAt.toISOString(),
               },
+        vendorFailing,
         accounts: {
           total: figure?.total ?? 0,
           pending: figure?.pending ?? 0,
@@ -244,9 +257,10 @@ function lineOf(app: AppRow): Line {
   return { accounts, weightSum, callsPerSecond, minIntervalSeconds, maxIntervalSeconds };
 }
 
-function stateOf(app: AppRow): AppStatus['state'] {
+function stateOf(app: AppRow, vendorFailing: VendorFailing | null): AppStatus['state'] {
   if (app.halt !== undefined) return 'halted';
-  return (app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds ? 'idle' : 'polling';
+  if ((app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds) return 'idle';
+  return vendorFailing === null ? 'polling' : 'failing';
 }
 
 function accountSourceOf(row: AccountSourceRow | undefined): AccountSourceStatus | null {

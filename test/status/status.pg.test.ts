@@ -56,6 +56,45 @@ describe('the status', () => {
     await sql`delete from mirror.activity`.execute(database.db);
   });
 
+  test('begins with it when most calls fail: since when, how many accounts, and why', async () => {
+    const now = Date.now();
+    await sql`update mirror.app set dispatched_at = clock_timestamp()`.execute(database.db);
+    await sql`
+      update mirror.poll_state set fail_count = 1
+      where account_key in (select account_key from mirror.poll_state order by account_key limit 480)
+    `.execute(database.db);
+    await sql`
+      insert into mirror.poll_outcome (account_key, claim_no, outcome, code, message)
+      select account_key, 1, 'transient', 0, 'connect ECONNREFUSED' from mirror.poll_state where fail_count = 1
+    `.execute(database.db);
+    const minutesAgo = (minutes: number) => now - minutes * 60_000;
+    await addActivity(database.db, [
+      { appId, event: 'unchanged', count: 100, at: minutesAgo(20) },
+      ...Array.from({ length: 90 }, (_, bucket) => ({
+        ...{ appId, event: 'transient', count: 20 },
+        at: minutesAgo(15) + bucket * 10_000,
+      })),
+      { appId, event: 'unchanged', count: 3, at: minutesAgo(10) },
+      { appId, event: 'unchanged', count: 3, at: minutesAgo(0.5) },
+    ]);
+    const { app, text } = await statusNow();
+    expect(app.state).toBe('failing');
+    expect(app.vendorFailing).toMatchObject({ accounts: 480, reason: 'connect ECONNREFUSED' });
+    expect(now - Date.parse(app.vendorFailing?.since ?? '')).toBeGreaterThan(14 * 60_000);
+    expect(now - Date.parse(app.vendorFailing?.since ?? '')).toBeLessThan(16 * 60_000);
+    expect(app.problems[0]).toMatch(
+      /^Most calls to the vendor fail since .*: 480 of 500 accounts .*ECONNREFUSED/,
+    );
+    expect(text.split('\n')[0]).toMatch(/^app 1: VENDOR FAILING since .*480 of 500 accounts .*ECONNREFUSED/);
+
+    await addActivity(database.db, [{ appId, event: 'unchanged', count: 500, at: minutesAgo(0.3) }]);
+    expect((await statusNow()).app).toMatchObject({ state: 'polling', vendorFailing: null });
+    await sql`delete from mirror.activity`.execute(database.db);
+    await sql`delete from mirror.poll_outcome`.execute(database.db);
+    await sql`update mirror.poll_state set fail_count = 0`.execute(database.db);
+    await sql`update mirror.app set dispatched_at = null`.execute(database.db);
+  });
+
   test('of accounts never read knows no delay, and says how long their first read takes', async () => {
     const { app, text } = await statusNow();
     expect(app.delay).toBeNull();

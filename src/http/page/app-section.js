@@ -59,7 +59,12 @@ function figuresOf(app) {
     'backlog.total': count(backlog.neverRead + backlog.overdue),
     'backlog.neverRead': count(backlog.neverRead),
     'backlog.overdue': count(backlog.overdue),
-    'backlog.seconds': app.state === 'polling' ? `${duration(backlog.seconds)} to its end` : 'nobody polls',
+    'backlog.seconds':
+      app.state === 'polling'
+        ? `${duration(backlog.seconds)} to its end`
+        : app.state === 'failing'
+          ? 'calls fail'
+          : 'nobody polls',
     'accounts.total': count(accounts.total),
     'accounts.active': count(accounts.active),
     'accounts.failing': count(accounts.failing),
