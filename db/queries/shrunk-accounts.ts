@@ -80,7 +80,7 @@ export async function countRead(
       (
         select json_build_array(${sql.join(shrunkOnly)})
         from mirror.shrunk_account shrunk join mirror.poll_state using (account_key)
-        where shrunk.app_id = ${appId}
+        where shrunk.app_id = ${appId} and shrunk_at > ${since(Math.max(...windows))}
       ) as shrunk
   `.execute(db);
   const [counts] = rows;

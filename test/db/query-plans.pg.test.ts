@@ -18,6 +18,7 @@ import { forgetHeldRemoval, holdRemoval, isReleased } from '../../db/queries/hel
 import { hintAccounts } from '../../db/queries/hints.ts';
 import { readAccountGroups, readMirrorRows } from '../../db/queries/mirror.ts';
 import { noteOutcomes, recordPolls } from '../../db/queries/poll-records.ts';
+import { countShrunk } from '../../db/queries/shrunk-accounts.ts';
 import { diffGroups } from '../../src/sync/diff.ts';
 import { unpolled } from '../../src/sync/next-state.ts';
 import { writeGroups } from '../../src/sync/write-groups.ts';
@@ -217,6 +218,12 @@ describe('at a million accounts no whole table and no whole index is read', () =
         message: '+1 group',
       }));
       await noteOutcomes(trx, notes);
+    }));
+
+  test('by counting the accounts that have shrunk, before a second answer is believed', () =>
+    expectIndexes(async (trx) => {
+      const counts = await countShrunk(trx, appId, [60, 600]);
+      expect(counts?.shrunk[1]).toBeGreaterThan(counts?.shrunk[0] ?? 0);
     }));
 
   test('by loading one account and writing what has changed in it', () =>

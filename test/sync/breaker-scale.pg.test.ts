@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { readApps } from '../../db/queries/apps.ts';
 import { type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
 import { countLine } from '../../db/queries/count-line.ts';
+import { countRead } from '../../db/queries/shrunk-accounts.ts';
 import { silentLogger } from '../../src/log.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
 import { createRemovalBreaker } from '../../src/sync/breaker.ts';
@@ -120,6 +121,24 @@ async function play(world: World, disaster: Disaster) {
   `.execute(world.db);
   return { heldAfter, removed: rows[0]?.removed ?? 0 };
 }
+
+test('of a million accounts, what was read is counted from a sample, good to a fifth', async () => {
+  await using world = await createWorld();
+  await fill(world, 20_000);
+  await sql`
+    update mirror.poll_state set verified_at = now() - interval '1 hour' where account_key % 4 > 0
+  `.execute(world.db);
+  expect(await countRead(world.db, appId, [60, 7200])).toEqual([5000, 20_000]);
+  // Postgres believes that there are a million rows, and so a tenth of the pages is read.
+  await sql`
+    update pg_class set reltuples = 1000000 where oid = 'mirror.poll_state'::regclass
+  `.execute(world.db);
+  const counts: number[] = [];
+  for (let round = 0; round < 20; round += 1) counts.push((await countRead(world.db, appId, [60]))[0] ?? 0);
+  const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length;
+  expect(mean).toBeGreaterThan(4000);
+  expect(mean).toBeLessThan(6000);
+});
 
 // Twenty thousand accounts take 105 s a round at 190 calls a second, whatever the shortest interval allows.
 const sizes = [
