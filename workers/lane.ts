@@ -367,7 +367,8 @@ export function createLane(options: LaneOptions): Lane {
       if (halted) return;
       const { appId, callsPerSecond } = app;
       const signals = { soft: waiting.signal, hard: stop.hard };
-      await auditSample({ db, client, appId, callsPerSecond, log }, seconds, Math.random, signals);
+      const deps = { db, client, appId, callsPerSecond, log, onCompared: metrics.compared };
+      await auditSample(deps, seconds, Math.random, signals);
     },
 
     drained: () =>

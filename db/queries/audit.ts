@@ -106,13 +106,19 @@ export async function addAudit(db: Kysely<DB>, appId: number, counts: AuditCount
   `.execute(db);
 }
 
+/** Comparisons of the last seven days. */
+export interface WeekOfAudits extends AuditCounts {
+  readonly appId: number;
+  /** Of `wrong`, those of today and yesterday. */
+  readonly wrongLately: number;
+}
+
 /** Comparisons of the last seven days, by app. */
-export async function readAudits(
-  db: Kysely<DB>,
-): Promise<readonly (AuditCounts & { readonly appId: number })[]> {
-  const { rows } = await sql<AuditCounts & { appId: number }>`
+export async function readAudits(db: Kysely<DB>): Promise<readonly WeekOfAudits[]> {
+  const { rows } = await sql<WeekOfAudits>`
     select
-      app_id as "appId", sum(checked)::bigint as checked, sum(stale)::bigint as stale, sum(wrong)::bigint as wrong
+      app_id as "appId", sum(checked)::bigint as checked, sum(stale)::bigint as stale, sum(wrong)::bigint as wrong,
+      coalesce(sum(wrong) filter (where day >= current_date - 1), 0)::bigint as "wrongLately"
     from mirror.audit where day > current_date - 7 group by app_id
   `.execute(db);
   return rows;

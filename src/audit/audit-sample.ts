@@ -9,6 +9,8 @@ export interface AuditDeps {
   readonly client: TencentClient;
   readonly appId: number;
   readonly callsPerSecond: number;
+  /** Told how each comparison came out. */
+  readonly onCompared?: (outcome: 'equal' | 'stale' | 'wrong') => void;
   readonly log: Logger;
 }
 
@@ -43,6 +45,7 @@ export async function auditSample(
       const { outcome, differences } = await compareAccount(deps, account, stop);
       if (outcome === 'unread') continue;
       counts.checked += 1;
+      deps.onCompared?.(outcome);
       if (outcome === 'stale') counts.stale += 1;
       if (outcome !== 'wrong') continue;
       counts.wrong += 1;

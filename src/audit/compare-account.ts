@@ -1,6 +1,7 @@
 import type { Database } from '../../db/client.ts';
 import { type AuditableAccount, readMirroredAccount } from '../../db/queries/audit.ts';
 import { changesOf, diffGroups, isEmpty } from '../sync/diff.ts';
+import { doubtOf } from '../sync/doubt.ts';
 import type { StopSignals, TencentClient } from '../tencent/client.ts';
 import { TencentError } from '../tencent/errors.ts';
 
@@ -9,7 +10,8 @@ export interface Comparison {
   readonly accountId: string;
   /**
    * `stale`: the vendor says that something has changed since the last poll. `wrong`: it says that nothing has,
-   * and yet the mirror differs. `unread`: the vendor gave no answer, or the account is not mirrored any more.
+   * and yet the mirror differs. `unread`: the vendor gave no answer or one that contradicts itself, or the account is
+   * not mirrored any more.
    */
   readonly outcome: 'equal' | 'stale' | 'wrong' | 'unread';
   /** What would have to be written, a line each, such as `+ 家人 / bob`. */
@@ -40,6 +42,9 @@ export async function compareAccount(
     const mirrored = await readMirroredAccount(db, account.accountKey);
     if (read === undefined || mirrored === undefined)
       return { accountId, outcome: 'unread', differences: [] };
+    const facts = { mirror: mirrored.groups, ...read, storedSequence: mirrored.sequence };
+    // An answer that contradicts itself proves nothing of whom it leaves out.
+    if (doubtOf(facts) === 'contradicts_itself') return { accountId, outcome: 'unread', differences: [] };
     const diff = diffGroups(mirrored.groups, read.groups);
     if (isEmpty(diff)) return { accountId, outcome: 'equal', differences: [] };
     differences = tellDifferences(diff);

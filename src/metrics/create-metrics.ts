@@ -23,6 +23,8 @@ export interface AppMetrics {
   failed(kind: string): void;
   writesRefused(stateClass: string, writes: number): void;
   changed(kind: string, changes: number): void;
+  /** An account was compared with the vendor. */
+  compared(outcome: string): void;
   /** An answer listed fewer friends than it counted. */
   shortAnswer(): void;
   batchDone(took: number): void;
@@ -42,6 +44,7 @@ export function createMetrics(): Metrics {
   const failures = new Counter({ ...counters.failures, registers });
   const refusedWrites = new Counter({ ...counters.refusedWrites, registers });
   const changes = new Counter({ ...counters.changes, registers });
+  const compared = new Counter({ ...counters.compared, registers });
   const shortAnswers = new Counter({ ...counters.shortAnswers, registers });
   const callbacks = new Counter({ ...counters.callbacks, registers });
   const refusedCallbacks = new Counter({ ...counters.refusedCallbacks, registers });
@@ -93,6 +96,7 @@ export function createMetrics(): Metrics {
         failed: (kind) => failures.inc({ app, class: kind }),
         writesRefused: (stateClass, writes) => refusedWrites.inc({ app, sqlstate: stateClass }, writes),
         changed: (kind, written) => changes.inc({ app, kind }, written),
+        compared: (outcome) => compared.inc({ app, outcome }),
         shortAnswer: () => shortAnswers.inc({ app }),
         calledBack: (kind) => callbacks.inc({ app, kind }),
         hintsForgotten: (accounts) => forgottenHints.inc({ app }, accounts),

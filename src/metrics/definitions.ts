@@ -46,6 +46,11 @@ export const counters = {
     help: 'Callbacks of the vendor that this process has taken, by kind.',
     labelNames: ['app', 'kind'],
   },
+  compared: {
+    name: 'tim_mirror_comparisons_total',
+    help: 'Accounts that this process has compared with the vendor, by how that came out: equal, stale or wrong.',
+    labelNames: ['app', 'outcome'],
+  },
   shortAnswers: {
     name: 'tim_mirror_short_answers_total',
     help: 'Answers that listed fewer friends than they counted; what they left out was read a second time before it was removed.',

@@ -29,7 +29,9 @@ export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] 
       'Jobs of another installation were in this one’s queues, and were refused: two mirrors claim one identity.',
     app.sequence.trusted ||
       'The vendor’s sequence can’t be trusted on this app; accounts are read in full more often.',
-    app.accuracy !== null && app.accuracy.right.share < 1 && 'The mirror was found to be wrong in places.',
+    app.accuracy !== null &&
+      app.accuracy.wrongLately > 0 &&
+      `${app.accuracy.wrongLately} accounts were found to be wrong today or yesterday, and were read again.`,
     app.accountSource?.failing != null &&
       'Accounts are not synced with their source: `tim-mirror status` says why.',
     many(backlog.overdue, overdueShare) && 'Accounts wait longer than the polling policy gives them.',

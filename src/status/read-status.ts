@@ -2,7 +2,7 @@ import type { Database } from '../../db/client.ts';
 import { type AccountSourceRow, readAccountSources } from '../../db/queries/account-sources.ts';
 import { isOutcome, readActivity } from '../../db/queries/activity.ts';
 import { type AppRow, readApps, type Slowed } from '../../db/queries/apps.ts';
-import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
+import { readAudits, type WeekOfAudits } from '../../db/queries/audit.ts';
 import { readMonthsProblem } from '../../db/queries/history.ts';
 import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
 import {
@@ -129,6 +129,8 @@ export interface AccountSourceStatus {
 /** Shares with their 95 % intervals. */
 export interface AccuracyStatus {
   readonly checked: number;
+  /** Accounts found to be wrong today or yesterday. */
+  readonly wrongLately: number;
   /** Accounts whose rows were right, as far as the vendor had told that something changed. */
   readonly right: Share;
   /** Accounts whose rows were exactly what the vendor held at that moment. */
@@ -287,12 +289,12 @@ function accountSourceOf(row: AccountSourceRow | undefined): AccountSourceStatus
   };
 }
 
-function accuracyOf(audit: AuditCounts | undefined): AccuracyStatus | null {
+function accuracyOf(audit: WeekOfAudits | undefined): AccuracyStatus | null {
   if (audit === undefined) return null;
-  const { checked, stale, wrong } = audit;
+  const { checked, stale, wrong, wrongLately } = audit;
   const right = estimateShare(checked - wrong, checked);
   const inSync = estimateShare(checked - wrong - stale, checked);
-  return right === undefined || inSync === undefined ? null : { checked, right, inSync };
+  return right === undefined || inSync === undefined ? null : { checked, wrongLately, right, inSync };
 }
 
 function sequenceOf(
