@@ -46,18 +46,18 @@ describe('two databases on one Redis', () => {
     await using world = await createWorld({ callsPerSecond: 200 });
     await using second = await createTestDatabase();
     const { vendor } = world;
-    const ids = populate(vendor.truth, 150, world.random).toSorted();
+    const ids = populate(vendor.truth, 100, world.random).toSorted();
     const { appId } = testApp;
     await enrolAccounts(world.db, appId, ids);
     // The latter half first, so that a key of the one is another account's in the other.
     await ensureApp(second.db, testApp);
-    await enrolAccounts(second.db, appId, ids.slice(75));
-    await enrolAccounts(second.db, appId, ids.slice(0, 75));
+    await enrolAccounts(second.db, appId, ids.slice(50));
+    await enrolAccounts(second.db, appId, ids.slice(0, 50));
 
     const where = { vendor, redisUrl: redis.url, env: { TIM_CALLS_PER_SECOND: '80' } };
     await using one = await startTestDaemon({ ...where, databaseUrl: world.database.url });
     await using other = await startTestDaemon({ ...where, databaseUrl: second.url });
-    for (const db of [world.db, second.db]) await pollsOfEach(db, 4);
+    for (const db of [world.db, second.db]) await pollsOfEach(db, 3);
     await Promise.all([one.daemon.stop(), other.daemon.stop()]);
 
     for (const db of [world.db, second.db]) {
@@ -73,10 +73,10 @@ describe('two databases on one Redis', () => {
     await using world = await createWorld({ callsPerSecond: 200 });
     await using neighbour = await createWorld({ callsPerSecond: 200 });
     const otherApp = 1_400_000_001;
-    const ids = populate(world.vendor.truth, 60, world.random).toSorted();
+    const ids = populate(world.vendor.truth, 40, world.random).toSorted();
     await enrolAccounts(world.db, testApp.appId, ids);
     const vendor = await startSimulator({ ...testApp, appId: otherApp, random: neighbour.random });
-    const others = populate(vendor.truth, 60, neighbour.random).toSorted();
+    const others = populate(vendor.truth, 40, neighbour.random).toSorted();
     await ensureApp(neighbour.db, { appId: otherApp, callsPerSecond: 190 });
     await enrolAccounts(neighbour.db, otherApp, others);
 
@@ -92,7 +92,7 @@ describe('two databases on one Redis', () => {
       env: { TIM_SDK_APP_ID: String(otherApp) },
     });
     for (const db of [world.db, neighbour.db]) {
-      await pollsOfEach(db, 4);
+      await pollsOfEach(db, 3);
       expect(await removalsTold(db)).toBe(0);
     }
     await Promise.all([one.daemon.stop(), other.daemon.stop()]);

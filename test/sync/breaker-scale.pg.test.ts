@@ -12,6 +12,7 @@ import type { TencentClient } from '../../src/tencent/client.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
 const callsPerSecond = 190;
+const atOnce = 8;
 const { appId } = testApp;
 
 interface Disaster {
@@ -106,13 +107,16 @@ async function play(world: World, disaster: Disaster) {
     await sql`
       update mirror.poll_state set verified_at = clock_timestamp() where ${slice} and not (${isEmptied})
     `.execute(world.db);
-    for (const account of await claim(
+    const claimed = await claim(
       world,
       rows.map(({ key }) => key),
-    )) {
-      const result = await pollAccount(deps, account, world.stop);
-      await world.record(result);
-    }
+    );
+    for (let start = 0; start < claimed.length; start += atOnce)
+      await Promise.all(
+        claimed
+          .slice(start, start + atOnce)
+          .map(async (account) => world.record(await pollAccount(deps, account, world.stop))),
+      );
     await breaker.watch();
     if (await held()) heldAfter = time + stepSeconds;
   }
