@@ -5,8 +5,9 @@ import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Database, DB } from './client.ts';
 import { giveRowsIdentities } from './migrations/0006_row_identities.ts';
 import type { Say } from './online-ddl.ts';
-import { settleInstallation } from './queries/installation.ts';
+import type { FeedJump } from './queries/feed.ts';
 import { ensureReaderRole, grantToReaders } from './reader-role.ts';
+import { settleIn } from './settle-in.ts';
 import { supersededChecksums } from './superseded-checksums.ts';
 
 /** The database's schema is not the one this program was written for. The message says what to do. */
@@ -39,6 +40,15 @@ interface Applied {
 export interface MigrationReport {
   readonly applied: readonly string[];
   readonly version: number;
+  /** How the numbers of the feed went on, where they had to. */
+  readonly jump: FeedJump | undefined;
+}
+
+export interface MigrateOptions {
+  /** Told of what a long migration does or waits for. */
+  readonly say?: Say;
+  /** The mirror comes from a backup that may be older than what consumers of the feed have read. */
+  readonly restored?: boolean;
 }
 
 const missingRole =
@@ -74,12 +84,12 @@ function knownMigrations(): readonly Migration[] {
  * analysts and its grants whatever the version, for a restore into another server loses both. Throws SchemaError when
  * the database is newer than the program, or the role is missing and this user may not create it.
  */
-export async function migrate(db: Database, say: Say = () => undefined): Promise<MigrationReport> {
+export async function migrate(db: Database, options: MigrateOptions = {}): Promise<MigrationReport> {
   const known = knownMigrations();
   for (;;) {
     const report = await db.transaction().execute(async (lock) => {
       if (!(await lockMigrations(lock))) return undefined;
-      return db.connection().execute((connection) => applyMissing(connection, lock, known, say));
+      return db.connection().execute((connection) => applyMissing(connection, lock, known, options));
     });
     if (report !== undefined) return report;
     await sleep(lookMs);
@@ -107,7 +117,7 @@ async function applyMissing(
   connection: Database,
   lock: Transaction<DB>,
   known: readonly Migration[],
-  say: Say,
+  { say = () => undefined, restored = false }: MigrateOptions,
 ): Promise<MigrationReport> {
   if (!(await hasRecord(connection))) await connection.transaction().execute(createRecord);
   const missing = compare(known, await readApplied(connection));
@@ -123,15 +133,15 @@ async function applyMissing(
       await note(trx, migration);
     });
   }
-  if (await mayWrite(connection)) await settleInstallation(connection);
+  const jump = (await mayWrite(connection)) ? (await settleIn(connection, { restored })).jump : undefined;
   await connection.transaction().execute(grantToReaders);
-  return { applied: missing.map((migration) => migration.name), version: known.at(-1)?.version ?? 0 };
+  return { applied: missing.map((migration) => migration.name), version: known.at(-1)?.version ?? 0, jump };
 }
 
 /** Whether this user may write what is the mirror's; with nothing to do it need not. */
 async function mayWrite(db: Kysely<DB>): Promise<boolean> {
   const { rows } = await sql<{ may: boolean }>`
-    select has_table_privilege('mirror.installation', 'select, update') as may
+    select has_table_privilege('mirror.installation', 'update') and has_table_privilege('mirror.feed', 'update') as may
   `.execute(db);
   return rows[0]?.may ?? false;
 }

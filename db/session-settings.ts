@@ -25,6 +25,8 @@ const relied = {
   // Stricter levels refuse a third of what replicas do at once; the locks are what we rely on.
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
+  // A standby refuses writes all the same, and says so.
+  default_transaction_read_only: 'off',
   statement_timeout: '0',
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
@@ -45,6 +47,10 @@ const indispensable: readonly SettingName[] = [
   'array_nulls',
   'transform_null_equals',
   'default_transaction_isolation',
+  'default_transaction_read_only',
+  'search_path',
+  'statement_timeout',
+  'lock_timeout',
 ];
 
 /**
@@ -69,7 +75,7 @@ export async function stateSettings(
 
 async function checkSettings(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ name: SettingName; value: string }>(
-    'select name, current_setting(name) as value from unnest($1::text[]) as name',
+    'select name, setting as value from pg_catalog.pg_settings where name = any($1::text[])',
     [indispensable],
   );
   const wrong = rows.find(({ name, value }) => !isGood(name, value));
@@ -83,5 +89,9 @@ async function checkSettings(client: pg.ClientBase): Promise<void> {
 function isGood(name: SettingName, value: string): boolean {
   if (name === 'DateStyle') return value.startsWith('ISO');
   if (name === 'extra_float_digits') return Number(value) > 0;
+  // Postgres looks into pg_catalog first, unless somebody has put it behind other schemas.
+  if (name === 'search_path') return !/,\s*"?pg_catalog\b/.test(value);
+  // In milliseconds. A shorter one breaks off ordinary statements.
+  if (name === 'statement_timeout' || name === 'lock_timeout') return value === '0' || Number(value) >= 1000;
   return value === relied[name];
 }

@@ -5,11 +5,11 @@ import { assertOwnSession, PoolerError } from '../db/pooler.ts';
 import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
 import { ensureApp, probeNow, storeIntervals } from '../db/queries/apps.ts';
 import { countLine } from '../db/queries/count-line.ts';
-import { continueFeed, describeJump } from '../db/queries/feed.ts';
+import { describeJump } from '../db/queries/feed.ts';
 import { ensureChangePartitions, monthsAhead } from '../db/queries/history.ts';
-import { settleInstallation } from '../db/queries/installation.ts';
 import { assertServerVersion } from '../db/server-version.ts';
 import { SessionSettingsError } from '../db/session-settings.ts';
+import { settleIn } from '../db/settle-in.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import type { Logger } from '../src/log.ts';
 import { rateRule } from '../src/schedule/policy.ts';
@@ -37,7 +37,10 @@ export async function prepareDatabase(
   } catch (error) {
     throw error instanceof SchemaError ? new StartError(error.message) : error;
   }
-  const { id, renewed } = await settleInstallation(db);
+  // Before anything is polled: lines that are written until then would be passed over by those who have read on.
+  const { installation, jump } = await settleIn(db);
+  const { id, renewed } = installation;
+  if (jump !== undefined) log.warn(describeJump(jump));
   if (renewed)
     log.info(
       { installation: id },
@@ -57,15 +60,12 @@ export async function prepareDatabase(
   return id;
 }
 
-/** Makes the change feed ready for what is polled: tables to write to, and numbers that consumers have not passed. */
+/** Makes the tables of the change feed ready for what is polled. */
 async function prepareFeed(db: Database, log: Logger): Promise<void> {
   const { problems } = await ensureChangePartitions(db, monthsAhead);
   const present = problems.find((problem) => problem.present);
   if (present !== undefined) throw new StartError(present.sentence);
   for (const { sentence } of problems) log.warn(sentence);
-  // Before anything is polled: lines that are written until then would be passed over by those who have read on.
-  const jump = await continueFeed(db);
-  if (jump !== undefined) log.warn(describeJump(jump));
 }
 
 /** Shuts out every daemon that must not work beside this one. Throws StartError when there is one. */

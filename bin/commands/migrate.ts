@@ -1,5 +1,5 @@
 import { migrate } from '../../db/migrate.ts';
-import { continueFeed, describeJump } from '../../db/queries/feed.ts';
+import { describeJump } from '../../db/queries/feed.ts';
 import { assertServerVersion } from '../../db/server-version.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { readEnvironment, withDatabase } from '../environment.ts';
@@ -10,14 +10,16 @@ export async function migrateCommand(options: { readonly restored?: boolean } = 
   const { databaseUrl, databaseDirectUrl, redis } = environment.config;
   const work = async (db: Parameters<typeof migrate>[0]) => {
     await assertServerVersion(db);
-    const report = await migrate(db, (sentence) => process.stderr.write(`${sentence}\n`));
+    const report = await migrate(db, {
+      say: (sentence) => process.stderr.write(`${sentence}\n`),
+      restored: options.restored === true,
+    });
     // Without Redis the queues live in the database too.
     const queuesUrl = databaseDirectUrl ?? databaseUrl;
     if (redis === undefined && queuesUrl !== undefined) await migratePostgresQueues(queuesUrl);
     const done = report.applied.length === 0 ? 'nothing to do' : `applied ${report.applied.join(', ')}`;
     process.stdout.write(`schema is at ${report.version}: ${done}\n`);
-    const jump = await continueFeed(db, { always: options.restored === true });
-    if (jump !== undefined) process.stdout.write(`${describeJump(jump)}\n`);
+    if (report.jump !== undefined) process.stdout.write(`${describeJump(report.jump)}\n`);
   };
   // A long migration is none for a pooler, which may break off what takes long.
   await withDatabase(environment, work, { direct: true });

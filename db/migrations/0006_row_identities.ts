@@ -142,9 +142,16 @@ async function identifyChanges(connection: Database, say: Say): Promise<void> {
       `.execute(trx);
     });
   await replaceFunction(connection);
-  do {
-    for (const month of await readMonths(connection)) await identifyMonth(connection, month, say);
-  } while (!(await swapFeedIndex(connection, say)));
+  for (;;) {
+    const months = await readMonths(connection);
+    for (const month of months) await identifyMonth(connection, month, say);
+    if (await swapFeedIndex(connection, say)) return;
+    // A month may have come meanwhile; where none has, going on would be for ever.
+    if (months.length === 0)
+      throw new Error(
+        `Index mirror.${newFeedIndex} stays invalid though every partition of mirror.change has its own.`,
+      );
+  }
 }
 
 async function isFeedUnique(connection: Database | Transaction<DB>): Promise<boolean> {
@@ -195,8 +202,19 @@ interface Month {
   readonly indexAttached: boolean;
 }
 
-/** The months that lack something, detached ones too: somebody may attach them again. */
+/**
+ * The partitions that lack something, whatever they are called, and detached months: somebody may attach them again.
+ * Throws where a partition is of a kind that can have no unique index.
+ */
 async function readMonths(connection: Database): Promise<readonly Month[]> {
+  const { rows: others } = await sql<{ name: string }>`
+    select inhrelid::regclass::text as name from pg_inherits join pg_class on pg_class.oid = inhrelid
+    where inhparent = 'mirror.change'::regclass and relkind <> 'r'
+  `.execute(connection);
+  if (others[0] !== undefined)
+    throw new Error(
+      `${others[0].name} is a partition of mirror.change and no ordinary table, so its rows can’t be told apart; run: alter table mirror.change detach partition ${others[0].name}; and then tim-mirror migrate again.`,
+    );
   const { rows } = await sql<Month>`
     select
       relname as table, coalesce(not month.inhdetachpending, false) as attached,
@@ -208,7 +226,8 @@ async function readMonths(connection: Database): Promise<readonly Month[]> {
       from pg_index left join pg_inherits parent on parent.inhrelid = indexrelid
       where indrelid = pg_class.oid and indisunique and indisvalid
     ) identity on true
-    where relnamespace = 'mirror'::regnamespace and relkind = 'r' and relname ~ '^change_[0-9]{4}_[0-9]{2}$'
+    where relnamespace = 'mirror'::regnamespace and relkind = 'r'
+      and (relname ~ '^change_[0-9]{4}_[0-9]{2}$' or month.inhparent = 'mirror.change'::regclass)
       and not (
         coalesce(identity.indisreplident, false)
         and (identity.attached or month.inhrelid is null or month.inhdetachpending)

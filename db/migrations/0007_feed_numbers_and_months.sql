@@ -91,7 +91,7 @@ set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set timezone = 
 #variable_conflict use_column
 declare
   part record;
-  found regclass;
+  there regclass;
 begin
   -- Two processes at once: the second waits, and then finds them made.
   perform pg_advisory_xact_lock(hashtext('tim-mirror change partitions'));
@@ -109,15 +109,15 @@ begin
     ) then
       partition := to_char(part.begins, '"change_"YYYY_MM_DD_HH24MI');
     end if;
-    found := to_regclass(format('mirror.%I', partition));
-    if exists (select from mirror.change_partitions() attached where attached.partition = found) then
+    there := to_regclass(format('mirror.%I', partition));
+    if exists (select from mirror.change_partitions() attached where attached.partition = there) then
       detaching := true;
       failure := 'its detach waits for those who read it';
       return next;
       continue;
     end if;
     begin
-      if found is null then
+      if there is null then
         execute format('create table mirror.%I (like mirror.change including defaults including constraints)', partition);
       end if;
       execute format(
@@ -130,8 +130,9 @@ begin
         where inhparent = 'mirror.change_feed'::regclass and indrelid = format('mirror.%I', partition)::regclass
       ));
     exception when others then
-      -- Only what is wrong with a table that was there is a result; locks, disks and rights over a new one are errors.
-      if found is null or sqlstate ~ '^(40|53|55|57|58|XX)' then raise; end if;
+      -- Only what is wrong with a table that was there is a result, or with a default partition that holds rows of this
+      -- time; locks, disks and rights over a new table are errors.
+      if (there is null and sqlstate <> '23514') or sqlstate ~ '^(40|53|55|57|58|XX)' then raise; end if;
       failure := sqlerrm;
     end;
     return next;

@@ -95,7 +95,9 @@ function problemOf(part: AttachedPart, failure: string): MonthProblem {
   const time = (date: Date) => date.toISOString().replace(/:\d\d\.\d+/, '');
   const remedy = detaching
     ? 'end their transactions, and the daemon attaches it'
-    : 'rename or drop it, and the daemon makes a new one';
+    : failure.includes('default partition')
+      ? 'move those rows away, or detach that partition, and the daemon makes the month'
+      : 'rename or drop it, and the daemon makes a new one';
   return {
     present,
     sentence:

@@ -33,6 +33,15 @@ export async function settleInstallation(db: Kysely<DB>): Promise<Installation> 
   return { id, renewed: false };
 }
 
+/** Whether the mirror was last at home on another server, which counts its own transactions. */
+export async function hasMovedServer(db: Kysely<DB>): Promise<boolean> {
+  const place = await readPlace(db);
+  const { rows } = await sql<{ moved: boolean | null }>`
+    select split_part(place, '/', 1) <> split_part(${place}::text, '/', 1) as moved from mirror.installation
+  `.execute(db);
+  return rows[0]?.moved === true;
+}
+
 /** The server's own number and that of the database; null where this role may not ask. */
 async function readPlace(db: Kysely<DB>): Promise<string | null> {
   const { rows: rights } = await sql<{ allowed: boolean }>`

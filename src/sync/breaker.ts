@@ -17,6 +17,8 @@ export const breakerRule = {
   doubtfulAccounts: 5,
 } as const;
 
+const leastOfFew = 3;
+
 /** Watches how many accounts of an app shrink, for one process; all processes judge by the same rows. */
 export interface RemovalBreaker {
   /** Holds all removals of the app when too many of its accounts have shrunk, and says so once. */
@@ -93,11 +95,11 @@ export function createRemovalBreaker({ db, appId, log, readKeptMs = 3000 }: Brea
   };
 }
 
-/** In a small app half of the accounts, but not fewer than five. */
+/** In a small app a quarter of the accounts, but not fewer than three. */
 function leastAccounts(accounts: number): number {
   // Not counted yet.
   if (accounts === 0) return breakerRule.leastAccounts;
-  return Math.min(breakerRule.leastAccounts, Math.max(breakerRule.doubtfulAccounts, Math.ceil(accounts / 2)));
+  return Math.min(breakerRule.leastAccounts, Math.max(leastOfFew, Math.ceil(accounts / 4)));
 }
 
 function isTooMuch(counts: ShrinkCounts, read: readonly number[], at: number, least: number): boolean {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { MirroredGroup } from '../../db/queries/groups.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
 import { contentHash } from './content-hash.ts';
+import type { GroupDiff } from './diff.ts';
 
 /**
  * Why an answer is read a second time before it is believed. `takes_much`: it would empty the account, or
@@ -85,6 +86,26 @@ function newlyShort(mirror: readonly MirroredGroup[], groups: readonly FriendGro
 
 function missingIn(group: MirroredGroup | undefined): number {
   return group === undefined ? 0 : group.friendNumber - group.members.length;
+}
+
+/** A friend whose account is deleted is missing from many lists at once, and that is no disaster. */
+const fewMembers = 3;
+const smallShare = 0.1;
+
+/**
+ * Whether an account that is in doubt counts for the breaker. One that is emptied, or loses most of its friends, does;
+ * one whose groups list fewer friends than they count does when it would lose three memberships and a tenth.
+ */
+export function shrinks(
+  doubt: Doubt | 'gone',
+  mirror: readonly MirroredGroup[],
+  going: Pick<GroupDiff, 'removedGroups' | 'removedMembers'>,
+): boolean {
+  const lost =
+    going.removedMembers.length + going.removedGroups.reduce((sum, { members }) => sum + members.length, 0);
+  if (doubt !== 'contradicts_itself') return lost + going.removedGroups.length > 0;
+  const held = mirror.reduce((sum, { members }) => sum + members.length, 0);
+  return lost >= fewMembers && lost >= smallShare * held;
 }
 
 /** What a second answer must agree in with the first, as 48 hex digits. */

@@ -17,8 +17,8 @@ import type { Line } from '../schedule/line.ts';
 import type { GroupRead, StopSignals, TencentClient } from '../tencent/client.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
 import { contentHash, emptyHash } from './content-hash.ts';
-import { countChanges, countRemovals, type GroupDiff, isEmpty, takesAnything, tellDiff } from './diff.ts';
-import { contentMark, type Doubt, shortGroups, tellsNothing } from './doubt.ts';
+import { countChanges, countRemovals, type GroupDiff, isEmpty, tellDiff } from './diff.ts';
+import { contentMark, type Doubt, shortGroups, shrinks, tellsNothing } from './doubt.ts';
 import { type CompleteAnswer, isConfirmed, type Judgement, judge } from './judge.ts';
 import { afterGone, afterHeld, afterRead, awaitingConfirmation, lessonOfRead } from './next-state.ts';
 import { observeReach, observeStep, type SequenceObservation } from './sequence-evidence.ts';
@@ -228,12 +228,12 @@ function carryOut(writing: Writing, judgement: Judgement, reading: Reading | und
 }
 
 async function apply(
-  { trx, deps, account, answer, at }: Writing,
+  { trx, deps, account, answer, mirror, at }: Writing,
   { diff, confirmed }: Judgement & { verdict: 'apply' },
   reading: Reading | undefined,
 ): Promise<SyncResult> {
   if (isBehind(account)) await forgetHeldRemoval(trx, account.accountKey);
-  if (confirmed !== undefined && takesAnything(diff))
+  if (confirmed !== undefined && shrinks(confirmed, mirror, diff))
     await noteShrunk(trx, { ...ownerOf(deps, account), ...countRemovals(diff) }, true);
   await write(deps, trx, account, answer, at, diff);
   const nothing = isEmpty(diff);
@@ -261,11 +261,11 @@ async function apply(
 
 /** Writes what the answer adds. What it leaves out, the sequence and what is proved wait for the second answer. */
 async function awaitSecond(
-  { trx, deps, account, answer, at }: Writing,
+  { trx, deps, account, answer, mirror, at }: Writing,
   { doubt, mark, diff, whole }: Judgement & { verdict: 'await' },
 ): Promise<SyncResult> {
   // Each first answer counts once, however often it is read again.
-  if (takesAnything(whole) && mark !== account.pendingHash)
+  if (shrinks(doubt, mirror, whole) && mark !== account.pendingHash)
     await noteShrunk(trx, { ...ownerOf(deps, account), ...countRemovals(whole) }, false);
   await write(deps, trx, account, answer, at, diff);
   const record = {

@@ -258,6 +258,28 @@ describe('months of the change feed', () => {
     expect(await countMissingMonths(database.db, 3)).toBe(0);
   });
 
+  test('whose rows are in a default partition are reported with what to do', async () => {
+    const { rows } = await sql<{ name: string; at: Date }>`
+      select partition::text as name, begins as at from mirror.change_partitions() order by begins desc limit 1
+    `.execute(database.db);
+    const [last] = rows;
+    await sql
+      .raw(`alter table mirror.change detach partition ${last?.name}; drop table ${last?.name}`)
+      .execute(database.db);
+    await sql`create table mirror.rest partition of mirror.change default`.execute(database.db);
+    await sql`
+      insert into mirror.change (app_id, account_key, kind, group_name, observed_at)
+      values (1, 1, 'group_added', 'a', ${last?.at}::timestamptz + interval '1 day')
+    `.execute(database.db);
+    const { made, problems } = await ensureChangePartitions(database.db, 3);
+    expect({ made, problems }).toMatchObject({ made: 0, problems: [{ present: false }] });
+    expect(problems[0]?.sentence).toMatch(
+      /default partition "rest".*move those rows away, or detach that partition/,
+    );
+    await sql.raw('alter table mirror.change detach partition mirror.rest').execute(database.db);
+    expect(await ensureChangePartitions(database.db, 3)).toEqual({ made: 1, problems: [] });
+  });
+
   test('whose table has other columns are reported, also by a start', async () => {
     const name = await nameOf(thisMonth);
     await run(`

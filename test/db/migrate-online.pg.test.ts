@@ -163,7 +163,7 @@ describe.each(shapes)('a mirror of an older release, with its members %s', (_, p
       }
     })();
     const told: string[] = [];
-    const migrating = migrate(database.db, (sentence) => told.push(sentence));
+    const migrating = migrate(database.db, { say: (sentence) => told.push(sentence) });
     await waitFor('the first index', () => told.length > 0);
     const [seen, writtenThen] = [told.length, written];
     await waitFor('writes meanwhile', () => written > writtenThen + 20);
@@ -286,4 +286,31 @@ test('a second migrate waits for the first, which builds indexes meanwhile, and 
   expect(reports.filter(({ applied }) => applied.length > 0)).toHaveLength(1);
   await Promise.all(others.map((other) => other.destroy()));
   await expectIdentities();
+});
+
+test('partitions of the feed that an operator has made get an identity too, whatever they are called', async () => {
+  await run(`
+    create table mirror.change_default partition of mirror.change default;
+    create table mirror.old_changes partition of mirror.change for values from ('2019-01-01Z') to ('2020-01-01Z');
+  `);
+  await migrate(database.db);
+  expect(
+    await read(`
+      select relname from pg_class where relreplident <> 'i'
+        and oid in (select inhrelid from pg_inherits where inhparent = 'mirror.change'::regclass)
+    `),
+  ).toEqual([]);
+});
+
+test('a partition that can have no identity is named, with what to run, and nothing goes round for ever', async () => {
+  await run(`
+    create table mirror.parted partition of mirror.change for values from ('2019-01-01Z') to ('2020-01-01Z')
+      partition by range (observed_at)
+  `);
+  await expect(migrate(database.db)).rejects.toThrow(
+    /mirror\.parted is a partition of mirror\.change and no ordinary table.*run: alter table mirror\.change detach partition mirror\.parted;/,
+  );
+  await run('alter table mirror.change detach partition mirror.parted');
+  await migrate(database.db);
+  await assertSchema(database.db);
 });

@@ -53,14 +53,14 @@ describe('when many accounts shrink at once', () => {
     for (const id of ids)
       world.vendor.truth.change(id, { kind: 'add_members', group: '家人', members: ['z'] });
     const outcomes = await pollAll();
-    // Half of so few trips the breaker; those after them are held at once.
-    expect(outcomes.filter((outcome) => outcome === 'removal_pending')).toHaveLength(13);
-    expect(outcomes.filter((outcome) => outcome === 'removal_held')).toHaveLength(12);
+    // A quarter of so few trips the breaker; those after them are held at once.
+    expect(outcomes.filter((outcome) => outcome === 'removal_pending')).toHaveLength(7);
+    expect(outcomes.filter((outcome) => outcome === 'removal_held')).toHaveLength(18);
   }
 
   test('nothing is removed, however often it is read, and the list tells what would be', async () => {
     await shrink();
-    expect(await hold()).toMatchObject({ shrunk: 13, read: 25, windowSeconds: 30 });
+    expect(await hold()).toMatchObject({ shrunk: 7, read: 25, windowSeconds: 30 });
     expect(new Set(await pollAll())).toEqual(new Set(['removal_held']));
     expect(await members()).toBe(50);
     expect(await readHeldRemovals(world.db, appId, 3)).toMatchObject({
@@ -164,8 +164,8 @@ describe('the breaker', () => {
     ['20 accounts among many', 20, 401, false],
     ['a twentieth of many', 100, 2000, true],
     ['fewer than a twentieth of many', 99, 2000, false],
-    ['half of a small app', 15, 30, true],
-    ['less than half of a small app', 14, 30, false],
+    ['a quarter of a small app', 8, 30, true],
+    ['less than a quarter of a small app', 7, 30, false],
   ])('%s: %i shrunk of %i that were read', async (_, shrunk, read, trips) => {
     await addRead(read);
     await shrinkSome(shrunk);

@@ -535,6 +535,25 @@ describe('an answer that lists fewer friends than it counts', () => {
     expect(await groupsOf(id)).toEqual({ a: [], b: [] });
   });
 
+  test('counts for the breaker when it takes a tenth, and not when a friend’s account was deleted', async () => {
+    addGroup('a', friends(13));
+    addGroup('b', friends(13));
+    await world.poll(id);
+    const shrunk = async () =>
+      (
+        await sql`select from mirror.shrunk_account join mirror.account using (account_key) where account_id = ${id}`.execute(
+          world.db,
+        )
+      ).rows.length;
+    world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['new'] });
+    expect((await world.poll(id, { client: without('friend-1') })).outcome).toBe('removal_pending');
+    expect(await shrunk()).toBe(0);
+    expect((await world.poll(id, { client: without('friend-1', 'friend-2') })).outcome).toBe(
+      'removal_pending',
+    );
+    expect(await shrunk()).toBe(1);
+  });
+
   test('shows in the account’s outcomes and in what is known of it', async () => {
     addGroup('a', ['x', 'y', 'z']);
     await world.poll(id);

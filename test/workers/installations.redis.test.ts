@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { migrate } from '../../db/migrate.ts';
 import { settleInstallation } from '../../db/queries/installation.ts';
 import { silentLogger } from '../../src/log.ts';
 import { createIdentityWatch } from '../../workers/identity-watch.ts';
@@ -113,6 +114,14 @@ describe('the identity of an installation', () => {
     expect(await settleInstallation(database.db)).toEqual({ id: identities[0]?.id, renewed: false });
     await using copy = await createTestDatabase();
     expect((await settleInstallation(copy.db)).id).not.toBe(identities[0]?.id);
+  });
+
+  test('tells a mirror that comes from another server, whose feed then goes on from higher numbers though it is empty', async () => {
+    await using moved = await createTestDatabase();
+    expect((await migrate(moved.db)).jump).toBeUndefined();
+    await sql`update mirror.installation set place = '7000000000000000001/16384'`.execute(moved.db);
+    expect((await migrate(moved.db)).jump).toMatchObject({ from: null, to: String(2 ** 40) });
+    expect((await migrate(moved.db)).jump).toBeUndefined();
   });
 
   test('is given up by the copy of a disk that finds the original at work', async () => {
