@@ -5,6 +5,7 @@ import { addActivity } from '../db/queries/activity.ts';
 import { readApps } from '../db/queries/apps.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
+import { pollLimits, upkeepLimits } from '../db/session-limits.ts';
 import { createCache } from '../src/cache.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
@@ -107,16 +108,19 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       applicationName: 'tim-mirror',
       maxConnections: 12,
       onIdleError,
+      limits: pollLimits,
     });
     const db = openDatabase(pool);
     closers.push(() => db.destroy());
+    // What reads whole tables takes longer than a poll's statements may.
+    const slow = { applicationName: 'tim-mirror upkeep', onIdleError, limits: upkeepLimits };
+    const upkeep = connect({ ...slow, url: databaseUrl, maxConnections: 2 });
+    closers.push(() => upkeep.destroy());
     // Behind a pooler, what needs a session of its own goes past it.
     const direct =
-      directUrl === databaseUrl
-        ? db
-        : connect({ url: directUrl, applicationName: 'tim-mirror', maxConnections: 1, onIdleError });
+      directUrl === databaseUrl ? upkeep : connect({ ...slow, url: directUrl, maxConnections: 1 });
     closers.push(() => direct.destroy());
-    const installationId = await prepareDatabase(db, apps, config.poll, log);
+    const installationId = await prepareDatabase(upkeep, apps, config.poll, log);
 
     const taken = Promise.withResolvers<StartError>();
     const lock = await lockOut(config, taken.resolve);
@@ -188,11 +192,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       ...(does('poll') ? lanes.map((lane) => startPollWorker(deps, lane)) : []),
       startMaintenanceWorker({
         ...deps,
+        db: upkeep,
         direct,
         lanes,
         historyRetentionMs: config.historyRetentionMs,
       }),
-      ...sourced.map((app) => startAccountsWorker({ ...deps, ...config.accounts, signal: stop.soft }, app)),
+      ...sourced.map((app) =>
+        startAccountsWorker({ ...deps, ...config.accounts, db: upkeep, signal: stop.soft }, app),
+      ),
     ];
     const schedules = openSchedules(queues, lanes, sourced, config.accounts.syncIntervalMs);
 
