@@ -94,6 +94,8 @@ export interface QueuesOptions {
   readonly installationId: string;
   /** Told of each job that was refused. */
   readonly onForeignJob: (kind: QueueKind, appId: number | undefined) => void;
+  /** Takes what a job failed with; whether it has been said already. */
+  readonly onJobFailed?: (error: unknown) => boolean;
   readonly log: Logger;
 }
 
@@ -256,7 +258,7 @@ const schedulerId = 'tick';
 const closeMs = 2000;
 
 function register(
-  { installationId, onForeignJob, log }: QueuesOptions,
+  { installationId, onForeignJob, onJobFailed = () => false, log }: QueuesOptions,
   make: {
     open: (kind: QueueKind, appId: number | undefined) => { queue: AnyQueue; board: BaseAdapter };
     work: (kind: QueueKind, options: WorkOptions) => AnyWorker;
@@ -303,7 +305,9 @@ function register(
         },
       });
       worker.on('error', (error) => log.debug({ err: error, queue: worker.name }, 'worker in trouble'));
-      worker.on('failed', (_job, error) => log.warn({ err: error, queue: worker.name }, 'job failed'));
+      worker.on('failed', (_job, error) =>
+        log[onJobFailed(error) ? 'debug' : 'warn']({ err: error, queue: worker.name }, 'job failed'),
+      );
       opened.push(worker);
       return { close: () => worker.close() };
     },

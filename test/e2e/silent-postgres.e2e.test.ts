@@ -48,6 +48,10 @@ test.each([['with Redis'], ['without Redis']])(
     await waitFor('all silent sessions to be ended', () => proxy.swallowed() === 0, 60_000);
     expect((await fetch(`${origin}/livez`)).status).toBe(200);
     await waitFor('readiness', async () => (await fetch(`${origin}/readyz`)).status === 200);
+    const said = (text: string) => running.logLines().filter((line) => line.includes(text));
+    await waitFor('the end of it in the log', () => said('postgres is well again').length > 0);
+    expect(said('"part":"postgres","cause"')).toHaveLength(1);
+    expect(said('"level":"warn"').filter((line) => line.includes('"stack"'))).toEqual([]);
   },
   240_000,
 );
