@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { connect, type Database } from '../db/client.ts';
+import { commandLimits } from '../db/session-limits.ts';
 import {
   type AppConfig,
   type Config,
@@ -56,7 +57,7 @@ export function abortOnSignals(): AbortSignal {
 export async function withDatabase<T>(
   { config, log }: Environment,
   use: (db: Database) => Promise<T>,
-  { direct = false } = {},
+  { direct = false, limits = commandLimits } = {},
 ): Promise<T> {
   if (config.databaseUrl === undefined) throw new ConfigError(['DATABASE_URL is not set.']);
   const db = connect({
@@ -64,6 +65,7 @@ export async function withDatabase<T>(
     applicationName: 'tim-mirror command',
     maxConnections: 4,
     onIdleError: (error) => log.debug({ err: error }, 'idle connection to postgres lost'),
+    limits,
   });
   try {
     return await use(db);

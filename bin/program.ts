@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { describeTrouble, troubleOf } from '../db/database-trouble.ts';
 import { accountFormats } from '../src/accounts/read-account-ids.ts';
 import { parseDuration } from '../src/config/values.ts';
 import { ConfigError } from '../src/config.ts';
@@ -400,28 +401,18 @@ const errorsForPeople: ReadonlySet<string> = new Set([
 /** Errors of the layers below, by the code they carry: their messages may quote what was sent. */
 function sentenceFor(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
-  switch (code) {
-    case 'ECONNREFUSED':
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-    case 'ETIMEDOUT':
-      return `Postgres does not answer (${code}); check DATABASE_URL and that it is running.`;
-    case '28P01':
-    case '28000':
-      return 'Postgres refuses the user or password in DATABASE_URL.';
-    case '3D000':
-      return 'The database named in DATABASE_URL does not exist; create it first.';
-    case '42501':
-      return 'The user in DATABASE_URL lacks a right it needs; let the owner of the database run this.';
-    case '42P01':
-      return 'A table is missing; run: tim-mirror migrate';
-    case 'EADDRINUSE':
-      return 'The port is in use; choose another (HTTP_PORT, or --port).';
-    default: {
-      const message = error instanceof Error ? error.message : String(error);
-      return `${message}${code === undefined ? '' : ` (${code})`}`;
-    }
+  if (code === 'EADDRINUSE' || code === 'EACCES') {
+    const place =
+      error instanceof Error && 'address' in error && 'port' in error
+        ? ` ${error.address}:${error.port}`
+        : '';
+    const why = code === 'EACCES' ? 'may not be opened by this user' : 'is in use';
+    return `The port${place} ${why}; choose another (HTTP_PORT, or --port).`;
   }
+  const trouble = troubleOf(error);
+  if (trouble !== undefined) return describeTrouble(trouble);
+  const message = error instanceof Error ? error.message : String(error);
+  return `${message}${code === undefined ? '' : ` (${code})`}`;
 }
 
 function version(): string {

@@ -1,7 +1,10 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import type { DB } from './schema.ts';
+import { commandLimits, type SessionLimits } from './session-limits.ts';
 import { stateSettings } from './session-settings.ts';
+import { codeOf, readOnlyState } from './storage-errors.ts';
+import { watchSession } from './watched-session.ts';
 
 export type Database = Kysely<DB>;
 /** A statement that takes this runs in or out of a transaction; one that takes `Transaction` demands one. */
@@ -15,6 +18,10 @@ export interface ConnectOptions {
   readonly maxConnections?: number;
   /** Told of connections that break while idle; without it such a break would end the process. */
   readonly onIdleError: (error: Error) => void;
+  /** Default: those of commands. */
+  readonly limits?: SessionLimits;
+  /** Receives the error of each statement that failed. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 const { INT8, TIMESTAMPTZ, TIMESTAMP, DATE } = pg.types.builtins;
@@ -45,10 +52,18 @@ function strictTimeParser(oid: number): (text: string) => unknown {
   };
 }
 
-/** A connection of a pool, from its beginning on: it survives breaks, and its settings are those that statements rely on. */
-export async function prepareConnection(client: pg.ClientBase): Promise<void> {
+/** A connection from its beginning on: it survives breaks, and has limits and the settings that statements rely on. */
+export async function prepareConnection(
+  client: pg.ClientBase,
+  limits: SessionLimits,
+  onFailure?: (error: unknown) => void,
+): Promise<void> {
   surviveBreaks(client);
-  await stateSettings(client);
+  watchSession(client, { silentMs: limits.silentMs, onFailure });
+  await stateSettings(client, {
+    statement_timeout: String(limits.statementMs),
+    idle_in_transaction_session_timeout: String(limits.idleInTransactionMs),
+  });
 }
 
 /**
@@ -59,19 +74,56 @@ export function surviveBreaks(client: pg.ClientBase): void {
   client.on('error', () => undefined);
 }
 
+/** What every connection to Postgres is made with. TCP asks after 10 s of silence whether the other side is there. */
+export const connectionOptions = {
+  connectionTimeoutMillis: 10_000,
+  keepAlive: true,
+  keepAliveInitialDelayMillis: 10_000,
+} as const satisfies pg.ClientConfig;
+
 /** Connections to Postgres, made when first needed. */
 export function createPool(options: ConnectOptions): pg.Pool {
+  const { limits = commandLimits, onFailure } = options;
+  const renewal = createRenewal();
   const pool = new pg.Pool({
+    ...connectionOptions,
     connectionString: options.url,
     application_name: options.applicationName,
     max: options.maxConnections ?? 10,
-    connectionTimeoutMillis: 10_000,
-    keepAlive: true,
-    onConnect: prepareConnection,
+    onConnect(client) {
+      renewal.begin(client);
+      return prepareConnection(client, limits, (error) => {
+        renewal.failed(error);
+        onFailure?.(error);
+      });
+    },
     types,
   });
   pool.on('error', options.onIdleError);
+  pool.on('release', (_error, client) => {
+    // The pool drops a connection that is ending.
+    if (renewal.isOver(client)) void client.end();
+  });
   return pool;
+}
+
+/** A server that only reads for good must not cost a connection each statement. */
+const renewalMs = 5000;
+
+/**
+ * After a fail-over, connections may stay with the server that was the master, which only reads now. Its first refusal
+ * of a write ends all connections that are older than five seconds.
+ */
+function createRenewal() {
+  const begun = new WeakMap<pg.ClientBase, number>();
+  let endedBefore = Number.NEGATIVE_INFINITY;
+  return {
+    begin: (client: pg.ClientBase) => void begun.set(client, performance.now()),
+    failed(error: unknown) {
+      if (codeOf(error) === readOnlyState) endedBefore = performance.now() - renewalMs;
+    },
+    isOver: (client: pg.ClientBase) => (begun.get(client) ?? 0) < endedBefore,
+  };
 }
 
 /** A pool of connections to Postgres, for statements. */

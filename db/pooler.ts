@@ -1,4 +1,6 @@
 import pg from 'pg';
+import { connectionOptions } from './client.ts';
+import { watchSession } from './watched-session.ts';
 
 /** Sessions do not hold here, because a connection pooler hands them round. */
 export class PoolerError extends Error {
@@ -13,6 +15,7 @@ export interface SessionOptions {
 
 /** How often it is tried to be given a session that is another's. */
 const tries = 5;
+const silentMs = 10_000;
 
 /**
  * Throws PoolerError where locks and settings of a session would not last: behind a pooler that gives a session's server
@@ -63,10 +66,11 @@ async function backendOf(client: pg.Client): Promise<number | undefined> {
 
 function open(url: string): pg.Client {
   const client = new pg.Client({
+    ...connectionOptions,
     connectionString: url,
     application_name: 'tim-mirror lock',
-    connectionTimeoutMillis: 10_000,
   });
   client.on('error', () => undefined);
+  watchSession(client, { silentMs });
   return client;
 }

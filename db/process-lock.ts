@@ -1,5 +1,7 @@
 import pg from 'pg';
+import { connectionOptions } from './client.ts';
 import { stateSettings } from './session-settings.ts';
+import { keepAsking, watchSession } from './watched-session.ts';
 
 /** Held by a daemon as long as it lives, so that a daemon without Redis can be sure to be the only one. */
 export interface ProcessLock {
@@ -18,20 +20,26 @@ export interface ProcessLockOptions {
 
 const lockName = 'tim-mirror daemon';
 const retryMs = 500;
+const silentMs = 10_000;
+const heartbeatMs = 5000;
+/** Longer than the heartbeat by far: a session whose process has vanished gives the lock back after so long. */
+const forsakenMs = 60_000;
+
+/** A session as the server knows it: process ids come again, with another start. */
+interface Backend {
+  readonly pid: number;
+  readonly startedAt: string;
+}
 
 /** Takes the lock; undefined when another daemon that excludes this one holds it. */
 export async function acquireProcessLock(options: ProcessLockOptions): Promise<ProcessLock | undefined> {
   let holder: pg.Client | undefined;
+  let former: Backend | undefined;
   let released = false;
   let retry: NodeJS.Timeout | undefined;
 
   async function take(): Promise<boolean> {
-    const client = new pg.Client({
-      connectionString: options.url,
-      application_name: 'tim-mirror lock',
-      connectionTimeoutMillis: 10_000,
-      keepAlive: true,
-    });
+    const client = openClient(options.url);
     const lost = () => {
       if (holder !== client || released) return;
       holder = undefined;
@@ -39,16 +47,21 @@ export async function acquireProcessLock(options: ProcessLockOptions): Promise<P
     };
     client.on('error', lost);
     client.on('end', lost);
-    await client.connect();
-    await stateSettings(client);
-    const call = options.mode === 'exclusive' ? 'pg_try_advisory_lock' : 'pg_try_advisory_lock_shared';
-    const { rows } = await client.query<{ taken: boolean }>(`select ${call}(hashtext($1)) as taken`, [
-      lockName,
-    ]);
-    if (rows[0]?.taken !== true) {
+    try {
+      await client.connect();
+      watchSession(client, { silentMs });
+      await stateSettings(client, { idle_session_timeout: String(forsakenMs) });
+      if (former !== undefined) await endSession(client, former);
+      former = await tryLock(client, options.mode);
+    } catch (error) {
+      void client.end();
+      throw error;
+    }
+    if (former === undefined) {
       await client.end();
       return false;
     }
+    keepAsking(client, { everyMs: heartbeatMs, silentMs });
     holder = client;
     return true;
   }
@@ -71,4 +84,36 @@ export async function acquireProcessLock(options: ProcessLockOptions): Promise<P
       await holder?.end();
     },
   };
+}
+
+function openClient(url: string): pg.Client {
+  return new pg.Client({
+    ...connectionOptions,
+    connectionString: url,
+    application_name: 'tim-mirror lock',
+  });
+}
+
+/** The session that has the lock now; undefined when another keeps it out. */
+async function tryLock(client: pg.Client, mode: ProcessLockOptions['mode']): Promise<Backend | undefined> {
+  const call = mode === 'exclusive' ? 'pg_try_advisory_lock' : 'pg_try_advisory_lock_shared';
+  const { rows } = await client.query<Backend & { taken: boolean }>(
+    `select ${call}(hashtext($1)) as taken, pid, backend_start::text as "startedAt"
+    from pg_stat_activity where pid = pg_backend_pid()`,
+    [lockName],
+  );
+  const [row] = rows;
+  return row?.taken === true ? { pid: row.pid, startedAt: row.startedAt } : undefined;
+}
+
+/**
+ * Ends the session that held the lock. It fell silent for us; where the server has not noticed, it holds the lock yet,
+ * and would be taken for another daemon.
+ */
+async function endSession(client: pg.Client, { pid, startedAt }: Backend): Promise<void> {
+  await client.query(
+    `select pg_terminate_backend(pid, ${silentMs / 2}) from pg_stat_activity
+    where pid = $1 and backend_start = $2::timestamptz`,
+    [pid, startedAt],
+  );
 }

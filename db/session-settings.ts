@@ -25,17 +25,23 @@ const relied = {
   // Stricter levels refuse a third of what replicas do at once; the locks are what we rely on.
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
-  // A standby refuses writes all the same, and says so.
-  default_transaction_read_only: 'off',
+  // Not default_transaction_read_only: an operator, or a service whose disk is full, stops all writes with it.
   statement_timeout: '0',
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',
   // Postgres 17 and newer.
   transaction_timeout: '0',
+  // A statement whose client has gone ends after so long, and so do its locks.
+  client_connection_check_interval: '5s',
+  // A client that vanished without a word is noticed after a minute, where the system waits for two hours.
+  tcp_keepalives_idle: '30',
+  tcp_keepalives_interval: '10',
+  tcp_keepalives_count: '3',
 } as const;
 
-type SettingName = keyof typeof relied;
+/** A setting of a session that statements rely on. */
+export type SettingName = keyof typeof relied;
 
 /** Those without which values would be misread; behind a pooler, where nothing can be set, they are checked. */
 const indispensable: readonly SettingName[] = [
@@ -47,7 +53,6 @@ const indispensable: readonly SettingName[] = [
   'array_nulls',
   'transform_null_equals',
   'default_transaction_isolation',
-  'default_transaction_read_only',
   'search_path',
   'statement_timeout',
   'lock_timeout',
@@ -67,7 +72,9 @@ export async function stateSettings(
   const { rowCount } = await client.query(
     `select set_config(name, value, false)
     from unnest($1::text[], $2::text[]) as setting (name, value)
-    where pg_backend_pid() = $3 and current_setting(name, true) is not null`,
+    where pg_backend_pid() = $3 and current_setting(name, true) is not null
+      -- Other systems than Linux may refuse any value but 0.
+      and (name <> 'client_connection_check_interval' or version() ~ 'linux')`,
     [Object.keys(settings), Object.values(settings), Reflect.get(client, 'processID')],
   );
   if (rowCount === 0) await checkSettings(client);

@@ -1,7 +1,12 @@
+import { SilentSessionError } from './watched-session.ts';
+
+/** The SQLSTATE of a write on a server that only reads. */
+export const readOnlyState = '25006';
+
 /** SQLSTATEs that pass by themselves, a class (two characters) or a code (five), each with its reason. */
 export const transientStates: readonly (readonly [states: readonly string[], reason: string])[] = [
   [['08'], 'The connection to Postgres or to a pooler broke, or none could be made.'],
-  [['25006'], 'The server only reads: it is a standby, or has not been promoted yet.'],
+  [[readOnlyState], 'The server only reads: it is a standby, or has not been promoted yet.'],
   [['25P03', '25P04'], 'A transaction stood idle or lasted too long, as on a slow machine.'],
   [['28'], 'The server lets nobody in, for instance while its password changes.'],
   [['3D000'], 'The database is not there, for instance while it is restored.'],
@@ -42,6 +47,7 @@ const connectionWords: ReadonlySet<string> = new Set([
   'Connection terminated',
   'Connection terminated due to connection timeout',
   'Connection terminated unexpectedly',
+  'Postgres connection has been discarded',
   'Query read timeout',
   'The server does not support SSL connections',
   'There was an error establishing an SSL connection',
@@ -68,7 +74,7 @@ const quotingClass = '22';
 export function refusalOf(error: unknown): Refusal {
   const code = codeOf(error);
   const message = error instanceof Error ? error.message : String(error);
-  if (networkCodes.has(code) || connectionWords.has(message))
+  if (error instanceof SilentSessionError || networkCodes.has(code) || connectionWords.has(message))
     return { class: 'network', transient: true, reason: cut(message) };
   if (!/^[0-9A-Z]{5}$/.test(code)) return { class: 'program', transient: false, reason: cut(message) };
   const stateClass = code.slice(0, 2);

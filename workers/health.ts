@@ -1,61 +1,160 @@
 import type { Database } from '../db/client.ts';
+import { describeTrouble, troubleOf } from '../db/database-trouble.ts';
 import { assertSchema, SchemaError } from '../db/migrate.ts';
+import { raiseBeat } from '../db/queries/installation.ts';
+import { findMissingRights } from '../db/queries/readiness.ts';
 import { inTime } from '../src/lifecycle.ts';
+import type { Logger } from '../src/log.ts';
 import type { RedisConnections } from './redis.ts';
+import { describeRedisTrouble, redisTroubleOf } from './redis-trouble.ts';
 
 /** A part of the daemon's surroundings that it can't do without. */
 export type Part = 'postgres' | 'redis' | 'schema';
+
+/** A part that is not well, and why. The sentence may be shown to anybody. */
+export interface Unready {
+  readonly part: Part;
+  readonly cause: string;
+  readonly sentence: string;
+}
 
 const parts: readonly Part[] = ['postgres', 'redis', 'schema'];
 /** A server that hangs is as good as away. */
 const patienceMs = 3000;
 
-/** The parts that are not well at this moment. */
+/** The parts that are not well at this moment: what polls need of each is tried. */
 export async function findUnready(
   db: Database,
   redis: RedisConnections | undefined,
-): Promise<readonly Part[]> {
-  const [database, queue] = await Promise.all([
-    inTime(patienceMs, assertSchema(db)).then(
-      () => undefined,
-      (error: unknown) => (error instanceof SchemaError ? 'schema' : 'postgres'),
-    ),
-    redis === undefined
-      ? undefined
-      : inTime(patienceMs, redis.ping()).then(
-          () => undefined,
-          () => 'redis' as const,
-        ),
+): Promise<readonly Unready[]> {
+  const found = await Promise.all([
+    inTime(patienceMs, tryDatabase(db)).catch(unreadyDatabase),
+    redis === undefined ? undefined : inTime(patienceMs, tryRedis(redis)).catch(unreadyRedis),
   ]);
-  return [database, queue].filter((part) => part !== undefined);
+  return found.filter((unready) => unready !== undefined);
+}
+
+/** Reads and writes as a poll does: a standby, a server without room and a user without rights refuse it. */
+async function tryDatabase(db: Database): Promise<Unready | undefined> {
+  await assertSchema(db);
+  await raiseBeat(db);
+  const tables = await findMissingRights(db);
+  if (tables.length === 0) return undefined;
+  const sentence = `Postgres does not let the user of DATABASE_URL read and write ${tables.map((name) => `mirror.${name}`).join(', ')}; let the owner of the tables grant it.`;
+  return { part: 'postgres', cause: 'rights', sentence };
+}
+
+async function tryRedis(redis: RedisConnections): Promise<undefined> {
+  await redis.tryWrite();
+}
+
+function unreadyDatabase(error: unknown): Unready {
+  if (error instanceof SchemaError) return { part: 'schema', cause: 'schema', sentence: error.message };
+  const trouble = troubleOf(error);
+  if (trouble === undefined)
+    return {
+      part: 'postgres',
+      cause: 'silent',
+      sentence: `Postgres does not answer within ${patienceMs / 1000} s; look at the network, at locks, and at what loads the server.`,
+    };
+  return { part: 'postgres', cause: trouble.cause, sentence: describeTrouble(trouble) };
+}
+
+function unreadyRedis(error: unknown): Unready {
+  const trouble = redisTroubleOf(error);
+  return { part: 'redis', cause: trouble.cause, sentence: describeRedisTrouble(trouble) };
 }
 
 /** Watches the parts, and remembers since when each has not been well. */
 export interface Health {
   look(): Promise<void>;
+  /** What is not well now, tried for whoever asks; questions that come together are answered together. */
+  unready(): Promise<readonly Unready[]>;
+  /** Takes the error of a statement. Returns whether it is Postgres' trouble as a whole, which is logged once. */
+  failed(error: unknown): boolean;
   /** Seconds for which each part has not been well; 0 when it is. */
   unreadyFor(): ReadonlyMap<Part, number>;
   /** Undefined without Redis, or while it is away. */
   redisEvicted(): number | undefined;
 }
 
-/** Everything counts as well until it has been looked at. */
-export function createHealth(db: Database, redis: RedisConnections | undefined): Health {
-  const since = new Map<Part, number>();
+function isAlike(one: string, other: string): boolean {
+  return one === other || (unreachable.has(one) && unreachable.has(other));
+}
+
+/** Causes that a small write may not meet: a disk without room takes what fits into a page that is there. */
+const lingering: ReadonlySet<string> = new Set(['disk_full', 'full', 'read_only']);
+const lingersMs = 30_000;
+
+/** One outage looks like each of these in turn, and is one line in the log. */
+const unreachable: ReadonlySet<string> = new Set([
+  'away',
+  'busy',
+  'no_connection',
+  'silent',
+  'slow',
+  'starting',
+]);
+
+/** Everything counts as well until it has been looked at. Says once when a part goes, and once when it is back. */
+export function createHealth(db: Database, redis: RedisConnections | undefined, log: Logger): Health {
+  const since = new Map<Part, { readonly at: number; readonly cause: string }>();
   let evicted: number | undefined;
+  let seen: { readonly unready: Unready; readonly at: number } | undefined;
+  let asking: Promise<readonly Unready[]> | undefined;
+
+  function note({ part, cause, sentence }: Unready): void {
+    const before = since.get(part);
+    since.set(part, { at: before?.at ?? performance.now(), cause });
+    if (before === undefined || !isAlike(before.cause, cause)) log.warn({ part, cause }, sentence);
+  }
+
+  function clear(part: Part): void {
+    const before = since.get(part);
+    if (before === undefined) return;
+    since.delete(part);
+    log.info({ part, seconds: Math.round((performance.now() - before.at) / 1000) }, `${part} is well again`);
+  }
+
+  async function ask(): Promise<readonly Unready[]> {
+    const found = await findUnready(db, redis);
+    const lingers = seen !== undefined && performance.now() - seen.at < lingersMs ? [seen.unready] : [];
+    return found.some(({ part }) => part === 'postgres') ? found : [...found, ...lingers];
+  }
+
+  function unready(): Promise<readonly Unready[]> {
+    asking ??= ask().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  }
+
   return {
+    unready,
     async look() {
-      const unready = await findUnready(db, redis);
-      for (const part of parts) {
-        if (!unready.includes(part)) since.delete(part);
-        else if (!since.has(part)) since.set(part, performance.now());
-      }
+      const found = await unready();
+      for (const part of parts) if (!found.some((each) => each.part === part)) clear(part);
+      for (const each of found) note(each);
       evicted = await redis?.readEvicted().catch(() => undefined);
+    },
+    failed(error) {
+      const trouble = troubleOf(error);
+      if (trouble === undefined || trouble.cause === 'rights' || trouble.cause === 'not_migrated')
+        return false;
+      const found = { part: 'postgres', cause: trouble.cause, sentence: describeTrouble(trouble) } as const;
+      if (lingering.has(trouble.cause)) {
+        seen = { unready: found, at: performance.now() };
+        note(found);
+      } else if (!since.has('postgres')) {
+        // A statement may be slow, or its connection end, while all others are well: so the server is asked.
+        void unready().then((all) => all.filter(({ part }) => part === 'postgres').forEach(note));
+      }
+      return true;
     },
     unreadyFor: () =>
       new Map(
         parts.map((part) => {
-          const start = since.get(part);
+          const start = since.get(part)?.at;
           return [part, start === undefined ? 0 : (performance.now() - start) / 1000];
         }),
       ),

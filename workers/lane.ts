@@ -219,11 +219,11 @@ export function createLane(options: LaneOptions): Lane {
     }
   }
 
-  /** What passes at once is counted, and worth a line only where it hits many accounts. */
+  /** What passes at once is counted, and worth a line only where it hits many accounts; the health says that Postgres is away. */
   function countRefusal(refusal: Refusal, results: number, costs = true): void {
     countEvent(refusedEvent(refusal.class), results);
     metrics.writesRefused(refusal.class, results);
-    if (costs || storage.isIll()) refusals.refused(refusal, results);
+    if (refusal.class !== 'network' && (costs || storage.isIll())) refusals.refused(refusal, results);
   }
 
   function learn(lesson: Lesson): void {

@@ -1,6 +1,8 @@
 import { sql } from 'kysely';
 import type { Database } from '../db/client.ts';
+import { describeTrouble, troubleOf } from '../db/database-trouble.ts';
 import { assertSchema, SchemaError } from '../db/migrate.ts';
+import { placeOfDatabase } from '../db/place-of-database.ts';
 import { assertOwnSession, PoolerError } from '../db/pooler.ts';
 import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
 import { ensureApp, probeNow, storeIntervals } from '../db/queries/apps.ts';
@@ -10,6 +12,7 @@ import { ensureChangePartitions, monthsAhead } from '../db/queries/history.ts';
 import { assertServerVersion } from '../db/server-version.ts';
 import { SessionSettingsError } from '../db/session-settings.ts';
 import { settleIn } from '../db/settle-in.ts';
+import { refusalOf } from '../db/storage-errors.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import type { Logger } from '../src/log.ts';
 import { rateRule } from '../src/schedule/policy.ts';
@@ -21,6 +24,7 @@ import { StartError } from './start-error.ts';
  */
 export async function prepareDatabase(
   db: Database,
+  url: string,
   apps: readonly CallingAppConfig[],
   poll: Config['poll'],
   log: Logger,
@@ -29,14 +33,38 @@ export async function prepareDatabase(
     await sql`select 1`.execute(db);
   } catch (error) {
     if (error instanceof SessionSettingsError) throw new StartError(error.message);
-    throw new StartError('Postgres does not answer; check DATABASE_URL and that it is running.', error);
+    throw databaseError(error, url, 'DATABASE_URL');
   }
   try {
     await assertServerVersion(db);
     await assertSchema(db);
+    return await prepareApps(db, apps, poll, log);
   } catch (error) {
-    throw error instanceof SchemaError ? new StartError(error.message) : error;
+    if (error instanceof SchemaError) throw new StartError(error.message);
+    throw error instanceof StartError || troubleOf(error) === undefined
+      ? error
+      : databaseError(error, url, 'DATABASE_URL');
   }
+}
+
+/** What is wrong with Postgres, where it is, and what to do. The URL itself, which may hold a password, stays out. */
+function databaseError(error: unknown, url: string, variable: string): StartError {
+  const place = placeOfDatabase(url);
+  const trouble = troubleOf(error);
+  return new StartError(
+    trouble === undefined
+      ? `Postgres at ${place} refuses to work: ${refusalOf(error).reason}; check ${variable}.`
+      : describeTrouble(trouble, { place, variable }),
+    error,
+  );
+}
+
+async function prepareApps(
+  db: Database,
+  apps: readonly CallingAppConfig[],
+  poll: Config['poll'],
+  log: Logger,
+): Promise<string> {
   // Before anything is polled: lines that are written until then would be passed over by those who have read on.
   const { installation, jump } = await settleIn(db);
   const { id, renewed } = installation;
@@ -80,7 +108,7 @@ export async function lockOut(config: Config, onTaken: (error: StartError) => vo
   } catch (error) {
     if (error instanceof PoolerError) throw new StartError(error.message);
     const name = config.databaseDirectUrl === undefined ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL';
-    throw new StartError(`Postgres does not answer; check ${name} and that it is running.`, error);
+    throw databaseError(error, url, name);
   }
   const lock = await acquireProcessLock({
     url,

@@ -15,8 +15,10 @@ import {
 } from 'bullmq';
 import pg from 'pg';
 import { z } from 'zod';
-import { surviveBreaks } from '../db/client.ts';
+import { connectionOptions, surviveBreaks } from '../db/client.ts';
+import { migrationLimits, pollLimits, type SessionLimits } from '../db/session-limits.ts';
 import { stateSettings } from '../db/session-settings.ts';
+import { keepAsking, watchSession } from '../db/watched-session.ts';
 import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
 import { redisTag } from '../src/redis-servers.ts';
@@ -92,6 +94,8 @@ export interface QueuesOptions {
   readonly installationId: string;
   /** Told of each job that was refused. */
   readonly onForeignJob: (kind: QueueKind, appId: number | undefined) => void;
+  /** Takes what a job failed with; whether it has been said already. */
+  readonly onJobFailed?: (error: unknown) => boolean;
   readonly log: Logger;
 }
 
@@ -156,7 +160,7 @@ const statementConnections = 6;
  */
 export function createPostgresQueues(databaseUrl: string, workers: number, options: QueuesOptions): Queues {
   const pool = new pg.Pool({
-    ...connectionConfig(databaseUrl),
+    ...connectionConfig(databaseUrl, pollLimits),
     max: workers + statementConnections,
   });
   // Every queue listens.
@@ -195,7 +199,7 @@ export function createPostgresQueues(databaseUrl: string, workers: number, optio
 
 /** Brings BullMQ's own tables in schema `bullmq` up to date; needed where there is no Redis. */
 export async function migratePostgresQueues(databaseUrl: string): Promise<void> {
-  const pool = new pg.Pool({ ...connectionConfig(databaseUrl), max: 1 });
+  const pool = new pg.Pool({ ...connectionConfig(databaseUrl, migrationLimits), max: 1 });
   try {
     const client = await pool.connect();
     try {
@@ -208,16 +212,20 @@ export async function migratePostgresQueues(databaseUrl: string): Promise<void> 
   }
 }
 
-function connectionConfig(databaseUrl: string) {
+/** A worker's own connection, on which Postgres speaks first, is asked whether it is there. */
+const heartbeat = { everyMs: 15_000, silentMs: 15_000 } as const;
+
+function connectionConfig(databaseUrl: string, { silentMs, statementMs }: SessionLimits) {
   return {
+    ...connectionOptions,
     connectionString: databaseUrl,
     application_name: 'tim-mirror queues',
-    connectionTimeoutMillis: 10_000,
-    keepAlive: true,
     // After the URL's own options, which would take the place of options given beside it.
     async onConnect(client: pg.ClientBase) {
       surviveBreaks(client);
-      await stateSettings(client, { search_path: 'bullmq' });
+      watchSession(client, { silentMs });
+      keepAsking(client, heartbeat);
+      await stateSettings(client, { search_path: 'bullmq', statement_timeout: String(statementMs) });
     },
   };
 }
@@ -250,7 +258,7 @@ const schedulerId = 'tick';
 const closeMs = 2000;
 
 function register(
-  { installationId, onForeignJob, log }: QueuesOptions,
+  { installationId, onForeignJob, onJobFailed = () => false, log }: QueuesOptions,
   make: {
     open: (kind: QueueKind, appId: number | undefined) => { queue: AnyQueue; board: BaseAdapter };
     work: (kind: QueueKind, options: WorkOptions) => AnyWorker;
@@ -297,7 +305,9 @@ function register(
         },
       });
       worker.on('error', (error) => log.debug({ err: error, queue: worker.name }, 'worker in trouble'));
-      worker.on('failed', (_job, error) => log.warn({ err: error, queue: worker.name }, 'job failed'));
+      worker.on('failed', (_job, error) =>
+        log[onJobFailed(error) ? 'debug' : 'warn']({ err: error, queue: worker.name }, 'job failed'),
+      );
       opened.push(worker);
       return { close: () => worker.close() };
     },

@@ -94,7 +94,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
     const old = batch.filter((each) => !young.includes(each));
     for (const { done } of old) done();
     if (old.length > 0) {
-      log.warn(
+      log.debug(
         { err: error, app: appId, results: old.length },
         'results are given up: postgres did not take them while their leases lasted',
       );

@@ -4,6 +4,7 @@ import type { Logger } from '../src/log.ts';
 import { type RedisServers, redisTag } from '../src/redis-servers.ts';
 import { createClusterMap } from './cluster-map.ts';
 import { createRedisClient } from './redis-client.ts';
+import { describeRedisTrouble, redisTroubleOf } from './redis-trouble.ts';
 import { StartError } from './start-error.ts';
 
 /** The two ways the daemon talks to Redis about an app, or about what belongs to no app. */
@@ -18,12 +19,15 @@ export interface RedisLane {
 export interface RedisConnections {
   /** The lane of an app that was named at the start; without an app that of the maintenance. */
   lane(appId?: number): RedisLane;
-  /** Rejects when Redis, or a node that an app needs, does not answer. */
-  ping(): Promise<void>;
+  /** Rejects when Redis, or a node that an app needs, does not run a script that writes, as a poll's slot needs it. */
+  tryWrite(): Promise<void>;
   /** Keys that the servers have evicted since they were started. */
   readEvicted(): Promise<number>;
   close(): void;
 }
+
+/** A server that is full, that lacks replicas or that only reads answers a ping and refuses this. */
+const writeScript = "redis.call('TIME') return redis.call('SET', KEYS[1], '1', 'EX', 60)";
 
 /** Sentinels and nodes that do not answer are asked for ever. */
 const startTimeoutMs = 15_000;
@@ -52,9 +56,17 @@ export async function connectRedis(
   const disconnect = () => {
     for (const { queues, bucket } of all) for (const redis of [queues, bucket]) redis.disconnect();
   };
+  let last: Error | undefined;
+  // What a single server refuses for good is not tried for long; of several another may be well.
+  const refused = Promise.withResolvers<never>();
+  refused.promise.catch(() => undefined);
   for (const { queues, bucket } of all)
     for (const redis of [queues, bucket])
-      redis.on('error', (error: Error) => log.debug({ err: error }, 'redis in trouble'));
+      redis.on('error', (error: Error) => {
+        last = error;
+        if (servers.kind === 'single' && redisTroubleOf(error).lasting) refused.reject(error);
+        log.debug({ err: error }, 'redis in trouble');
+      });
   const connecting = [...lanes].map(async ([tag, lane]) => {
     await Promise.all([lane.queues.connect(), lane.bucket.connect()]);
     await lane.bucket.ping();
@@ -62,10 +74,11 @@ export async function connectRedis(
     return tag;
   });
   try {
-    await inTime(startTimeoutMs, Promise.any(connecting));
+    await inTime(startTimeoutMs, Promise.race([Promise.any(connecting), refused.promise]));
   } catch (error) {
     disconnect();
-    throw new StartError('Redis does not answer; check REDIS_URL and that it is running.', error);
+    const cause = last ?? (error instanceof AggregateError ? error.errors[0] : error);
+    throw new StartError(describeRedisTrouble(redisTroubleOf(cause), placeOfRedis(servers)), error);
   }
   // Most nodes answer at once, and one that is away must not hold up the others' apps.
   await inTime(startTimeoutMs, Promise.allSettled(connecting)).catch(() => undefined);
@@ -78,8 +91,12 @@ export async function connectRedis(
       if (lane === undefined) throw new Error(`app ${appId} has no lane on Redis`);
       return lane;
     },
-    async ping() {
-      await Promise.all(all.map(({ bucket }) => bucket.ping()));
+    async tryWrite() {
+      await Promise.all(
+        [...lanes].map(([tag, { bucket }]) =>
+          bucket.eval(writeScript, 1, `${tag === '' ? redisTag(undefined) : tag}:ready`),
+        ),
+      );
     },
     async readEvicted() {
       const evicted = new Map<string, number>();
@@ -95,6 +112,17 @@ export async function connectRedis(
       disconnect();
     },
   };
+}
+
+/** Where Redis is, for people, without user and password. */
+function placeOfRedis(servers: RedisServers): string {
+  if (servers.kind !== 'single') {
+    const endpoints = servers.kind === 'cluster' ? servers.nodes : servers.sentinels;
+    return endpoints.map(({ host, port }) => `${host}:${port}`).join(', ');
+  }
+  const { hostname, port, pathname, protocol } = new URL(servers.url);
+  const database = pathname.length > 1 ? `, database ${pathname.slice(1)},` : '';
+  return `${hostname}:${port || 6379}${database}${protocol === 'rediss:' ? ' (TLS)' : ''}`;
 }
 
 function openLanes(servers: Extract<RedisServers, { kind: 'cluster' }>, appIds: readonly number[]) {

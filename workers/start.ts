@@ -5,6 +5,7 @@ import { addActivity } from '../db/queries/activity.ts';
 import { readApps } from '../db/queries/apps.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
+import { pollLimits, upkeepLimits } from '../db/session-limits.ts';
 import { createCache } from '../src/cache.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
@@ -22,7 +23,7 @@ import { readFigures } from '../src/status/read-figures.ts';
 import { hasSource, startAccountsWorker } from './accounts-worker.ts';
 import { startDispatchWorker } from './dispatch-worker.ts';
 import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
-import { createHealth, findUnready } from './health.ts';
+import { createHealth, type Health } from './health.ts';
 import { createHints } from './hints.ts';
 import { createIdentityWatch, identityMs } from './identity-watch.ts';
 import { createLane, type Lane } from './lane.ts';
@@ -107,16 +108,21 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       applicationName: 'tim-mirror',
       maxConnections: 12,
       onIdleError,
+      limits: pollLimits,
+      onFailure: (error) => health?.failed(error),
     });
+    let health: Health | undefined;
     const db = openDatabase(pool);
     closers.push(() => db.destroy());
+    // What reads whole tables takes longer than a poll's statements may.
+    const slow = { applicationName: 'tim-mirror upkeep', onIdleError, limits: upkeepLimits };
+    const upkeep = connect({ ...slow, url: databaseUrl, maxConnections: 2 });
+    closers.push(() => upkeep.destroy());
     // Behind a pooler, what needs a session of its own goes past it.
     const direct =
-      directUrl === databaseUrl
-        ? db
-        : connect({ url: directUrl, applicationName: 'tim-mirror', maxConnections: 1, onIdleError });
+      directUrl === databaseUrl ? upkeep : connect({ ...slow, url: directUrl, maxConnections: 1 });
     closers.push(() => direct.destroy());
-    const installationId = await prepareDatabase(db, apps, config.poll, log);
+    const installationId = await prepareDatabase(upkeep, databaseUrl, apps, config.poll, log);
 
     const taken = Promise.withResolvers<StartError>();
     const lock = await lockOut(config, taken.resolve);
@@ -136,6 +142,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         : createIdentityWatch({ db, redis: redis.lane().bucket, installationId });
     await identity?.lookTwice();
     const metrics = createMetrics();
+    const watch = createHealth(db, redis, log);
+    health = watch;
     const queueOptions = {
       installationId,
       onForeignJob(kind: QueueKind, appId: number | undefined) {
@@ -143,6 +151,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         lanes.find((lane) => lane.appId === appId)?.count('foreign_job', 1);
         log.debug({ queue: kind, app: appId }, 'job of another installation refused');
       },
+      onJobFailed: watch.failed,
       log,
     };
     const queues =
@@ -188,15 +197,17 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       ...(does('poll') ? lanes.map((lane) => startPollWorker(deps, lane)) : []),
       startMaintenanceWorker({
         ...deps,
+        db: upkeep,
         direct,
         lanes,
         historyRetentionMs: config.historyRetentionMs,
       }),
-      ...sourced.map((app) => startAccountsWorker({ ...deps, ...config.accounts, signal: stop.soft }, app)),
+      ...sourced.map((app) =>
+        startAccountsWorker({ ...deps, ...config.accounts, db: upkeep, signal: stop.soft }, app),
+      ),
     ];
     const schedules = openSchedules(queues, lanes, sourced, config.accounts.syncIntervalMs);
 
-    const health = createHealth(db, redis);
     const figures = createCache({ keepMs: figuresMs, read: () => readFigures(db, () => clock.now()) });
     const beats = new Map<string, number>();
     const loop = (name: string, everyMs: number, once: () => Promise<void>) =>
@@ -204,7 +215,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         {
           everyMs,
           signal: stop.soft,
-          onFailure: (error) => log.warn({ err: error, loop: name }, 'loop fails; it tries again'),
+          onFailure: (error) =>
+            log[watch.failed(error) ? 'debug' : 'warn'](
+              { err: error, loop: name },
+              'loop fails; it tries again',
+            ),
           onRecovery: () => log.info({ loop: name }, 'loop is well again'),
         },
         async () => {
@@ -227,7 +242,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
           taken.resolve(error);
         });
       }),
-      loop('health', healthMs, () => health.look()),
+      loop('health', healthMs, () => watch.look()),
       loop('first read', firstReadMs, createFirstReadLog({ db, figures, log })),
       loop('schedules', scheduleMs, async () => {
         await keepSchedules(db, schedules, (appId) => redis === undefined || isReady(redis.lane(appId)));
@@ -239,8 +254,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     exposeProcess(metrics.registry, {
       loopAges,
       pool,
-      unreadyFor: health.unreadyFor,
-      redisEvicted: health.redisEvicted,
+      unreadyFor: watch.unreadyFor,
+      redisEvicted: watch.redisEvicted,
     });
     const hints = createHints({
       db,
@@ -266,7 +281,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       figures,
       metrics: metrics.registry,
       stuck: () => [...loopAges()].filter(([, age]) => age > stuckSeconds).map(([name]) => name),
-      unready: () => findUnready(db, redis),
+      unready: watch.unready,
       addQueues: (server, path) => addQueueBoard(server, path, queues.boards()),
     });
     closers.push(() => http.close());

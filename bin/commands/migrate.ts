@@ -1,6 +1,7 @@
 import { migrate } from '../../db/migrate.ts';
 import { describeJump } from '../../db/queries/feed.ts';
 import { assertServerVersion } from '../../db/server-version.ts';
+import { migrationLimits } from '../../db/session-limits.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { readEnvironment, withDatabase } from '../environment.ts';
 
@@ -22,5 +23,5 @@ export async function migrateCommand(options: { readonly restored?: boolean } = 
     if (report.jump !== undefined) process.stdout.write(`${describeJump(report.jump)}\n`);
   };
   // A long migration is none for a pooler, which may break off what takes long.
-  await withDatabase(environment, work, { direct: true });
+  await withDatabase(environment, work, { direct: true, limits: migrationLimits });
 }

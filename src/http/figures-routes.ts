@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Database } from '../../db/client.ts';
+import { describeTrouble, troubleOf } from '../../db/database-trouble.ts';
 import { readCallSeries } from '../../db/queries/activity.ts';
 import { readNewestChanges } from '../../db/queries/changes.ts';
 import { type Cache, createCache } from '../cache.ts';
@@ -44,7 +45,9 @@ export function addFiguresRoutes(server: FastifyInstance, options: FiguresRoutes
       return reply.send(await inTime(patienceMs, read()));
     } catch (error) {
       log.debug({ err: error }, 'a question could not be answered');
-      return reply.code(503).send({ error: 'Postgres does not answer' });
+      const trouble = troubleOf(error);
+      const reason = trouble === undefined ? 'Postgres does not answer in time.' : describeTrouble(trouble);
+      return reply.code(503).send({ error: reason });
     }
   }
 

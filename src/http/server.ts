@@ -21,7 +21,7 @@ export interface HttpServerOptions extends FiguresRoutesOptions {
   /** What does not make progress; empty when all is well. */
   readonly stuck: () => readonly string[];
   /** What can't be reached or does not fit; empty when all is well. */
-  readonly unready: () => Promise<readonly string[]>;
+  readonly unready: () => Promise<readonly { readonly part: string; readonly sentence: string }[]>;
   readonly metrics: Registry;
   /** Adds the queues’ own pages under a path. */
   readonly addQueues: (server: FastifyInstance, path: string) => Promise<void>;
@@ -101,7 +101,9 @@ function addProbes(server: FastifyInstance, { stuck, unready }: HttpServerOption
   });
   server.get('/readyz', async (_request, reply) => {
     const found = await unready();
-    return reply.code(found.length === 0 ? 200 : 503).send({ ok: found.length === 0, unready: found });
+    if (found.length === 0) return reply.send({ ok: true, unready: [] });
+    const reasons = Object.fromEntries(found.map(({ part, sentence }) => [part, sentence]));
+    return reply.code(503).send({ ok: false, unready: found.map(({ part }) => part), reasons });
   });
 }
 

@@ -132,7 +132,9 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
       reserving = false;
       pump();
     } catch (error) {
-      if (!failing) log.warn({ err: error }, 'calls wait: no slot can be reserved');
+      const reason = error instanceof Error ? error.message : String(error);
+      if (!failing) log.warn({ reason }, 'calls wait: no slot can be reserved');
+      log.debug({ err: error }, 'no slot can be reserved');
       failing = true;
       setTimeout(() => {
         reserving = false;

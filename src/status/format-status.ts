@@ -7,7 +7,8 @@ import type { AppStatus, Status } from './read-status.ts';
 export function formatStatus(status: Status): string {
   if (status.apps.length === 0)
     return 'No app yet: enrol accounts with `tim-mirror accounts import <file>`.\n';
-  return `${status.apps.map(formatApp).join('\n\n')}\n`;
+  const postgres = status.postgres === null ? '' : `${status.postgres}\n\n`;
+  return `${postgres}${status.apps.map(formatApp).join('\n\n')}\n`;
 }
 
 function formatApp(app: AppStatus): string {

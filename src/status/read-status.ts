@@ -1,9 +1,11 @@
 import type { Database } from '../../db/client.ts';
+import { describeTrouble, readOnlyTrouble } from '../../db/database-trouble.ts';
 import { type AccountSourceRow, readAccountSources } from '../../db/queries/account-sources.ts';
 import { isOutcome, readActivity } from '../../db/queries/activity.ts';
 import { type AppRow, readApps, type Slowed } from '../../db/queries/apps.ts';
 import { readAudits, type WeekOfAudits } from '../../db/queries/audit.ts';
 import { readMonthsProblem } from '../../db/queries/history.ts';
+import { isReadOnly } from '../../db/queries/readiness.ts';
 import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
 import {
   type AccountFigures,
@@ -24,6 +26,8 @@ import { type VendorFailing, vendorFailingOf } from './vendor-failing.ts';
 
 /** How the mirror of every app is doing. `status --json` prints it as it is. */
 export interface Status {
+  /** Set while Postgres refuses all writes, with what to do: nothing is polled meanwhile. */
+  readonly postgres: string | null;
   readonly apps: readonly AppStatus[];
 }
 
@@ -152,7 +156,7 @@ const outcomesSeconds = 900;
 
 /** Gathers the status from the database alone, so that it can be had while the daemon is down. */
 export async function readStatus(db: Database): Promise<Status> {
-  const [apps, figures, recent, outcomes, failures, audits, evidence, sources, monthsProblem] =
+  const [apps, figures, recent, outcomes, failures, audits, evidence, sources, monthsProblem, readOnly] =
     await Promise.all([
       readApps(db),
       readAccountFigures(db),
@@ -163,6 +167,7 @@ export async function readStatus(db: Database): Promise<Status> {
       readEvidence(db),
       readAccountSources(db),
       readMonthsProblem(db),
+      isReadOnly(db),
     ]);
   const failing = new Map<number, VendorFailing | null>();
   for (const { appId } of apps) {
@@ -171,6 +176,7 @@ export async function readStatus(db: Database): Promise<Status> {
     failing.set(appId, await vendorFailingOf(db, appId, { recent, failures: ofApp, accounts }));
   }
   return {
+    postgres: readOnly ? describeTrouble(readOnlyTrouble) : null,
     apps: apps.map((app) => {
       const { appId } = app;
       const figure = figures.find((candidate) => candidate.appId === appId);

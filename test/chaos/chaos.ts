@@ -412,7 +412,7 @@ async function checkHoldings({ db, redis }: Stage, breaches: string[]) {
       (select count(*) from mirror.poll_state where leased_until < clock_timestamp() - interval '1 minute') as leases
   `.execute(db);
   const postgresConnections = rows[0]?.connections ?? 0;
-  if (postgresConnections > daemons * 14) breaches.push(`${postgresConnections} connections to Postgres`);
+  if (postgresConnections > daemons * 15) breaches.push(`${postgresConnections} connections to Postgres`);
   if ((rows[0]?.leases ?? 0) > 0) breaches.push(`${rows[0]?.leases} leases that nobody took back`);
   const { redisConnections, jobs } = await onRedis(redis, async (client) => ({
     redisConnections:

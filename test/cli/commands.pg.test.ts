@@ -117,7 +117,7 @@ describe('migrate', () => {
     const { code, stderr } = await run(['migrate'], { DATABASE_URL: url.href });
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: 'tim-mirror: The database named in DATABASE_URL does not exist; create it first.\n',
+      stderr: 'tim-mirror: Postgres has no such database (3D000); create it, or correct DATABASE_URL.\n',
     });
   });
 });

@@ -286,11 +286,11 @@ describe('months of the change feed', () => {
       alter table mirror.change detach partition mirror.${name};
       alter table mirror.${name} add column note text
     `);
-    const starting = prepareDatabase(database.db, [], poll, silentLogger());
+    const starting = prepareDatabase(database.db, database.url, [], poll, silentLogger());
     await expect(starting).rejects.toThrow(StartError);
     await expect(starting).rejects.toThrow(new RegExp(`mirror.${name} .*column "note"`));
     await run(`alter table mirror.${name} drop column note`);
-    await prepareDatabase(database.db, [], poll, silentLogger());
+    await prepareDatabase(database.db, database.url, [], poll, silentLogger());
     await writeNow();
   });
 

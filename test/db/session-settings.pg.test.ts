@@ -8,7 +8,6 @@ import { waitFor } from '../support/wait-for.ts';
 
 /** Short enough to fail a statement that is not of the quickest, long enough for those that begin a session. */
 const moreHostile = [
-  ['default_transaction_read_only', 'on'],
   ['statement_timeout', '2s'],
   ['lock_timeout', '1ms'],
   ['idle_in_transaction_session_timeout', '1s'],
@@ -29,7 +28,6 @@ const stated: Readonly<Record<string, string>> = {
   default_transaction_isolation: 'read committed',
   transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
-  default_transaction_read_only: 'off',
   statement_timeout: '0',
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',

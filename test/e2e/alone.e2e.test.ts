@@ -44,6 +44,12 @@ describe('without Redis', () => {
       await waitFor('calls again', () => world.vendor.stats().calls > calls + 2 * ids.length, 90_000);
       expect(daemon.child.exitCode).toBeNull();
       expect(await endCommands(daemon)).toEqual([0]);
+      const warnings = daemon
+        .said()
+        .split('\n')
+        .filter((line) => line.includes('"level":"warn"'));
+      expect(warnings.filter((line) => line.includes('"stack"'))).toEqual([]);
+      expect(warnings.filter((line) => line.includes('"part":"postgres"'))).toHaveLength(1);
       expect(world.vendor.stats().worstSecond).toBeLessThanOrEqual(200);
     } finally {
       await db.destroy();
@@ -66,19 +72,65 @@ describe('without Redis', () => {
 });
 
 describe('a daemon that can’t start says why in one sentence', () => {
-  test.each([
+  const secret = 'a-password-that-nobody-shows';
+  /** The URL of the world's database with another part. */
+  const changed = (
+    text: string,
+    part: Partial<Record<'username' | 'pathname' | 'password' | 'search', string>>,
+  ) => Object.assign(new URL(text), part).href;
+  const login = `:${secret}@`;
+  const redisAt = (path: string) =>
+    `${redis.url.replace(/\/\d*$/, '').replace('://', `://x${login}`)}${path}`;
+
+  test.each<[string, (url: string) => Record<string, string>, RegExp]>([
     [
       'nobody at DATABASE_URL',
-      { DATABASE_URL: 'postgres://postgres@127.0.0.1:1/none' },
-      /Postgres does not answer/,
+      () => ({ DATABASE_URL: `postgres://postgres${login}127.0.0.1:1/none` }),
+      /Postgres at 127\.0\.0\.1:1, database none, does not answer \(ECONNREFUSED\); check DATABASE_URL/,
     ],
-    ['nobody at REDIS_URL', { REDIS_URL: 'redis://127.0.0.1:1' }, /Redis does not answer/],
-  ])('%s', async (_, env, sentence) => {
+    [
+      'no such database',
+      (url) => ({ DATABASE_URL: changed(url, { pathname: '/none' }) }),
+      /Postgres at \S+:\d+, database none, has no such database \(3D000\); create it/,
+    ],
+    [
+      'a password that Postgres refuses',
+      (url) => ({ DATABASE_URL: changed(url, { password: secret }) }),
+      /Postgres at \S+:\d+, database \S+, refuses the user or password \(28P01\); check both in DATABASE_URL/,
+    ],
+    [
+      'TLS refused',
+      (url) => ({ DATABASE_URL: changed(url, { search: '?sslmode=verify-full' }) }),
+      /Postgres at \S+:\d+, database \S+, refuses TLS; set sslmode=disable/,
+    ],
+    [
+      'nobody at REDIS_URL',
+      () => ({ REDIS_URL: `redis://x${login}127.0.0.1:1` }),
+      /Redis at 127\.0\.0\.1:1 does not answer; check REDIS_URL/,
+    ],
+    [
+      'a password that Redis refuses',
+      () => ({ REDIS_URL: redisAt('') }),
+      /Redis at \S+:\d+ refuses the user or password; check both in REDIS_URL/,
+    ],
+    [
+      'no such database of Redis',
+      () => ({ REDIS_URL: `${redis.url.replace(/\/\d*$/, '')}/99` }),
+      /Redis at \S+:\d+, database 99, has no database of that number; correct the number/,
+    ],
+    [
+      'TLS to a plain port of Redis',
+      () => ({ REDIS_URL: redis.url.replace('redis:', 'rediss:') }),
+      /Redis at \S+:\d+\S* \(TLS\) .*REDIS_URL/,
+    ],
+    ['a port in use', (url) => ({ HTTP_PORT: new URL(url).port }), /The port 127\.0\.0\.1:\d+ is in use/],
+  ])('%s', async (_, envFor, sentence) => {
     await using world = await createWorld();
-    const { code, stderr } = await startCommand(world, undefined, env).ended;
+    const { code, stderr } = await startCommand(world, undefined, envFor(world.database.url)).ended;
     expect(code).toBe(1);
     expect(stderr).toMatch(/^tim-mirror: .*\n$/);
     expect(stderr).toMatch(sentence);
+    expect(stderr).not.toMatch(new RegExp(`${secret}|://`));
   });
 
   test('an empty database', async () => {

@@ -111,7 +111,7 @@ describe.skipIf(program === '')(
         /^tim-mirror: A connection pooler in transaction mode .*\n$/,
       );
       expect(await refusal({ DATABASE_DIRECT_URL: 'postgres://postgres@127.0.0.1:1/none' })).toMatch(
-        /^tim-mirror: Postgres does not answer; check DATABASE_DIRECT_URL .*\n$/,
+        /^tim-mirror: Postgres at 127\.0\.0\.1:1, database none, does not answer \(ECONNREFUSED\); check DATABASE_DIRECT_URL .*\n$/,
       );
     });
   },

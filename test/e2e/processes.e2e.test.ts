@@ -90,7 +90,14 @@ describe('a daemon', () => {
     expect(await probe('/readyz')).toEqual({ status: 200, body: { ok: true, unready: [] } });
     if (process.env['TEST_REDIS_URL'] === undefined) {
       await own[Symbol.asyncDispose]();
-      expect(await probe('/readyz')).toEqual({ status: 503, body: { ok: false, unready: ['redis'] } });
+      expect(await probe('/readyz')).toMatchObject({
+        status: 503,
+        body: {
+          ok: false,
+          unready: ['redis'],
+          reasons: { redis: expect.stringMatching(/^Redis does not answer/) },
+        },
+      });
       expect((await probe('/livez')).status).toBe(200);
     }
     expect(await endCommands(daemon)).toEqual([0]);

@@ -40,7 +40,10 @@ const start = (options: Parameters<typeof startTestServer>[1] = {}): Promise<Tes
 
 describe('the probes', () => {
   test('answer everybody, and say what is not well', async () => {
-    const sick = { stuck: () => ['counts'], unready: async () => ['postgres', 'schema'] };
+    const sick = {
+      stuck: () => ['counts'],
+      unready: async () => [{ part: 'postgres', sentence: 'Postgres only reads.' }],
+    };
     await using well = await start({ host: '0.0.0.0' });
     await using ill = await start({ host: '0.0.0.0', adminToken: token, ...sick });
     expect((await well.ask('/livez')).status).toBe(200);
@@ -50,7 +53,7 @@ describe('the probes', () => {
     const readyz = await ill.ask('/readyz');
     expect([readyz.status, await readyz.json()]).toEqual([
       503,
-      { ok: false, unready: ['postgres', 'schema'] },
+      { ok: false, unready: ['postgres'], reasons: { postgres: 'Postgres only reads.' } },
     ]);
   });
 });
@@ -230,7 +233,12 @@ describe('the figures', () => {
     });
     await using server = await startTestServer(away);
     const status = await server.ask('/status');
-    expect([status.status, await status.json()]).toEqual([503, { error: 'Postgres does not answer' }]);
+    expect([status.status, await status.json()]).toEqual([
+      503,
+      {
+        error: expect.stringMatching(/^Postgres does not answer \(ECONNREFUSED\); /),
+      },
+    ]);
     const metrics = await (await server.ask('/metrics')).text();
     expect(metrics).toContain('process_cpu_seconds_total');
     expect(metrics).not.toMatch(/^tim_mirror_accounts\{/m);

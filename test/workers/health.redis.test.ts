@@ -1,0 +1,133 @@
+import { Redis } from 'ioredis';
+import { sql } from 'kysely';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connect } from '../../db/client.ts';
+import { pollLimits, type SessionLimits } from '../../db/session-limits.ts';
+import { silentLogger } from '../../src/log.ts';
+import { createHealth, findUnready } from '../../workers/health.ts';
+import { connectRedis } from '../../workers/redis.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { createTestRedis } from '../support/redis.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+
+afterAll(async () => {
+  await database?.[Symbol.asyncDispose]();
+});
+
+/** What is not well for a daemon whose URL has these options. */
+async function unreadyWith(change: (url: URL) => void, limits: SessionLimits = pollLimits) {
+  const url = new URL(database.url);
+  change(url);
+  const db = connect({
+    url: url.href,
+    applicationName: 'test',
+    maxConnections: 1,
+    onIdleError: () => undefined,
+    limits,
+  });
+  try {
+    return await findUnready(db, undefined);
+  } finally {
+    await db.destroy();
+  }
+}
+
+const at = (place: { port?: string; pathname?: string }) => (url: URL) => void Object.assign(url, place);
+const option = (text: string) => (url: URL) => url.searchParams.set('options', text);
+
+describe('a Postgres that answers and lets no poll be stored', () => {
+  test('is well otherwise', async () => {
+    expect(await unreadyWith(() => undefined)).toEqual([]);
+  });
+
+  test('because it only reads, is not ready and says so', async () => {
+    expect(await unreadyWith(option('-c default_transaction_read_only=on'))).toEqual([
+      {
+        part: 'postgres',
+        cause: 'read_only',
+        sentence: expect.stringMatching(/^Postgres only reads \(25006\); let DATABASE_URL name the master/),
+      },
+    ]);
+  });
+
+  test('because the user lacks rights, names the tables', async () => {
+    const role = `tim_limited_${new URL(database.url).pathname.slice(-12)}`;
+    await sql
+      .raw(`
+        create role ${role};
+        grant usage on schema mirror to ${role};
+        grant select, insert, update on all tables in schema mirror to ${role};
+        revoke update on mirror.poll_state from ${role};
+      `)
+      .execute(database.db);
+    try {
+      const [unready] = await unreadyWith(option(`-c role=${role}`));
+      expect(unready).toMatchObject({ part: 'postgres', cause: 'rights' });
+      expect(unready?.sentence).toMatch(/read and write mirror\.poll_state; /);
+    } finally {
+      await sql.raw(`drop owned by ${role}; drop role ${role}`).execute(database.db);
+    }
+  });
+
+  test.each([
+    ['has no such database', at({ pathname: '/none' }), 'no_database'],
+    ['is not there', at({ port: '1' }), 'away'],
+    ['breaks every statement off', () => undefined, 'slow'],
+  ] as const)('because it %s, says so', async (_, change, cause) => {
+    const limits = cause === 'slow' ? { ...pollLimits, statementMs: 1 } : pollLimits;
+    await using lock = await heldInstallation(cause === 'slow');
+    expect(lock).toBeDefined();
+    expect(await unreadyWith(change, limits)).toMatchObject([{ part: 'postgres', cause }]);
+  });
+
+  test('because its disk is full, is not ready though a small write has room', async () => {
+    const health = createHealth(database.db, undefined, silentLogger());
+    expect(await health.unready()).toEqual([]);
+    expect(health.failed(Object.assign(new pg.DatabaseError('no room', 0, 'error'), { code: '53100' }))).toBe(
+      true,
+    );
+    expect(await health.unready()).toMatchObject([{ part: 'postgres', cause: 'disk_full' }]);
+    expect(health.unreadyFor().get('postgres')).toBeGreaterThan(0);
+  });
+});
+
+/** Keeps the row locked that the readiness writes, so that its write lasts. */
+async function heldInstallation(hold: boolean): Promise<AsyncDisposable> {
+  const client = new pg.Client({ connectionString: database.url });
+  await client.connect();
+  if (hold) {
+    await client.query('begin');
+    await client.query('select from mirror.installation for update');
+  }
+  return { [Symbol.asyncDispose]: () => client.end() };
+}
+
+describe.skipIf(process.env['TEST_REDIS_URL'] !== undefined)('a Redis that answers pings', () => {
+  test.each([
+    ['maxmemory', '1', 'out_of_memory', '0'],
+    ['min-replicas-to-write', '1', 'no_replicas', '0'],
+  ])('and refuses writes by %s is not ready, and says why', async (setting, value, cause, before) => {
+    await using redis = await createTestRedis();
+    const admin = new Redis(redis.url);
+    const connections = await connectRedis({ kind: 'single', url: redis.url }, [], silentLogger());
+    try {
+      const look = () => findUnready(database.db, connections);
+      expect(await look()).toEqual([]);
+      await admin.config('SET', setting, value);
+      expect(await admin.ping()).toBe('PONG');
+      expect(await look()).toMatchObject([{ part: 'redis', cause }]);
+      await admin.config('SET', setting, before);
+      await waitFor('readiness', async () => (await look()).length === 0);
+    } finally {
+      connections.close();
+      admin.disconnect();
+    }
+  });
+});

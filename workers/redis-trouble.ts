@@ -1,0 +1,81 @@
+/** What keeps Redis from doing what the daemon asks of it. Both texts follow “Redis”. */
+export interface RedisTrouble {
+  readonly cause: string;
+  readonly says: string;
+  readonly remedy: string;
+  /** Whether to try again is of no use until somebody has changed something. */
+  readonly lasting: boolean;
+}
+
+type Row = readonly [pattern: RegExp, cause: string, says: string, remedy: string, lasting?: 'lasting'];
+
+/** By the word that Redis begins its refusal with, by the code of the network's error, or by the client's words. */
+const table: readonly Row[] = [
+  [/\bOOM\b/, 'out_of_memory', 'refuses writes, for its memory is full (OOM)', 'raise maxmemory'],
+  [
+    /\bNOREPLICAS\b/,
+    'no_replicas',
+    'refuses writes, for too few replicas follow it (NOREPLICAS)',
+    'look at its replicas and at min-replicas-to-write',
+  ],
+  [
+    /\bNOPERM\b/,
+    'rights',
+    'does not let its user run a command (NOPERM)',
+    'give the user of REDIS_URL +@all on the keys {tim*',
+    'lasting',
+  ],
+  [
+    /\bMISCONF\b/,
+    'disk',
+    'refuses writes, for it cannot save to its disk (MISCONF)',
+    'make room, or turn saving off: tim-mirror needs none',
+  ],
+  [/\bREADONLY\b/, 'read_only', 'only reads (READONLY)', 'let REDIS_URL name the master'],
+  [
+    /\bWRONGPASS\b|\bNOAUTH\b|invalid username-password|without any password/,
+    'login',
+    'refuses the user or password',
+    'check both in REDIS_URL',
+    'lasting',
+  ],
+  [
+    /DB index|invalid DB/i,
+    'no_database',
+    'has no database of that number',
+    'correct the number behind the host in REDIS_URL',
+    'lasting',
+  ],
+  [
+    /wrong version number|packet length too long|EPROTO|SSL routines|CERT_|certificate/i,
+    'tls',
+    'speaks no TLS there, or shows a certificate that is not trusted',
+    'write redis:// for rediss:// in REDIS_URL, or name its TLS port',
+    'lasting',
+  ],
+  [/\bLOADING\b/, 'starting', 'is loading its data', 'wait'],
+  [/\b(CLUSTERDOWN|MASTERDOWN)\b/, 'away', 'has lost a master', 'look at its nodes'],
+  [/ENOTFOUND|EAI_AGAIN/, 'host_unknown', 'has a host name that nobody knows', 'check REDIS_URL, and DNS'],
+];
+
+const away: RedisTrouble = {
+  cause: 'away',
+  says: 'does not answer',
+  remedy: 'check REDIS_URL and that it is running',
+  lasting: false,
+};
+
+/** What an error of Redis, or of the way there, tells. */
+export function redisTroubleOf(error: unknown): RedisTrouble {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const text = `${code} ${error instanceof Error ? error.message : ''}`;
+  const row = table.find(([pattern]) => pattern.test(text));
+  if (row === undefined) return away;
+  const [, cause, says, remedy, lasting] = row;
+  return { cause, says, remedy, lasting: lasting !== undefined };
+}
+
+/** A trouble in a sentence. */
+export function describeRedisTrouble({ says, remedy }: RedisTrouble, place = ''): string {
+  return `Redis${place === '' ? '' : ` at ${place}`} ${says}; ${remedy}.`;
+}
