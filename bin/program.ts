@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { accountFormats } from '../src/accounts/read-account-ids.ts';
+import { accountFormats } from '../src/accounts/list-format.ts';
 import { parseDuration } from '../src/config/values.ts';
 import { ConfigError } from '../src/config.ts';
 import { type Fault, faultNames, parseFault } from '../src/simulator/faults.ts';
@@ -42,7 +42,7 @@ export function createProgram(): Command {
   accounts
     .command('import')
     .description(
-      'enrol every account of a list: one id a line, CSV with a column account_id, or NDJSON {"account_id"}; or of a query',
+      'enrol every account of a list: one id a line, CSV with a column account_id, user_id or id, or NDJSON {"account_id"}; or of a query',
     )
     .argument('[file]', 'the list, or - for standard input')
     .addOption(appOption())
@@ -54,15 +54,13 @@ export function createProgram(): Command {
       '--source-url <url>',
       'the Postgres to ask (default: ACCOUNTS_SOURCE_URL, where its password is not seen in the list of processes)',
     )
-    .addOption(
-      new Option('--format <format>', 'how the list is written (default: told from its first line)').choices(
-        accountFormats,
-      ),
-    )
+    .addOption(formatOption())
+    .addOption(columnOption())
     .addHelpText(
       'after',
       examples(
         'tim-mirror accounts import users.csv',
+        'tim-mirror accounts import export.csv.gz --column im_name',
         'psql -Atc "select id from users" | tim-mirror accounts import -',
         'tim-mirror accounts import --from-sql "select id from users" --source-url postgres://reader@db/shop',
       ),
@@ -103,6 +101,8 @@ export function createProgram(): Command {
     .argument('[id...]', 'UserIDs')
     .addOption(appOption())
     .option('--file <file>', 'a list of accounts as for import, or - for standard input')
+    .addOption(formatOption())
+    .addOption(columnOption())
     .option('--purge', 'delete their past and their changes too')
     .addHelpText(
       'after',
@@ -395,6 +395,7 @@ const errorsForPeople: ReadonlySet<string> = new Set([
   'SessionSettingsError',
   'LocalServerError',
   'SourceError',
+  'ListError',
 ]);
 
 /** Errors of the layers below, by the code they carry: their messages may quote what was sent. */
@@ -434,6 +435,17 @@ function version(): string {
 
 function examples(...lines: readonly string[]): string {
   return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}\n`;
+}
+
+function formatOption(): Option {
+  return new Option(
+    '--format <format>',
+    'how the list is written (default: told from its first line); lines: each line is an id, whatever it looks like',
+  ).choices(accountFormats);
+}
+
+function columnOption(): Option {
+  return new Option('--column <name>', 'the column, or field, of the list that holds the ids');
 }
 
 function appOption(): Option {

@@ -84,7 +84,7 @@ async function mirror({ options, postgres, vendor, ended }: Stage): Promise<void
     await migrate(db);
     await migratePostgresQueues(postgres.url());
     if (vendor !== undefined) await enrolIds(db, app, vendor.ids);
-    else await enrolList(db, app, options.accounts ?? '-', undefined);
+    else await enrolList(db, app, options.accounts ?? '-');
     const daemon = await startDaemon({
       config,
       roles: ['all'],

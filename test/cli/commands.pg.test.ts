@@ -143,12 +143,33 @@ describe('accounts', () => {
     expect(await enrolled()).toEqual(['alice', 'bob', 'carol', 'dave', 'eve']);
   });
 
-  test('import of an empty list enrols nobody, one of nonsense fails', async () => {
-    expect(await run(['accounts', 'import', '-'])).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(/^0 accounts/),
+  test('import of an empty list, or of one of nonsense, fails', async () => {
+    for (const list of ['', '\n', 'account_id\n', '张三\n李四\n'])
+      expect(await run(['accounts', 'import', '-'], {}, list)).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('No line of the list holds an account.'),
+      });
+  });
+
+  test.each([[['import', '-']], [['remove', '--file', '-']]])(
+    '%j of a table whose columns are not known enrols and removes nobody',
+    async (args) => {
+      const before = await enrolled();
+      expect(await run(['accounts', ...args], {}, 'key,name\n1,Alice\n')).toMatchObject({
+        code: 2,
+        stdout: '',
+        stderr: expect.stringContaining('The first line has the columns "key", "name"'),
+      });
+      expect(await enrolled()).toEqual(before);
+    },
+  );
+
+  test('remove of a list that names nobody who is enrolled fails', async () => {
+    const { code, stderr } = await run(['accounts', 'remove', '--file', '-'], {}, 'stranger\n');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining('No account of the list is enrolled'),
     });
-    expect(await run(['accounts', 'import', '-'], {}, '张三\n李四\n')).toMatchObject({ code: 1 });
   });
 
   test('add and remove', async () => {
