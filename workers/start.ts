@@ -30,7 +30,13 @@ import { startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
 import { lockOut, prepareDatabase } from './prepare-database.ts';
 import { addQueueBoard } from './queue-board.ts';
-import { createPostgresQueues, createRedisQueues, type JobQueue, type QueueKind } from './queues.ts';
+import {
+  assertPostgresQueues,
+  createPostgresQueues,
+  createRedisQueues,
+  type JobQueue,
+  type QueueKind,
+} from './queues.ts';
 import { connectRedis, isReady, type RedisConnections } from './redis.ts';
 import { keepSchedules, openSchedules, scheduleMs } from './schedules.ts';
 import { StartError } from './start-error.ts';
@@ -117,6 +123,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         : connect({ url: directUrl, applicationName: 'tim-mirror', maxConnections: 1, onIdleError });
     closers.push(() => direct.destroy());
     const installationId = await prepareDatabase(db, apps, config.poll, log);
+    if (config.redis === undefined) await assertPostgresQueues(directUrl);
 
     const taken = Promise.withResolvers<StartError>();
     const lock = await lockOut(config, taken.resolve);
