@@ -273,7 +273,7 @@ function resolveFiles(source: ConfigSource, problems: string[]): Record<string, 
   const env: Record<string, string | undefined> = {};
   for (const name of Object.keys(variables) as Variable[]) {
     // An empty variable is what an unset one looks like in a Compose file or a ConfigMap.
-    const value = source.env[name];
+    const value = source.env[name]?.trim();
     env[name] = value === '' ? undefined : value;
   }
   for (const name of secretVariables) {

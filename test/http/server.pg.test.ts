@@ -91,6 +91,16 @@ describe('everything but the probes and the metrics', () => {
       );
     }
     expect(codes).toEqual([...Array(10).fill(401), 429, 429]);
+    // The same address, as everybody has behind a proxy.
+    const right = await server.ask('/status', { headers: { authorization: `Bearer ${token}` } });
+    expect(right.status).toBe(200);
+    const logsIn = await server.ask('/login', {
+      method: 'POST',
+      redirect: 'manual',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams({ token }).toString(),
+    });
+    expect(logsIn.status).toBe(303);
   });
 });
 
