@@ -143,6 +143,9 @@ const variables = {
 };
 type Variable = keyof typeof variables;
 
+/** The variables there are; README and `--help` name each. */
+export const variableNames: readonly string[] = Object.keys(variables);
+
 /** Variables that may also be given as `NAME_FILE`, the path of a file that holds the value. */
 const secretVariables: readonly Variable[] = [
   'TIM_SECRET_KEY',

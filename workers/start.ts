@@ -5,6 +5,7 @@ import { addActivity } from '../db/queries/activity.ts';
 import { readApps } from '../db/queries/apps.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
+import { type Build, readBuild } from '../src/build.ts';
 import { createCache } from '../src/cache.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
@@ -47,6 +48,8 @@ export type Role = 'all' | 'dispatch' | 'poll';
 export interface DaemonOptions {
   readonly config: Config;
   readonly roles: readonly Role[];
+  /** What the daemon says of itself; without it, the version alone. */
+  readonly build?: Build;
   readonly log: Logger;
   readonly scrubber: Scrubber;
   /** After this a removal that takes too much is read again. */
@@ -87,6 +90,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     scrubber,
     confirmRemovalAfterMs = defaultConfirmMs,
     graceMs = defaultGraceMs,
+    build = readBuild({}),
   } = options;
   const databaseUrl = config.databaseUrl ?? '';
   const directUrl = config.databaseDirectUrl ?? databaseUrl;
@@ -244,6 +248,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const loopAges = () => new Map([...beats].map(([name, at]) => [name, (performance.now() - at) / 1000]));
     exposeDatabase(metrics.registry, figures);
     exposeProcess(metrics.registry, {
+      build,
       loopAges,
       pool,
       unreadyFor: health.unreadyFor,
@@ -269,6 +274,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       },
       log,
       scrubber,
+      build,
       db,
       figures,
       metrics: metrics.registry,
@@ -306,16 +312,30 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       log.error(error.message);
       return shutDown(error);
     });
-    log.info(
-      { apps: apps.map((app) => app.appId), roles: options.roles, redis: redis !== undefined },
-      'tim-mirror runs',
-    );
+    log.info({ ...build, ...describeConfig(config), roles: options.roles }, 'tim-mirror runs');
     return { http, stop: () => shutDown(), hurry: () => stop.abortHard(), stopped: stopped.promise };
   } catch (error) {
     stop.abortHard();
     await closeAll();
     throw error;
   }
+}
+
+/** What somebody who reads the log wants to know first; no part of it is secret. */
+function describeConfig({ apps, databaseUrl = '', redis, poll }: Config) {
+  const database = URL.parse(databaseUrl);
+  return {
+    apps: apps.map((app) => app.appId),
+    callsPerSecond: apps.map((app) => app.callsPerSecond),
+    databaseHost: database?.hostname || database?.searchParams.get('host') || 'local socket',
+    databaseName: decodeURIComponent(database?.pathname.slice(1) ?? ''),
+    redis: redis !== undefined,
+    policy: {
+      minIntervalSeconds: poll.minIntervalMs / 1000,
+      maxIntervalSeconds: poll.maxIntervalMs / 1000,
+      fullReadSeconds: poll.fullReadIntervalMs / 1000,
+    },
+  };
 }
 
 function mayCall(app: Config['apps'][number]): app is CallingAppConfig {

@@ -247,6 +247,13 @@ describe('status and sync', () => {
 
   test('while no daemon runs, status says idle and sync says what to do', async () => {
     expect((await run(['status'])).stdout).toMatch(/app 1400000000: IDLE.*tim-mirror start/);
+    expect(await run(['status', '--check', '--max-age', '2h'])).toEqual({
+      code: 1,
+      stdout:
+        'app 1400000000: Nobody polls: no daemon has claimed accounts for ten seconds.\n' +
+        'app 1400000000: No account has been read yet.\n',
+      stderr: 'tim-mirror: Not all is well.\n',
+    });
     const { code, stdout } = await run(['sync', 'alice', 'stranger', '--timeout', '1s']);
     expect(code).toBe(1);
     expect(stdout).toContain('alice: not polled yet; is `tim-mirror start` running');
@@ -273,6 +280,11 @@ describe('status and sync', () => {
       stdout: 'alice: as it was, 2 groups, sequence 2\nbob: as it was, 0 groups, sequence 0\n',
     });
     await everybodyRead();
+    expect(await run(['status', '--check', '--max-age', '2h'])).toEqual({
+      code: 0,
+      stdout: 'All is well.\n',
+      stderr: '',
+    });
     world.vendor.truth.change('alice', { kind: 'remove_group', group: '同事' });
     expect((await run(['sync', 'alice'])).stdout).toBe('alice: changed, now 1 groups, sequence 3\n');
     expect((await run(['sync', 'alice'])).stdout).toBe('alice: as it was, 1 groups, sequence 3\n');
@@ -284,6 +296,8 @@ describe('status and sync', () => {
 
     const status = JSON.parse((await run(['status', '--json'])).stdout);
     expect(status.apps).toHaveLength(1);
+    expect(status.build).toMatchObject({ version: expect.stringMatching(/^\d/), node: process.version });
+    expect(status.apps[0].interval.minHolds).toBe(true);
     expect(status.apps[0]).toMatchObject({
       appId: 1_400_000_000,
       state: 'polling',

@@ -71,7 +71,9 @@ describe('everything but the probes and the metrics', () => {
       if (path === '/status') expect((await server.ask(path, wrong)).status).toBe(401);
     }
     expect((await server.ask('/metrics')).status).toBe(200);
-    expect((await server.ask('/status', bearer)).status).toBe(200);
+    const status = await server.ask('/status', bearer);
+    expect(status.status).toBe(200);
+    expect(await status.json()).toMatchObject({ build: { commit: 'abc1234', node: process.version } });
     expect((await server.ask('/nothing', bearer)).status).toBe(404);
   });
 
