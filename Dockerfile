@@ -13,6 +13,10 @@ RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --forc
 COPY . .
 RUN ln -s /app/bin/tim-mirror.ts /usr/local/bin/tim-mirror
 
+# Which commit this is: docker build --build-arg COMMIT=$(git rev-parse --short=12 HEAD) .
+ARG COMMIT=
+ENV TIM_MIRROR_COMMIT=$COMMIT
+
 USER node
 EXPOSE 8080
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s \

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { connect, type Database } from '../db/client.ts';
+import { readApps } from '../db/queries/apps.ts';
 import { commandLimits } from '../db/session-limits.ts';
+import { type Build, readBuild } from '../src/build.ts';
 import {
   type AppConfig,
   type Config,
@@ -30,6 +32,11 @@ export function readEnvironment(needs: readonly Need[], overrides: NodeJS.Proces
   return { config, scrubber, log: createLogger({ level: config.logLevel, scrubber }) };
 }
 
+/** Which program this is, as the environment or the checkout tells. */
+export function currentBuild(): Build {
+  return readBuild(process.env);
+}
+
 /** The app a command is about: the only one, or the one named by `--app`. */
 export function chooseApp(config: Config, appId: number | undefined): AppConfig {
   if (appId === undefined) {
@@ -41,6 +48,28 @@ export function chooseApp(config: Config, appId: number | undefined): AppConfig 
   const app = config.apps.find((candidate) => candidate.appId === appId);
   if (app === undefined) throw new CommandError(`App ${appId} is not configured.`, 2);
   return app;
+}
+
+/**
+ * The app that a command about the mirror alone is about: as `chooseApp` says, or where the environment names none, the
+ * only one in the database, or the one named by `--app`.
+ */
+export async function chooseMirroredApp(
+  db: Database,
+  { apps }: Config,
+  appId: number | undefined,
+): Promise<number> {
+  const mirrored = apps.length > 0 ? apps : await readApps(db);
+  const ids = mirrored.map((app) => app.appId);
+  if (appId !== undefined && ids.includes(appId)) return appId;
+  if (appId !== undefined)
+    throw new CommandError(`App ${appId} is neither configured nor in the database.`, 2);
+  const [only, ...others] = ids;
+  if (only === undefined)
+    throw new CommandError('The database has no app yet; set TIM_SDK_APP_ID and enrol accounts.', 2);
+  if (others.length > 0)
+    throw new CommandError(`There are several apps (${ids.join(', ')}); name one with --app.`, 2);
+  return only;
 }
 
 /** Aborts at the first SIGINT or SIGTERM, so that a command can end what it has begun; a second one ends the process. */

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { describeTrouble, troubleOf } from '../db/database-trouble.ts';
-import { accountFormats } from '../src/accounts/read-account-ids.ts';
+import { accountFormats } from '../src/accounts/list-format.ts';
+import { readVersion } from '../src/build.ts';
 import { parseDuration } from '../src/config/values.ts';
 import { ConfigError } from '../src/config.ts';
 import { type Fault, faultNames, parseFault } from '../src/simulator/faults.ts';
@@ -15,7 +15,7 @@ import { parseMoment } from './parse-moment.ts';
 export function createProgram(): Command {
   const program = new Command('tim-mirror')
     .description('Keeps a Postgres mirror of the friend groups (分组) of Tencent Cloud IM accounts.')
-    .version(version(), '--version')
+    .version(readVersion(), '--version')
     // It quotes what was typed, or what a script has put there.
     .configureOutput({ writeErr: (text) => process.stderr.write(printableLines(text)) })
     .showHelpAfterError('(--help tells more)')
@@ -43,7 +43,7 @@ export function createProgram(): Command {
   accounts
     .command('import')
     .description(
-      'enrol every account of a list: one id a line, CSV with a column account_id, or NDJSON {"account_id"}; or of a query',
+      'enrol every account of a list: one id a line, CSV with a column account_id, user_id or id, or NDJSON {"account_id"}; or of a query',
     )
     .argument('[file]', 'the list, or - for standard input')
     .addOption(appOption())
@@ -55,15 +55,13 @@ export function createProgram(): Command {
       '--source-url <url>',
       'the Postgres to ask (default: ACCOUNTS_SOURCE_URL, where its password is not seen in the list of processes)',
     )
-    .addOption(
-      new Option('--format <format>', 'how the list is written (default: told from its first line)').choices(
-        accountFormats,
-      ),
-    )
+    .addOption(formatOption())
+    .addOption(columnOption())
     .addHelpText(
       'after',
       examples(
         'tim-mirror accounts import users.csv',
+        'tim-mirror accounts import export.csv.gz --column im_name',
         'psql -Atc "select id from users" | tim-mirror accounts import -',
         'tim-mirror accounts import --from-sql "select id from users" --source-url postgres://reader@db/shop',
       ),
@@ -104,6 +102,8 @@ export function createProgram(): Command {
     .argument('[id...]', 'UserIDs')
     .addOption(appOption())
     .option('--file <file>', 'a list of accounts as for import, or - for standard input')
+    .addOption(formatOption())
+    .addOption(columnOption())
     .option('--purge', 'delete their past and their changes too')
     .addHelpText(
       'after',
@@ -129,7 +129,25 @@ export function createProgram(): Command {
     .option('--watch', 'again every two seconds')
     .option('--quarantined', 'the accounts that are set aside, with the vendor’s words')
     .option('--learning', 'what polls have shown of how accounts change, and whether the estimates fit')
-    .addHelpText('after', examples('tim-mirror status', 'tim-mirror status --json | jq .apps[0].ageSeconds'))
+    .addOption(
+      new Option(
+        '--check',
+        'only what is not well, a line each; exit code 1 when there is anything: halted, held, failing, nobody polls',
+      ).conflicts(['watch', 'quarantined', 'learning']),
+    )
+    .option(
+      '--max-age <duration>',
+      'with --check: and when 1 account in 100 has not been proved for so long',
+      parseTime,
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'tim-mirror status',
+        'tim-mirror status --json | jq .apps[0].ageSeconds',
+        'tim-mirror status --check --max-age 2h || page-somebody',
+      ),
+    )
     .action(lazily(async () => (await import('./commands/status.ts')).statusCommand));
 
   program
@@ -396,6 +414,7 @@ const errorsForPeople: ReadonlySet<string> = new Set([
   'SessionSettingsError',
   'LocalServerError',
   'SourceError',
+  'ListError',
 ]);
 
 /** Errors of the layers below, by the code they carry: their messages may quote what was sent. */
@@ -415,16 +434,19 @@ function sentenceFor(error: unknown): string {
   return `${message}${code === undefined ? '' : ` (${code})`}`;
 }
 
-function version(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  const parsed: unknown = JSON.parse(text);
-  return parsed !== null && typeof parsed === 'object' && 'version' in parsed
-    ? String(parsed.version)
-    : 'unknown';
-}
-
 function examples(...lines: readonly string[]): string {
   return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}\n`;
+}
+
+function formatOption(): Option {
+  return new Option(
+    '--format <format>',
+    'how the list is written (default: told from its first line); lines: each line is an id, whatever it looks like',
+  ).choices(accountFormats);
+}
+
+function columnOption(): Option {
+  return new Option('--column <name>', 'the column, or field, of the list that holds the ids');
 }
 
 function appOption(): Option {
@@ -504,6 +526,8 @@ Environment (each secret also as NAME_FILE, the path of a file that holds it):
                                    and redis+sentinel://host1:26379,host2:26379/master-name; rediss… for TLS
   HTTP_HOST, HTTP_PORT             where HTTP is answered (127.0.0.1, 8080)
   ADMIN_TOKEN                      asked for by all of it but probes and metrics
+  WEBHOOK_TOKEN                    what the vendor signs its callbacks with; without it they come from this machine only
+  DISCOVER_ACCOUNTS                true: accounts that callbacks and answers name are enrolled (false)
   POLL_MIN_INTERVAL, POLL_MAX_INTERVAL, FULL_READ_INTERVAL   (30s, 24h, 7d)
   ACCOUNTS_SOURCE_URL, ACCOUNTS_QUERY   a Postgres of yours and the select that names the accounts, read by the
                                    daemon every ACCOUNTS_SYNC_INTERVAL (1h) and by accounts sync

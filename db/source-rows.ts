@@ -21,6 +21,8 @@ const chunkSize = 5000;
 const defaultPatienceMs = 600_000;
 const connectMs = 10_000;
 const closeMs = 2000;
+/** The type `char(n)`, whose values Postgres pads with blanks that do not count. */
+const paddedType = 1042;
 
 // Integers, UUIDs and whatever else a key may be, as Postgres writes them.
 const asText: pg.CustomTypesConfig = { getTypeParser: () => (text: string) => text };
@@ -53,7 +55,8 @@ export async function* readSourceRows(
       const { rows, fields } = await inTime(client.query<(string | null)[]>(fetchChunk));
       place ??= findColumn(fields.map(({ name }) => name));
       const column = place;
-      if (rows.length > 0) yield rows.map((row) => row[column] ?? null);
+      const padded = fields[column]?.dataTypeID === paddedType;
+      if (rows.length > 0) yield rows.map((row) => (padded ? row[column]?.trimEnd() : row[column]) ?? null);
       if (rows.length < chunkSize) return;
     }
   } catch (error) {

@@ -143,6 +143,9 @@ const variables = {
 };
 type Variable = keyof typeof variables;
 
+/** The variables there are; README and `--help` name each. */
+export const variableNames: readonly string[] = Object.keys(variables);
+
 /** Variables that may also be given as `NAME_FILE`, the path of a file that holds the value. */
 const secretVariables: readonly Variable[] = [
   'TIM_SECRET_KEY',
@@ -273,7 +276,7 @@ function resolveFiles(source: ConfigSource, problems: string[]): Record<string, 
   const env: Record<string, string | undefined> = {};
   for (const name of Object.keys(variables) as Variable[]) {
     // An empty variable is what an unset one looks like in a Compose file or a ConfigMap.
-    const value = source.env[name];
+    const value = source.env[name]?.trim();
     env[name] = value === '' ? undefined : value;
   }
   for (const name of secretVariables) {

@@ -67,8 +67,24 @@ describe('configuration', () => {
     expect(parse({ ...good, TIM_REGION: region }).apps[0]?.origin).toBe(origin);
   });
 
+  test.each(['/x', '/?y', '/#z', '/v4/sns/group_get'])(
+    'an endpoint with %s behind the host is refused, for it would be dropped',
+    (rest) => {
+      expect(problemsOf({ ...good, TIM_ENDPOINT: `http://127.0.0.1:9${rest}` })).toEqual([
+        expect.stringMatching(/^TIM_ENDPOINT must end with the host or its port/),
+      ]);
+    },
+  );
+
+  test('blanks and line ends round a variable do not count, nor does a byte order mark in the file of apps', () => {
+    expect(parse({ ...good, TIM_SECRET_KEY: ' a-secret-key\r\n' }).apps[0]?.secretKey).toBe('a-secret-key');
+    const apps = '\uFEFF[{"sdkAppId": 7, "secretKey": "k"}]';
+    const env = { DATABASE_URL: good.DATABASE_URL, TIM_APPS_FILE: '/apps.json' };
+    expect(parse(env, everything, { '/apps.json': apps }).apps[0]?.appId).toBe(7);
+  });
+
   test('an endpoint goes before the region', () => {
-    const config = parse({ ...good, TIM_REGION: 'sg', TIM_ENDPOINT: 'http://127.0.0.1:9/x?y' });
+    const config = parse({ ...good, TIM_REGION: 'sg', TIM_ENDPOINT: 'http://127.0.0.1:9/' });
     expect(config.apps[0]?.origin).toBe('http://127.0.0.1:9');
   });
 

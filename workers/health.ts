@@ -68,7 +68,7 @@ function unreadyRedis(error: unknown): Unready {
 /** Watches the parts, and remembers since when each has not been well. */
 export interface Health {
   look(): Promise<void>;
-  /** What is not well now, tried for whoever asks; questions that come together are answered together. */
+  /** What is not well now, tried for whoever asks; questions within a second are answered together. */
   unready(): Promise<readonly Unready[]>;
   /** Takes the error of a statement. Returns whether it is Postgres' trouble as a whole, which is logged once. */
   failed(error: unknown): boolean;
@@ -85,6 +85,7 @@ function isAlike(one: string, other: string): boolean {
 /** Causes that a small write may not meet: a disk without room takes what fits into a page that is there. */
 const lingering: ReadonlySet<string> = new Set(['disk_full', 'full', 'read_only']);
 const lingersMs = 30_000;
+const keptMs = 1000;
 
 /** One outage looks like each of these in turn, and is one line in the log. */
 const unreachable: ReadonlySet<string> = new Set([
@@ -123,9 +124,15 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
   }
 
   function unready(): Promise<readonly Unready[]> {
-    asking ??= ask().finally(() => {
-      asking = undefined;
-    });
+    if (asking === undefined) {
+      const answer = ask();
+      asking = answer;
+      const forget = () => {
+        asking = undefined;
+      };
+      // However many ask, the servers are tried once a second.
+      void answer.catch(() => undefined).finally(() => setTimeout(forget, keptMs).unref());
+    }
     return asking;
   }
 

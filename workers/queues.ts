@@ -1,15 +1,22 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BaseAdapter } from '@bull-board/api/baseAdapter';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import {
+  assertSchemaCompatibility,
+  type BackendFactory,
   createPostgresBackend,
+  DEFAULT_SCHEMA,
   isPgPool,
   type Job,
   type JobProgress,
+  LATEST_SCHEMA_VERSION,
   type PgPool,
   type PostgresConnectionOptions,
   type PostgresQueueBackend,
   Queue,
   runMigrations,
+  SchemaMigrationRequiredError,
+  SchemaVersionMismatchError,
   Worker,
   type WorkerOptions,
 } from 'bullmq';
@@ -23,6 +30,7 @@ import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
 import { redisTag } from '../src/redis-servers.ts';
 import type { RedisConnections } from './redis.ts';
+import { StartError } from './start-error.ts';
 
 /** What the daemon's queues are for. All but maintenance exist once an app, so that no app waits for another. */
 export type QueueKind = 'dispatch' | 'poll' | 'accounts' | 'maintenance';
@@ -185,7 +193,7 @@ export function createPostgresQueues(databaseUrl: string, workers: number, optio
         queueName(kind, appId),
         (job) => process(job.data),
         { connection, concurrency, ...workerSettings },
-        createPostgresBackend,
+        createPatientBackend,
       ),
   });
   return {
@@ -197,10 +205,60 @@ export function createPostgresQueues(databaseUrl: string, workers: number, optio
   };
 }
 
-/** Brings BullMQ's own tables in schema `bullmq` up to date; needed where there is no Redis. */
+/** A worker that can't ask for a job asks again after so long. */
+const askAgainMs = 1000;
+
+/**
+ * The Postgres backend, with a pause after each request for a job that fails. BullMQ's worker makes none, so where
+ * requests fail at once, as without the schema, its loop would take a whole core and let no timer and no signal in.
+ */
+const createPatientBackend: BackendFactory<PostgresQueueBackend, PostgresConnectionOptions> = (...args) => {
+  const backend = createPostgresBackend(...args);
+  const moveToActive = backend.moveToActive.bind(backend);
+  backend.moveToActive = async (...job) => {
+    try {
+      return await moveToActive(...job);
+    } catch (error) {
+      await sleep(askAgainMs);
+      throw error;
+    }
+  };
+  return backend;
+};
+
+/** Throws StartError unless BullMQ's own tables are there and as new as this program. */
+export async function assertPostgresQueues(databaseUrl: string): Promise<void> {
+  const pool = new pg.Pool({ ...connectionConfig(databaseUrl, pollLimits), max: 1 });
+  try {
+    if (await areQueuesReady(pool)) return;
+  } finally {
+    await pool.end();
+  }
+  throw new StartError(
+    'REDIS_URL is not set, and the database lacks the queues that stand in for Redis, or has older ones; run tim-mirror migrate, or set REDIS_URL.',
+  );
+}
+
+async function areQueuesReady(pool: pg.Pool): Promise<boolean> {
+  try {
+    return (await assertSchemaCompatibility(pool, DEFAULT_SCHEMA)) >= LATEST_SCHEMA_VERSION;
+  } catch (error) {
+    if (error instanceof SchemaVersionMismatchError)
+      throw new StartError(
+        'The queues in schema bullmq are newer than this tim-mirror knows; start the newer tim-mirror.',
+        error,
+      );
+    if (error instanceof SchemaMigrationRequiredError) return false;
+    throw error;
+  }
+}
+
+/** Brings BullMQ's own tables in schema `bullmq` up to date; a daemon without REDIS_URL has its queues there. */
 export async function migratePostgresQueues(databaseUrl: string): Promise<void> {
   const pool = new pg.Pool({ ...connectionConfig(databaseUrl, migrationLimits), max: 1 });
   try {
+    // Making them again, though nothing is missing, takes the right to create.
+    if (await areQueuesReady(pool)) return;
     const client = await pool.connect();
     try {
       await runMigrations(client);

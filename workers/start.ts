@@ -6,6 +6,7 @@ import { readApps } from '../db/queries/apps.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
 import { pollLimits, upkeepLimits } from '../db/session-limits.ts';
+import { type Build, readBuild } from '../src/build.ts';
 import { createCache } from '../src/cache.ts';
 import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
@@ -31,7 +32,13 @@ import { startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
 import { lockOut, prepareDatabase } from './prepare-database.ts';
 import { addQueueBoard } from './queue-board.ts';
-import { createPostgresQueues, createRedisQueues, type JobQueue, type QueueKind } from './queues.ts';
+import {
+  assertPostgresQueues,
+  createPostgresQueues,
+  createRedisQueues,
+  type JobQueue,
+  type QueueKind,
+} from './queues.ts';
 import { connectRedis, isReady, type RedisConnections } from './redis.ts';
 import { keepSchedules, openSchedules, scheduleMs } from './schedules.ts';
 import { StartError } from './start-error.ts';
@@ -42,6 +49,8 @@ export type Role = 'all' | 'dispatch' | 'poll';
 export interface DaemonOptions {
   readonly config: Config;
   readonly roles: readonly Role[];
+  /** What the daemon says of itself; without it, the version alone. */
+  readonly build?: Build;
   readonly log: Logger;
   readonly scrubber: Scrubber;
   /** After this a removal that takes too much is read again. */
@@ -82,6 +91,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     scrubber,
     confirmRemovalAfterMs = defaultConfirmMs,
     graceMs = defaultGraceMs,
+    build = readBuild({}),
   } = options;
   const databaseUrl = config.databaseUrl ?? '';
   const directUrl = config.databaseDirectUrl ?? databaseUrl;
@@ -123,6 +133,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       directUrl === databaseUrl ? upkeep : connect({ ...slow, url: directUrl, maxConnections: 1 });
     closers.push(() => direct.destroy());
     const installationId = await prepareDatabase(upkeep, databaseUrl, apps, config.poll, log);
+    if (config.redis === undefined) await assertPostgresQueues(directUrl);
 
     const taken = Promise.withResolvers<StartError>();
     const lock = await lockOut(config, taken.resolve);
@@ -252,6 +263,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const loopAges = () => new Map([...beats].map(([name, at]) => [name, (performance.now() - at) / 1000]));
     exposeDatabase(metrics.registry, figures);
     exposeProcess(metrics.registry, {
+      build,
       loopAges,
       pool,
       unreadyFor: watch.unreadyFor,
@@ -277,6 +289,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       },
       log,
       scrubber,
+      build,
       db,
       figures,
       metrics: metrics.registry,
@@ -314,16 +327,30 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       log.error(error.message);
       return shutDown(error);
     });
-    log.info(
-      { apps: apps.map((app) => app.appId), roles: options.roles, redis: redis !== undefined },
-      'tim-mirror runs',
-    );
+    log.info({ ...build, ...describeConfig(config), roles: options.roles }, 'tim-mirror runs');
     return { http, stop: () => shutDown(), hurry: () => stop.abortHard(), stopped: stopped.promise };
   } catch (error) {
     stop.abortHard();
     await closeAll();
     throw error;
   }
+}
+
+/** What somebody who reads the log wants to know first; no part of it is secret. */
+function describeConfig({ apps, databaseUrl = '', redis, poll }: Config) {
+  const database = URL.parse(databaseUrl);
+  return {
+    apps: apps.map((app) => app.appId),
+    callsPerSecond: apps.map((app) => app.callsPerSecond),
+    databaseHost: database?.hostname || database?.searchParams.get('host') || 'local socket',
+    databaseName: decodeURIComponent(database?.pathname.slice(1) ?? ''),
+    redis: redis !== undefined,
+    policy: {
+      minIntervalSeconds: poll.minIntervalMs / 1000,
+      maxIntervalSeconds: poll.maxIntervalMs / 1000,
+      fullReadSeconds: poll.fullReadIntervalMs / 1000,
+    },
+  };
 }
 
 function mayCall(app: Config['apps'][number]): app is CallingAppConfig {

@@ -1,21 +1,16 @@
 import { createReadStream, statSync } from 'node:fs';
-import { open } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
-import { PassThrough } from 'node:stream';
 import type { Database } from '../../db/client.ts';
 import { assertSchema } from '../../db/migrate.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
 import { countLine } from '../../db/queries/count-line.ts';
 import { accountIdProblem } from '../../src/accounts/account-id.ts';
 import { type ImportReport, importAccounts } from '../../src/accounts/import-accounts.ts';
-import {
-  type AccountFormat,
-  type AccountLine,
-  detectFormat,
-  readAccountIds,
-} from '../../src/accounts/read-account-ids.ts';
+import { ListError } from '../../src/accounts/list-error.ts';
+import type { ListWish } from '../../src/accounts/list-format.ts';
+import { type AccountLine, readAccountIds } from '../../src/accounts/read-account-ids.ts';
 import { readSourceAccounts } from '../../src/accounts/read-source-accounts.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
+import { readFailure } from '../../src/config/read-failure.ts';
 import { isPostgresUrl } from '../../src/config/values.ts';
 import type { AppConfig } from '../../src/config.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
@@ -25,9 +20,8 @@ import { CommandError } from '../command-error.ts';
 import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { createProgress, formatCount, formatRate } from '../progress.ts';
 
-export interface ImportCommand {
+export interface ImportCommand extends ListWish {
   readonly app?: number;
-  readonly format?: AccountFormat;
   readonly fromSql?: string;
   readonly sourceUrl?: string;
 }
@@ -42,8 +36,12 @@ export async function importCommand(file: string | undefined, options: ImportCom
     throw new CommandError('Name either a list of accounts, or a query with --from-sql.', 2);
   if (fromSql === undefined && options.sourceUrl !== undefined)
     throw new CommandError('--source-url goes with --from-sql.', 2);
-  if (fromSql !== undefined && options.format !== undefined)
-    throw new CommandError('--format is about a list; rows of a query have none.', 2);
+  for (const option of ['format', 'column'] as const)
+    if (fromSql !== undefined && options[option] !== undefined)
+      throw new CommandError(
+        `--${option} is about a list; a query names its column account_id, or first.`,
+        2,
+      );
   const environment = readEnvironment(
     ['app', 'database', ...(fromSql === undefined ? [] : ['source-url' as const])],
     givenSource(options.sourceUrl),
@@ -52,7 +50,7 @@ export async function importCommand(file: string | undefined, options: ImportCom
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
     if (fromSql === undefined) {
-      await enrolList(db, app, file ?? '-', options.format);
+      await enrolList(db, app, file ?? '-', options);
       return;
     }
     const url = options.sourceUrl ?? app.accountSource?.url ?? environment.config.accounts.sourceUrl;
@@ -92,10 +90,9 @@ export async function enrolList(
   db: Database,
   app: AppConfig,
   file: string,
-  format: AccountFormat | undefined,
+  wish: ListWish = {},
 ): Promise<void> {
-  const { input, format: detected, bytes, bytesRead } = await openList(file, format);
-  await enrol(db, app, { lines: readAccountIds(input, detected), what: 'line', bytes, bytesRead });
+  await enrol(db, app, { ...(await openList(file, wish)), what: 'line' });
 }
 
 interface Enrolment {
@@ -127,7 +124,8 @@ async function enrol(
     `${formatCount(report.enrolled)} accounts enrolled, ${formatCount(report.known)} were known, ` +
       `${formatCount(report.bad)} bad ${what}s left out (${seconds} s)\n`,
   );
-  if (report.read === 0 && report.bad > 0)
+  // A query may have nothing new; an empty list is the work of an export that failed.
+  if (report.read === 0 && (report.bad > 0 || what === 'line'))
     throw new CommandError(`No ${what} of the ${what === 'line' ? 'list' : 'query'} holds an account.`);
 }
 
@@ -155,7 +153,7 @@ export async function enrolIds(db: Database, app: AppConfig, ids: readonly strin
   return report;
 }
 
-export interface RemoveCommand {
+export interface RemoveCommand extends ListWish {
   readonly app?: number;
   readonly file?: string;
   readonly purge?: boolean;
@@ -165,8 +163,8 @@ export interface RemoveCommand {
 export async function removeCommand(ids: readonly string[], options: RemoveCommand): Promise<void> {
   const all = [...ids];
   if (options.file !== undefined) {
-    const list = await openList(options.file, undefined);
-    for await (const line of readAccountIds(list.input, list.format)) {
+    const { lines } = await openList(options.file, options);
+    for await (const line of lines) {
       if ('problem' in line)
         throw new CommandError(`line ${line.line} ${line.problem}; nothing was removed.`);
       all.push(line.id);
@@ -187,51 +185,39 @@ export async function removeCommand(ids: readonly string[], options: RemoveComma
         `${options.purge === true ? `, ${formatCount(report.purged)} purged with all their past` : ''}` +
         `${missing > 0 ? `, ${formatCount(missing)} were not enrolled` : ''}\n`,
     );
+    if (options.file !== undefined && report.removed.length + report.purged === 0)
+      throw new CommandError('No account of the list is enrolled; see that it is the right list and app.');
   });
 }
 
 interface OpenList {
-  readonly input: Readable;
-  readonly format: AccountFormat;
+  readonly lines: AsyncIterable<AccountLine>;
   /** 0 where the length is unknown. */
   readonly bytes: number;
   readonly bytesRead: () => number;
 }
 
 /** Opens a list and finds out how it is written from its first line. */
-async function openList(file: string, format: AccountFormat | undefined): Promise<OpenList> {
-  if (file === '-') {
-    let read = 0;
-    const input = new PassThrough();
-    const first = Promise.withResolvers<string>();
-    process.stdin.on('data', (chunk: Buffer) => {
-      if (read === 0) first.resolve(firstLineOf(chunk.toString('utf8')));
-      read += chunk.length;
-    });
-    process.stdin.once('end', () => first.resolve(''));
-    process.stdin.pipe(input);
-    return { input, format: format ?? detectFormat(await first.promise), bytes: 0, bytesRead: () => read };
-  }
+async function openList(file: string, wish: ListWish): Promise<OpenList> {
   try {
-    const handle = await open(file);
-    const head = Buffer.alloc(64 * 1024);
-    const { bytesRead } = await handle.read(head, 0, head.length, 0);
-    await handle.close();
-    const input = createReadStream(file);
-    return {
-      input,
-      format: format ?? detectFormat(firstLineOf(head.toString('utf8', 0, bytesRead))),
-      bytes: statSync(file).size,
-      bytesRead: () => input.bytesRead,
-    };
+    if (file !== '-') {
+      const input = createReadStream(file);
+      const lines = await readAccountIds(input, wish);
+      return { lines, bytes: statSync(file).size, bytesRead: () => input.bytesRead };
+    }
+    let read = 0;
+    async function* counted(): AsyncGenerator<Buffer> {
+      for await (const chunk of process.stdin) {
+        read += chunk.length;
+        yield chunk;
+      }
+    }
+    return { lines: await readAccountIds(counted(), wish), bytes: 0, bytesRead: () => read };
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown reason';
-    throw new CommandError(`${printable(file)} can’t be read (${code}).`, 2);
+    if (error instanceof ListError) throw new CommandError(error.message, 2);
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    throw new CommandError(`${printable(file)} can’t be read (${readFailure(error)}).`, 2);
   }
-}
-
-function firstLineOf(text: string): string {
-  return text.split(/\r?\n/).find((line) => line.trim() !== '') ?? '';
 }
 
 async function* toAsync<T>(items: Iterable<T>): AsyncGenerator<T> {

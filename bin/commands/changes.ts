@@ -13,7 +13,7 @@ import { second } from '../../src/status/format-groups.ts';
 import { jsonText } from '../../src/status/json-text.ts';
 import { printable } from '../../src/status/printable.ts';
 import { tellChange } from '../../src/status/tell-change.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { chooseMirroredApp, readEnvironment, withDatabase } from '../environment.ts';
 
 export interface ChangesCommand {
   readonly app?: number;
@@ -29,11 +29,11 @@ const lookEveryMs = 1000;
 
 /** `changes [--since 1h] [--account id] [--follow] [--json]`: Ctrl-C, or a reader who has gone, ends it with exit code 0. */
 export async function changesCommand(options: ChangesCommand): Promise<void> {
-  const environment = readEnvironment(['app', 'database']);
-  const { appId } = chooseApp(environment.config, options.app);
+  const environment = readEnvironment(['database']);
   const ended = endOfReading();
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
+    const appId = await chooseMirroredApp(db, environment.config, options.app);
     for await (const lines of pagesOf(db, { appId, accountId: options.account }, options, ended)) {
       const text = lines.map((line) => (options.json === true ? `${jsonText(line)}\n` : tell(line)));
       // A slow reader is waited for, so that a long feed is never all in memory.

@@ -3,17 +3,17 @@ import { explainAccount, formatExplanation } from '../../src/status/explain-acco
 import { jsonText } from '../../src/status/json-text.ts';
 import { printable } from '../../src/status/printable.ts';
 import { CommandError } from '../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { chooseMirroredApp, readEnvironment, withDatabase } from '../environment.ts';
 
 /** `explain <account> [--json]` */
 export async function explainCommand(
   accountId: string,
   options: { readonly app?: number; readonly json?: boolean },
 ): Promise<void> {
-  const environment = readEnvironment(['app', 'database']);
-  const { appId } = chooseApp(environment.config, options.app);
+  const environment = readEnvironment(['database']);
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
+    const appId = await chooseMirroredApp(db, environment.config, options.app);
     const explanation = await explainAccount(db, appId, accountId);
     if (explanation === undefined) {
       throw new CommandError(

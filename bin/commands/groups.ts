@@ -6,7 +6,7 @@ import { duration } from '../../src/status/format-status.ts';
 import { jsonText } from '../../src/status/json-text.ts';
 import { printable } from '../../src/status/printable.ts';
 import { CommandError } from '../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { chooseMirroredApp, readEnvironment, withDatabase } from '../environment.ts';
 import { formatCount } from '../progress.ts';
 
 export interface GroupsCommand {
@@ -20,10 +20,10 @@ const usualWidth = 110;
 
 /** `groups <account> [--json] [--at <time>]` */
 export async function groupsCommand(accountId: string, options: GroupsCommand): Promise<void> {
-  const environment = readEnvironment(['app', 'database']);
-  const { appId } = chooseApp(environment.config, options.app);
+  const environment = readEnvironment(['database']);
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
+    const appId = await chooseMirroredApp(db, environment.config, options.app);
     // Before its groups: they are then at least as new as it says.
     const account = await readAccount(db, appId, accountId);
     const groups = await readAccountGroups(db, appId, accountId, options.at);

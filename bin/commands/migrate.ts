@@ -8,16 +8,16 @@ import { readEnvironment, withDatabase } from '../environment.ts';
 /** `migrate [--restored]` */
 export async function migrateCommand(options: { readonly restored?: boolean } = {}): Promise<void> {
   const environment = readEnvironment(['database']);
-  const { databaseUrl, databaseDirectUrl, redis } = environment.config;
+  const { databaseUrl, databaseDirectUrl } = environment.config;
   const work = async (db: Parameters<typeof migrate>[0]) => {
     await assertServerVersion(db);
     const report = await migrate(db, {
       say: (sentence) => process.stderr.write(`${sentence}\n`),
       restored: options.restored === true,
     });
-    // Without Redis the queues live in the database too.
+    // With REDIS_URL too: the daemon may be started without it tomorrow, and empty tables cost nothing.
     const queuesUrl = databaseDirectUrl ?? databaseUrl;
-    if (redis === undefined && queuesUrl !== undefined) await migratePostgresQueues(queuesUrl);
+    if (queuesUrl !== undefined) await migratePostgresQueues(queuesUrl);
     const done = report.applied.length === 0 ? 'nothing to do' : `applied ${report.applied.join(', ')}`;
     process.stdout.write(`schema is at ${report.version}: ${done}\n`);
     if (report.jump !== undefined) process.stdout.write(`${describeJump(report.jump)}\n`);

@@ -1,11 +1,17 @@
 import { type Role, startDaemon } from '../../workers/start.ts';
 import { StartError } from '../../workers/start-error.ts';
-import { readEnvironment } from '../environment.ts';
+import { currentBuild, readEnvironment } from '../environment.ts';
 
 /** `start [--role all,dispatch,poll]`: runs until SIGTERM or SIGINT; a second signal ends it at once. */
 export async function startCommand(options: { readonly role: readonly Role[] }): Promise<void> {
   const { config, log, scrubber } = readEnvironment(['app', 'credentials', 'database']);
-  const daemon = await startDaemon({ config, roles: options.role, log, scrubber });
+  const daemon = await startDaemon({
+    config,
+    roles: options.role,
+    build: currentBuild(),
+    log,
+    scrubber,
+  });
   let signals = 0;
   const onSignal = () => {
     signals += 1;

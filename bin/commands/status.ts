@@ -4,12 +4,14 @@ import { assertSchema } from '../../db/migrate.ts';
 import { readApps } from '../../db/queries/apps.ts';
 import { readQuarantined } from '../../db/queries/explain.ts';
 import { readLearning } from '../../db/queries/learning.ts';
+import { checkStatus } from '../../src/status/check-status.ts';
 import { formatStatus } from '../../src/status/format-status.ts';
 import { jsonText } from '../../src/status/json-text.ts';
 import { formatLearning, reportLearning } from '../../src/status/learning-report.ts';
 import { printable } from '../../src/status/printable.ts';
 import { readStatus } from '../../src/status/read-status.ts';
-import { readEnvironment, withDatabase } from '../environment.ts';
+import { CommandError } from '../command-error.ts';
+import { currentBuild, readEnvironment, withDatabase } from '../environment.ts';
 
 const watchMs = 2000;
 const quarantinedShown = 1000;
@@ -20,10 +22,15 @@ export interface StatusCommand {
   readonly watch?: boolean;
   readonly quarantined?: boolean;
   readonly learning?: boolean;
+  readonly check?: boolean;
+  /** Milliseconds. */
+  readonly maxAge?: number;
 }
 
-/** `status [--json] [--watch] [--quarantined | --learning]` */
+/** `status [--json] [--watch] [--quarantined | --learning | --check [--max-age <duration>]]` */
 export async function statusCommand(options: StatusCommand): Promise<void> {
+  if (options.maxAge !== undefined && options.check !== true)
+    throw new CommandError('--max-age goes with --check.', 2);
   const environment = readEnvironment(['database']);
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
@@ -35,15 +42,27 @@ export async function statusCommand(options: StatusCommand): Promise<void> {
       await tellLearning(db, options.json === true);
       return;
     }
+    if (options.check === true) {
+      await check(db, options);
+      return;
+    }
+    const build = currentBuild();
     for (;;) {
       const status = await readStatus(db);
-      const text = options.json === true ? `${jsonText(status)}\n` : formatStatus(status);
+      const text = options.json === true ? `${jsonText({ build, ...status })}\n` : formatStatus(status);
       const redraw = options.watch === true && options.json !== true && process.stdout.isTTY;
       process.stdout.write(redraw ? clearScreen + text : text);
       if (options.watch !== true) return;
       await sleep(watchMs);
     }
   });
+}
+
+async function check(db: Database, { json, maxAge }: StatusCommand): Promise<void> {
+  const problems = checkStatus(await readStatus(db), maxAge === undefined ? undefined : maxAge / 1000);
+  const lines = problems.map((sentence) => `${printable(sentence)}\n`).join('') || 'All is well.\n';
+  process.stdout.write(json === true ? `${jsonText({ well: problems.length === 0, problems })}\n` : lines);
+  if (problems.length > 0) throw new CommandError('Not all is well.');
 }
 
 async function tellLearning(db: Database, json: boolean): Promise<void> {

@@ -41,7 +41,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   if (!own && options.accounts !== undefined) {
     throw new CommandError('--accounts needs your own app: set TIM_SDK_APP_ID and TIM_SECRET_KEY.', 2);
   }
-  const ended = endOfDemo(options.for);
+  const end = endOfDemo(options.for);
   await sweepAbandonedFolders();
   process.stdout.write('Starting PostgreSQL …\n');
   const postgres = await startPostgres({
@@ -50,21 +50,20 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   });
   const vendor = own ? undefined : await startDemoVendor(simulatedApp);
   try {
-    await mirror({ options, postgres, vendor, ended });
+    await mirror({ options, postgres, vendor, ...end });
   } finally {
     await vendor?.close();
     await postgres.stop();
   }
 }
 
-interface Stage {
+interface Stage extends EndOfDemo {
   readonly options: DemoOptions;
   readonly postgres: LocalPostgres;
   readonly vendor: DemoVendor | undefined;
-  readonly ended: AbortSignal;
 }
 
-async function mirror({ options, postgres, vendor, ended }: Stage): Promise<void> {
+async function mirror({ options, postgres, vendor, ended, hurried }: Stage): Promise<void> {
   const { config } = readEnvironment(['app', 'credentials', 'database'], demoEnvironment(postgres, vendor));
   const app = chooseApp(config, undefined);
   const scrubber = createScrubber(secretsOf(config));
@@ -84,7 +83,7 @@ async function mirror({ options, postgres, vendor, ended }: Stage): Promise<void
     await migrate(db);
     await migratePostgresQueues(postgres.url());
     if (vendor !== undefined) await enrolIds(db, app, vendor.ids);
-    else await enrolList(db, app, options.accounts ?? '-', undefined);
+    else await enrolList(db, app, options.accounts ?? '-');
     const daemon = await startDaemon({
       config,
       roles: ['all'],
@@ -93,6 +92,8 @@ async function mirror({ options, postgres, vendor, ended }: Stage): Promise<void
       // People do not watch a demo for a minute to see a group go.
       ...(vendor === undefined ? {} : { confirmRemovalAfterMs: 2000 }),
     });
+    hurried.addEventListener('abort', () => daemon.hurry());
+    if (hurried.aborted) daemon.hurry();
     process.stdout.write(whereToLook(config, postgres, logFile, vendor, daemon.http.url));
     try {
       await watch(db, app.appId, ended, vendor);
@@ -106,13 +107,29 @@ async function mirror({ options, postgres, vendor, ended }: Stage): Promise<void
   }
 }
 
-/** Aborts at Ctrl-C, at SIGTERM, and when the time given is nearly over. */
-function endOfDemo(forMs: number | undefined): AbortSignal {
+interface EndOfDemo {
+  readonly ended: AbortSignal;
+  /** Nobody wants to wait for calls under way; what was started is still cleared away. */
+  readonly hurried: AbortSignal;
+}
+
+/**
+ * The end comes at Ctrl-C, at SIGTERM, and when the time given is nearly over; a second signal makes it quick, and a third one
+ * ends the process, whose folder the next demo then clears away.
+ */
+function endOfDemo(forMs: number | undefined): EndOfDemo {
   const end = new AbortController();
-  process.once('SIGINT', () => end.abort());
-  process.once('SIGTERM', () => end.abort());
+  const hurry = new AbortController();
+  let signals = 0;
+  const onSignal = () => {
+    signals += 1;
+    if (signals === 1) end.abort();
+    else hurry.abort();
+    if (signals === 2) for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, onSignal);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, onSignal);
   if (forMs !== undefined) setTimeout(() => end.abort(), Math.max(forMs - calmMs, forMs / 2)).unref();
-  return end.signal;
+  return { ended: end.signal, hurried: hurry.signal };
 }
 
 function demoEnvironment(postgres: LocalPostgres, vendor: DemoVendor | undefined): NodeJS.ProcessEnv {

@@ -52,7 +52,8 @@ export function readAppsFile(
 ): AppConfig[] {
   let json: unknown;
   try {
-    json = JSON.parse(source.readFile(path));
+    // Editors on Windows begin a file with a byte order mark.
+    json = JSON.parse(source.readFile(path).replace(/^\uFEFF/, ''));
   } catch (error) {
     // A JSON syntax error quotes the text it fell over, which may be a key.
     const why = error instanceof SyntaxError ? 'it is not JSON' : readFailure(error);

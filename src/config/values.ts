@@ -73,6 +73,11 @@ export const defaultCallsPerSecond = 190;
 // 199, not 200: our clock and the vendor's never agree to the millisecond.
 export const callsPerSecond = integer(1, 199, rateSays);
 export const region = z.enum(regions, regionSays);
-export const origin = url(['http:', 'https:'], originSays).transform((text) => new URL(text).origin);
+export const origin = url(['http:', 'https:'], originSays)
+  .refine((text) => {
+    const { pathname, search, hash, username } = new URL(text);
+    return pathname === '/' && search === '' && hash === '' && username === '';
+  }, 'must end with the host or its port: calls go to /v4/sns/group_get there, and nothing else of the URL is used')
+  .transform((text) => new URL(text).origin);
 export const admin = z.string().min(1, 'must name the app administrator').max(32, 'is longer than 32 bytes');
 export const secret = z.string().min(1, 'is empty');

@@ -4,6 +4,7 @@ import type { Database } from '../../db/client.ts';
 import { describeTrouble, troubleOf } from '../../db/database-trouble.ts';
 import { readCallSeries } from '../../db/queries/activity.ts';
 import { readNewestChanges } from '../../db/queries/changes.ts';
+import type { Build } from '../build.ts';
 import { type Cache, createCache } from '../cache.ts';
 import { inTime } from '../lifecycle.ts';
 import type { Logger } from '../log.ts';
@@ -13,6 +14,7 @@ import type { AppFigures } from '../status/read-figures.ts';
 import { readStatus } from '../status/read-status.ts';
 
 export interface FiguresRoutesOptions {
+  readonly build: Build;
   readonly db: Database;
   readonly figures: Cache<readonly AppFigures[]>;
   readonly log: Logger;
@@ -31,8 +33,8 @@ const accountQuery = z.object({
 
 /** What the page shows, as JSON: `/status` is what `status --json` prints, `/explain` what `explain --json` does. */
 export function addFiguresRoutes(server: FastifyInstance, options: FiguresRoutesOptions): void {
-  const { db, figures, log } = options;
-  const status = createCache({ keepMs, read: () => readStatus(db) });
+  const { build, db, figures, log } = options;
+  const status = createCache({ keepMs, read: async () => ({ build, ...(await readStatus(db)) }) });
   const calls = createCache({
     keepMs,
     read: async () => ({ seconds: 10, apps: await readCallSeries(db, plottedSeconds) }),

@@ -16,12 +16,11 @@ export function addLogin(server: FastifyInstance, token: string, wrongTokens: Wr
   server.get('/login', async (_request, reply) => reply.type('text/html; charset=utf-8').send(page));
 
   server.post('/login', async (request, reply) => {
-    if (wrongTokens.tooMany(request.ip)) {
-      return reply.code(429).send({ error: 'too many wrong tokens; wait a minute' });
-    }
     const given = form.safeParse(request.body);
     if (!given.success || !isSame(given.data.token.trim(), token)) {
-      wrongTokens.note(request.ip);
+      if (await wrongTokens.slowDown(request.ip)) {
+        return reply.code(429).send({ error: 'too many wrong tokens; give the right one' });
+      }
       return reply.code(401).type('text/html; charset=utf-8').send(refused);
     }
     const { data } = query.safeParse(request.query);

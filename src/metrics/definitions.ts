@@ -103,6 +103,11 @@ export const histograms = {
 
 /** How this process is. */
 export const processGauges = {
+  build: {
+    name: 'tim_mirror_build_info',
+    help: 'Always 1; the labels say which version this process is, of which commit, and on which Node.',
+    labelNames: ['version', 'commit', 'node'],
+  },
   peakCalls: {
     name: 'tim_mirror_peak_calls_per_second',
     help: 'The most calls that this process has sent in any sliding second of the last minute.',

@@ -1,8 +1,10 @@
 import { Gauge, type Registry } from 'prom-client';
+import type { Build } from '../build.ts';
 import { processGauges } from './definitions.ts';
 
 /** What a process can tell of itself at any moment, without asking anybody. */
 export interface ProcessState {
+  readonly build: Build;
   /** Seconds since each loop last came round. */
   readonly loopAges: () => ReadonlyMap<string, number>;
   /** Seconds for which each part has not been well; 0 when it is. */
@@ -19,6 +21,8 @@ export interface ProcessState {
 /** Registers gauges that tell the state of the process when they are asked. */
 export function exposeProcess(registry: Registry, state: ProcessState): void {
   const registers = [registry];
+  const { version, commit, node } = state.build;
+  new Gauge({ ...processGauges.build, registers }).set({ version, commit: commit ?? '', node }, 1);
   new Gauge({
     ...processGauges.loopAge,
     registers,

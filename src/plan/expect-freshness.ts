@@ -1,4 +1,4 @@
-import { type Line, secondsPerUnit, weightBounds } from '../schedule/line.ts';
+import { isHeldByMinInterval, type Line, secondsPerUnit, weightBounds } from '../schedule/line.ts';
 import type { RateClass } from './rate-classes.ts';
 
 /** How long changes wait, in seconds. */
@@ -16,6 +16,8 @@ export interface Expectation extends ExpectedDelay {
   /** Less than the budget where it is plentiful. */
   readonly callsUsedPerSecond: number;
   readonly roundRobin: ExpectedDelay;
+  /** POLL_MIN_INTERVAL, and not the budget, keeps accounts from being read more often. */
+  readonly minIntervalHolds: boolean;
   /** How long the first read of every account takes. */
   readonly firstReadSeconds: number;
 }
@@ -50,6 +52,7 @@ export function expectFreshness(budget: Budget, classes: readonly RateClass[]): 
     worstSeconds: (unit / bounds.least) * (1 + jitter),
     callsUsedPerSecond: line.weightSum / unit,
     roundRobin: { meanSeconds: cycle / 2, p95Seconds: 0.95 * cycle, worstSeconds: cycle },
+    minIntervalHolds: isHeldByMinInterval(line),
     firstReadSeconds: cycle / firstReadShare,
   };
 }

@@ -37,6 +37,8 @@ export function formatPlan(plan: Plan, about: string, assumed: readonly string[]
 }
 
 function verdict(expected: Expectation, better: number): readonly string[] {
+  if (expected.minIntervalHolds)
+    return ['POLL_MIN_INTERVAL keeps the mirror old: the budget would read every account more often.', ''];
   if (better >= 1) return [`That is ${better.toFixed(1)} times as fresh as round robin.`, ''];
   // Round robin at the whole budget would call without end.
   const share = expected.callsUsedPerSecond / expected.callsPerSecond;

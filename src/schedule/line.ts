@@ -44,3 +44,15 @@ export function weightBounds(line: Line): { readonly least: number; readonly gre
 export function unitsOf(line: Line, seconds: number): number {
   return seconds / secondsPerUnit(line);
 }
+
+/**
+ * Whether POLL_MIN_INTERVAL, and not the budget, is what keeps accounts from being read more often: the budget would
+ * read everybody twice as often at least, and the average account waits less than two such intervals. Up to a minute
+ * it is what the policy gives anyway.
+ */
+export function isHeldByMinInterval(line: Line): boolean {
+  const { accounts, callsPerSecond, minIntervalSeconds, weightSum } = line;
+  if (accounts === 0 || minIntervalSeconds <= plentifulUnitSeconds) return false;
+  const meanInterval = (accounts * secondsPerUnit(line)) / weightSum;
+  return minIntervalSeconds > (2 * accounts) / callsPerSecond && meanInterval < 2 * minIntervalSeconds;
+}

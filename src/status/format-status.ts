@@ -115,9 +115,16 @@ function delay({ delay: figures }: AppStatus): string {
   );
 }
 
-/** Said only when the budget does not allow POLL_MAX_INTERVAL. */
-function intervalRows({ interval }: AppStatus): readonly [string, string][] {
-  const { maxSeconds, effectiveMaxSeconds } = interval;
+/** Said only when POLL_MIN_INTERVAL keeps accounts waiting, or the budget does not allow POLL_MAX_INTERVAL. */
+function intervalRows({ interval, accounts, calls }: AppStatus): readonly [string, string][] {
+  const { minSeconds, maxSeconds, effectiveMaxSeconds, minHolds } = interval;
+  if (minHolds)
+    return [
+      [
+        'interval',
+        `POLL_MIN_INTERVAL ${duration(minSeconds)} keeps the mirror old: the budget would read every account each ${duration(accounts.total / calls.limit)}`,
+      ],
+    ];
   if (effectiveMaxSeconds <= maxSeconds) return [];
   return [
     [

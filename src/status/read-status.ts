@@ -14,7 +14,7 @@ import {
   readFailureReasons,
 } from '../../db/queries/status.ts';
 import { estimateShare, type Share } from '../audit/accuracy.ts';
-import { effectiveMaxIntervalSeconds, type Line } from '../schedule/line.ts';
+import { effectiveMaxIntervalSeconds, isHeldByMinInterval, type Line } from '../schedule/line.ts';
 import { mistrustSeconds, type SequenceObservation } from '../sync/sequence-evidence.ts';
 import { remedyFor } from '../tencent/errors.ts';
 import { type DelayStatus, delayOf } from './delay.ts';
@@ -57,6 +57,8 @@ export interface AppStatus {
     readonly maxSeconds: number;
     /** What the budget allows of `maxSeconds`: the greater one when it gives way. */
     readonly effectiveMaxSeconds: number;
+    /** POLL_MIN_INTERVAL, and not the budget, keeps accounts from being read more often. */
+    readonly minHolds: boolean;
   };
   /** Set while accounts are read for the first time. */
   readonly firstRead: FirstRead | null;
@@ -227,6 +229,7 @@ export async function readStatus(db: Database): Promise<Status> {
           minSeconds: app.minIntervalSeconds,
           maxSeconds: app.maxIntervalSeconds,
           effectiveMaxSeconds: effectiveMaxIntervalSeconds(lineOf(app)),
+          minHolds: isHeldByMinInterval(lineOf(app)),
         },
         firstRead: firstReadOf(recent, appId, neverRead),
         ageSeconds: figure?.age ?? { p50: null, p95: null, p99: null, oldest: null },

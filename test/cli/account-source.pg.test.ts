@@ -71,6 +71,14 @@ describe('accounts import --from-sql', () => {
     expect(await enrolled()).toEqual(['alice', 'bob', 'carol']);
   });
 
+  test('drops the blanks that Postgres fills a char(n) with', async () => {
+    expect(await importFrom('select id::char(20) from users')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('3 accounts enrolled, 0 were known, 0 bad rows'),
+    });
+    expect(await enrolled()).toEqual(['alice', 'bob', 'carol']);
+  });
+
   test('takes the URL from the environment, or a file, and goes without ACCOUNTS_QUERY', async () => {
     const command = ['accounts', 'import', '--from-sql', query];
     expect((await run(command, { ACCOUNTS_SOURCE_URL: customer.url })).stdout).toMatch(/^3 accounts/);

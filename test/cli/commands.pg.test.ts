@@ -143,12 +143,33 @@ describe('accounts', () => {
     expect(await enrolled()).toEqual(['alice', 'bob', 'carol', 'dave', 'eve']);
   });
 
-  test('import of an empty list enrols nobody, one of nonsense fails', async () => {
-    expect(await run(['accounts', 'import', '-'])).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(/^0 accounts/),
+  test('import of an empty list, or of one of nonsense, fails', async () => {
+    for (const list of ['', '\n', 'account_id\n', '张三\n李四\n'])
+      expect(await run(['accounts', 'import', '-'], {}, list)).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('No line of the list holds an account.'),
+      });
+  });
+
+  test.each([[['import', '-']], [['remove', '--file', '-']]])(
+    '%j of a table whose columns are not known enrols and removes nobody',
+    async (args) => {
+      const before = await enrolled();
+      expect(await run(['accounts', ...args], {}, 'key,name\n1,Alice\n')).toMatchObject({
+        code: 2,
+        stdout: '',
+        stderr: expect.stringContaining('The first line has the columns "key", "name"'),
+      });
+      expect(await enrolled()).toEqual(before);
+    },
+  );
+
+  test('remove of a list that names nobody who is enrolled fails', async () => {
+    const { code, stderr } = await run(['accounts', 'remove', '--file', '-'], {}, 'stranger\n');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining('No account of the list is enrolled'),
     });
-    expect(await run(['accounts', 'import', '-'], {}, '张三\n李四\n')).toMatchObject({ code: 1 });
   });
 
   test('add and remove', async () => {
@@ -226,6 +247,13 @@ describe('status and sync', () => {
 
   test('while no daemon runs, status says idle and sync says what to do', async () => {
     expect((await run(['status'])).stdout).toMatch(/app 1400000000: IDLE.*tim-mirror start/);
+    expect(await run(['status', '--check', '--max-age', '2h'])).toEqual({
+      code: 1,
+      stdout:
+        'app 1400000000: Nobody polls: no daemon has claimed accounts for ten seconds.\n' +
+        'app 1400000000: No account has been read yet.\n',
+      stderr: 'tim-mirror: Not all is well.\n',
+    });
     const { code, stdout } = await run(['sync', 'alice', 'stranger', '--timeout', '1s']);
     expect(code).toBe(1);
     expect(stdout).toContain('alice: not polled yet; is `tim-mirror start` running');
@@ -252,6 +280,11 @@ describe('status and sync', () => {
       stdout: 'alice: as it was, 2 groups, sequence 2\nbob: as it was, 0 groups, sequence 0\n',
     });
     await everybodyRead();
+    expect(await run(['status', '--check', '--max-age', '2h'])).toEqual({
+      code: 0,
+      stdout: 'All is well.\n',
+      stderr: '',
+    });
     world.vendor.truth.change('alice', { kind: 'remove_group', group: '同事' });
     expect((await run(['sync', 'alice'])).stdout).toBe('alice: changed, now 1 groups, sequence 3\n');
     expect((await run(['sync', 'alice'])).stdout).toBe('alice: as it was, 1 groups, sequence 3\n');
@@ -263,6 +296,8 @@ describe('status and sync', () => {
 
     const status = JSON.parse((await run(['status', '--json'])).stdout);
     expect(status.apps).toHaveLength(1);
+    expect(status.build).toMatchObject({ version: expect.stringMatching(/^\d/), node: process.version });
+    expect(status.apps[0].interval.minHolds).toBe(true);
     expect(status.apps[0]).toMatchObject({
       appId: 1_400_000_000,
       state: 'polling',

@@ -32,6 +32,16 @@ afterAll(async () => {
 const run = (...args: string[]) => runCommand(args, env).ended;
 const withoutTimes = (text: string) => text.replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ/g, 'TIME');
 
+test('the only app of the database is taken where the environment names none', async () => {
+  const { TIM_SDK_APP_ID: _, TIM_SECRET_KEY: _key, ...bare } = env;
+  for (const args of [['groups', 'alice'], ['explain', 'alice'], ['changes']])
+    expect(await runCommand(args, bare).ended).toMatchObject({ code: 0, stderr: '' });
+  expect(await runCommand(['groups', 'alice', '--app', '7'], bare).ended).toMatchObject({
+    code: 2,
+    stderr: 'tim-mirror: App 7 is neither configured nor in the database.\n',
+  });
+});
+
 describe('groups', () => {
   test('prints groups and members as a table, Chinese names in line', async () => {
     const { code, stdout } = await run('groups', 'alice');

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { createProgram } from '../../bin/program.ts';
+import { variableNames } from '../../src/config.ts';
 import { blocksOf, readDocument } from '../support/documents.ts';
 
 const pairs = [
@@ -61,6 +62,19 @@ describe.each(pairs)('%s and %s', (english, chinese) => {
           },
         );
   });
+});
+
+test.each(variableNames)('README.md and --help tell of %s', (name) => {
+  let help = '';
+  createProgram()
+    .configureOutput({
+      writeOut(text) {
+        help += text;
+      },
+    })
+    .outputHelp();
+  expect(help).toMatch(new RegExp(`\\b${name}\\b`));
+  expect(readDocument('README.md')).toContain(`\`${name}\``);
 });
 
 test('every command of the command line that README.md names exists', () => {

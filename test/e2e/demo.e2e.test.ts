@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -80,6 +80,23 @@ describe('the demo', () => {
       expect(mirrored.stdout).toContain(`The database stays in ${data}`);
     } finally {
       await vendor.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test('ended by two Ctrl-C, one upon the other, leaves nothing behind', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tim-demo-test-'));
+    chmodSync(folder, 0o755);
+    try {
+      const running = demo([], { TMPDIR: folder });
+      await waitFor('the demo to mirror', () => running.said().includes('Where to look'), 60_000);
+      running.child.kill('SIGINT');
+      await waitFor('the summary', () => running.said().includes('Summary'));
+      running.child.kill('SIGINT');
+      const { code, stdout } = await running.ended;
+      expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('Summary') });
+      expect(readdirSync(folder).filter((name) => name.startsWith('tim-mirror-'))).toEqual([]);
+    } finally {
       rmSync(folder, { recursive: true, force: true });
     }
   });

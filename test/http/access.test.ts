@@ -79,15 +79,29 @@ describe('a session', () => {
   });
 });
 
-test('after ten wrong tokens from one address none is looked at for a minute; others are not held up', () => {
+test('after ten wrong tokens from one address each further one waits, for a minute; others do not', async () => {
   let now = 0;
-  const wrong = createWrongTokens(() => now);
-  for (let times = 0; times < 10; times += 1) {
-    expect(wrong.tooMany('10.0.0.1')).toBe(false);
-    wrong.note('10.0.0.1');
-  }
-  expect(wrong.tooMany('10.0.0.1')).toBe(true);
-  expect(wrong.tooMany('10.0.0.2')).toBe(false);
+  let waits = 0;
+  const wrong = createWrongTokens({
+    now: () => now,
+    wait: async () => {
+      waits += 1;
+    },
+  });
+  for (let times = 0; times < 10; times += 1) expect(await wrong.slowDown('10.0.0.1')).toBe(false);
+  expect(await wrong.slowDown('10.0.0.1')).toBe(true);
+  expect(waits).toBe(1);
+  expect(await wrong.slowDown('10.0.0.2')).toBe(false);
   now = 60_001;
-  expect(wrong.tooMany('10.0.0.1')).toBe(false);
+  expect(await wrong.slowDown('10.0.0.1')).toBe(false);
+});
+
+test('at most fifty wait at once, so that a flood of wrong tokens leaves connections to the probes', async () => {
+  const gate = Promise.withResolvers<void>();
+  const wrong = createWrongTokens({ now: () => 0, wait: () => gate.promise });
+  for (let times = 0; times < 10; times += 1) await wrong.slowDown('10.0.0.1');
+  const held = Array.from({ length: 50 }, () => wrong.slowDown('10.0.0.1'));
+  expect(await wrong.slowDown('10.0.0.1')).toBe(true);
+  gate.resolve();
+  expect(await Promise.all(held)).not.toContain(false);
 });

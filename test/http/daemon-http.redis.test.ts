@@ -55,6 +55,9 @@ describe.each([
     await waitFor('failures', () => (world.vendor.stats().answers['http_502'] ?? 0) > 20, 120_000);
     for (const probe of ['/livez', '/readyz']) expect((await ask(probe)).status).toBe(200);
     world.vendor.setFaults([]);
+    expect(await (await ask('/metrics')).text()).toMatch(
+      /^tim_mirror_build_info\{version="\d.*node="v\d.*\} 1$/m,
+    );
 
     const metrics = await waitFor('failures to be counted', async () => {
       const text = await (await fetch(`${running.daemon.http.url}/metrics`)).text();

@@ -74,7 +74,9 @@ describe('everything but the probes and the metrics', () => {
       if (path === '/status') expect((await server.ask(path, wrong)).status).toBe(401);
     }
     expect((await server.ask('/metrics')).status).toBe(200);
-    expect((await server.ask('/status', bearer)).status).toBe(200);
+    const status = await server.ask('/status', bearer);
+    expect(status.status).toBe(200);
+    expect(await status.json()).toMatchObject({ build: { commit: 'abc1234', node: process.version } });
     expect((await server.ask('/nothing', bearer)).status).toBe(404);
   });
 
@@ -94,6 +96,16 @@ describe('everything but the probes and the metrics', () => {
       );
     }
     expect(codes).toEqual([...Array(10).fill(401), 429, 429]);
+    // The same address, as everybody has behind a proxy.
+    const right = await server.ask('/status', { headers: { authorization: `Bearer ${token}` } });
+    expect(right.status).toBe(200);
+    const logsIn = await server.ask('/login', {
+      method: 'POST',
+      redirect: 'manual',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams({ token }).toString(),
+    });
+    expect(logsIn.status).toBe(303);
   });
 });
 

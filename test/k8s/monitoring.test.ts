@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parser } from '@prometheus-io/lezer-promql';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { readBuild } from '../../src/build.ts';
 import { createCache } from '../../src/cache.ts';
 import { createMetrics } from '../../src/metrics/create-metrics.ts';
 import { exposeDatabase } from '../../src/metrics/database-gauges.ts';
@@ -26,6 +27,7 @@ function knownNames(): ReadonlySet<string> {
   const { registry } = createMetrics();
   exposeDatabase(registry, createCache({ keepMs: 0, read: async () => [] }));
   exposeProcess(registry, {
+    build: readBuild({}),
     loopAges: () => new Map(),
     unreadyFor: () => new Map(),
     pool: { totalCount: 0, idleCount: 0, waitingCount: 0 },

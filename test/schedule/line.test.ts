@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   effectiveMaxIntervalSeconds,
+  isHeldByMinInterval,
   kappa,
   type Line,
   secondsPerUnit,
@@ -71,3 +72,17 @@ describe('the line', () => {
     expect(greatest).toBe(2);
   });
 });
+
+test.each([
+  ['an hour where the budget would read everybody each 5 s', 1000, 3600, 1000 / 60, true],
+  ['half a minute, the default', 1000, 30, 1000, false],
+  ['an hour where a round takes longer', 1_000_000, 3600, 1_000_000, false],
+  ['two minutes where most accounts are read far more seldom', 1000, 120, 100, false],
+  ['no account', 0, 3600, 0, false],
+])(
+  'POLL_MIN_INTERVAL is what keeps accounts waiting: %s',
+  (_what, accounts, minIntervalSeconds, weightSum, holds) => {
+    const line = { accounts, weightSum, callsPerSecond: 190, minIntervalSeconds, maxIntervalSeconds: 86_400 };
+    expect(isHeldByMinInterval(line)).toBe(holds);
+  },
+);

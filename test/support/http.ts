@@ -1,4 +1,5 @@
 import type { Database } from '../../db/client.ts';
+import { readBuild } from '../../src/build.ts';
 import { createCache } from '../../src/cache.ts';
 import { type HttpServer, type HttpServerOptions, startHttpServer } from '../../src/http/server.ts';
 import { silentLogger } from '../../src/log.ts';
@@ -34,6 +35,7 @@ export async function startTestServer(
     },
     log: silentLogger(),
     scrubber: createScrubber(),
+    build: readBuild({ TIM_MIRROR_COMMIT: 'abc1234' }),
     db,
     figures,
     metrics: registry,

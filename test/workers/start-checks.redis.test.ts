@@ -1,6 +1,8 @@
 import { Writable } from 'node:stream';
 import { Redis } from 'ioredis';
+import { sql } from 'kysely';
 import { expect, test } from 'vitest';
+import { connect } from '../../db/client.ts';
 import { assertServerVersion, serverVersionProblem } from '../../db/server-version.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
@@ -30,6 +32,25 @@ test('a Postgres older than 15 is refused in a sentence', async () => {
     'This Postgres is of version 14.11, and tim-mirror needs 15 or newer; upgrade it, or let DATABASE_URL name another.',
   );
   expect(serverVersionProblem(150_000, '15.0')).toBeUndefined();
+});
+
+test('a database that is not in UTF8 is refused in a sentence', async () => {
+  await using database = await createTestDatabase();
+  const name = `${new URL(database.url).pathname.slice(1)}_latin`;
+  await sql`create database ${sql.id(name)} encoding 'LATIN1' locale 'C' template template0`.execute(
+    database.db,
+  );
+  const url = new URL(database.url);
+  url.pathname = `/${name}`;
+  const db = connect({ url: url.href, applicationName: 'tim-mirror test', onIdleError: () => undefined });
+  try {
+    await expect(assertServerVersion(db)).rejects.toThrow(
+      /^This database is encoded in LATIN1, .*create database tim encoding 'UTF8'/,
+    );
+  } finally {
+    await db.destroy();
+    await sql`drop database ${sql.id(name)} with (force)`.execute(database.db);
+  }
 });
 
 async function linesOfConnecting(url: string): Promise<string> {

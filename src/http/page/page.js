@@ -27,7 +27,7 @@ function sectionOf(appId) {
 }
 
 async function showStatus() {
-  const { apps } = await read('/status');
+  const { apps, build } = await read('/status');
   for (const app of apps) sectionOf(app.appId).showStatus(app);
   const problems = apps.flatMap((app) => app.problems).length;
   const well = apps.length > 0 && problems === 0;
@@ -39,6 +39,7 @@ async function showStatus() {
       : `${problems} ${problems === 1 ? 'thing' : 'things'} to look at`;
   verdict.classList.toggle('good', well);
   verdict.classList.toggle('bad', !well);
+  find('build').textContent = `${build.version}${build.commit === null ? '' : ` (${build.commit})`}`;
   find('as-of').textContent = new Date().toLocaleTimeString([], { hour12: false });
 }
 
