@@ -101,6 +101,7 @@ const unreachable: ReadonlySet<string> = new Set([
 export function createHealth(db: Database, redis: RedisConnections | undefined, log: Logger): Health {
   const since = new Map<Part, { readonly at: number; readonly cause: string }>();
   let evicted: number | undefined;
+  let silentBefore = false;
   let seen: { readonly unready: Unready; readonly at: number } | undefined;
   let asking: Promise<readonly Unready[]> | undefined;
 
@@ -141,7 +142,10 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
     async look() {
       const found = await unready();
       for (const part of parts) if (!found.some((each) => each.part === part)) clear(part);
-      for (const each of found) note(each);
+      // One look that takes too long may be this process', which has just begun with fifty apps: two in a row are not.
+      const isSilent = (each: Unready) => each.cause === 'silent';
+      for (const each of found) if (!isSilent(each) || silentBefore) note(each);
+      silentBefore = found.some(isSilent);
       evicted = await redis?.readEvicted().catch(() => undefined);
     },
     failed(error) {
@@ -151,6 +155,8 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
       const found = { part: 'postgres', cause: trouble.cause, sentence: describeTrouble(trouble) } as const;
       if (lingering.has(trouble.cause)) {
         seen = { unready: found, at: performance.now() };
+        // What was answered a moment ago does not know it.
+        asking = undefined;
         note(found);
       } else if (!since.has('postgres')) {
         // A statement may be slow, or its connection end, while all others are well: so the server is asked.

@@ -128,16 +128,19 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const slow = { applicationName: 'tim-mirror upkeep', onIdleError, limits: upkeepLimits };
     const upkeep = connect({ ...slow, url: databaseUrl, maxConnections: 2 });
     closers.push(() => upkeep.destroy());
+    // Whether Postgres is well is asked on a connection that neither a crowd of polls nor long statements hold.
+    const asked = connect({ ...slow, url: databaseUrl, maxConnections: 1, limits: pollLimits });
+    closers.push(() => asked.destroy());
     // Behind a pooler, what needs a session of its own goes past it.
     const direct =
       directUrl === databaseUrl ? upkeep : connect({ ...slow, url: directUrl, maxConnections: 1 });
     closers.push(() => direct.destroy());
     const installationId = await prepareDatabase(upkeep, databaseUrl, apps, config.poll, log);
-    if (config.redis === undefined) await assertPostgresQueues(directUrl);
 
     const taken = Promise.withResolvers<StartError>();
     const lock = await lockOut(config, taken.resolve);
     closers.push(() => lock.release());
+    if (config.redis === undefined) await assertPostgresQueues(directUrl);
     const redis =
       config.redis === undefined
         ? undefined
@@ -153,7 +156,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         : createIdentityWatch({ db, redis: redis.lane().bucket, installationId });
     await identity?.lookTwice();
     const metrics = createMetrics();
-    const watch = createHealth(db, redis, log);
+    const watch = createHealth(asked, redis, log);
     health = watch;
     const queueOptions = {
       installationId,
