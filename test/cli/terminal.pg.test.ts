@@ -61,8 +61,9 @@ describe.skipIf(!hasScript)('on a terminal', () => {
   });
 });
 
-test('elsewhere an import tells how far it is in plain lines', async () => {
+test('elsewhere an import tells how far it is in plain lines, one in ten seconds at most', async () => {
   const { stderr } = await runCommand(['accounts', 'import', list], env).ended;
-  expect(stderr).toMatch(/^accounts .*\d+% \| [\d,]+ accounts, [\d,]+\/s \| \S+ left\n/);
+  // A short one has none.
+  expect(stderr).toMatch(/^(accounts \| \d+% \| [\d,]+ accounts, [\d,.]+\/s\n)*$/);
   expect(stderr).not.toContain('\u001b[');
 });

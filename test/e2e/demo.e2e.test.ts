@@ -63,7 +63,7 @@ describe('the demo', () => {
         TIM_ENDPOINT: vendor.origin,
       };
       // The vendor knows only the other app: the demo says so instead of mirroring nothing in silence.
-      const strange = await demo(['--data', data, '--accounts', list, '--for', '12s'], own).ended;
+      const strange = await demo(['--data', data, '--accounts', list, '--for', '25s'], own).ended;
       expect(strange.code).toBe(0);
       expect(strange.stdout).toMatch(/30 accounts enrolled/);
       expect(strange.stdout).toMatch(/HALTED.*70020/);

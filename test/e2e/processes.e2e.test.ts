@@ -90,6 +90,8 @@ describe('a daemon', () => {
     expect(await probe('/readyz')).toEqual({ status: 200, body: { ok: true, unready: [] } });
     if (process.env['TEST_REDIS_URL'] === undefined) {
       await own[Symbol.asyncDispose]();
+      // What was found a moment ago is told for a second.
+      await waitFor('readiness to notice', async () => (await probe('/readyz')).status === 503);
       expect(await probe('/readyz')).toMatchObject({
         status: 503,
         body: {

@@ -143,7 +143,10 @@ describe('the status', () => {
     expect((await statusNow()).text).not.toContain('POLL_MAX_INTERVAL');
     await storeIntervals(database.db, appId, { minSeconds: 1, maxSeconds: 60 });
     const { app, text } = await statusNow();
-    expect(app.interval).toEqual({ minSeconds: 1, maxSeconds: 60, effectiveMaxSeconds: 500 });
+    expect(app.interval).toEqual({
+      ...{ minSeconds: 1, maxSeconds: 60, effectiveMaxSeconds: 500 },
+      minHolds: false,
+    });
     expect(text).toContain('POLL_MAX_INTERVAL 60 s gives way to the budget: half of it allows 8 min');
   });
 });
