@@ -132,12 +132,12 @@ export function createProgram(): Command {
     .addOption(
       new Option(
         '--check',
-        'only what is not well, a line each; exit code 1 when there is anything: halted, held, failing, nobody polls',
+        'only problems, a line each; exit code 1 when there is one: halted, held, failing, no process polls',
       ).conflicts(['watch', 'quarantined', 'learning']),
     )
     .option(
       '--max-age <duration>',
-      'with --check: and when 1 account in 100 has not been proved for so long',
+      'with --check: and when 1 account in 100 was last verified longer ago than this',
       parseTime,
     )
     .addHelpText(
@@ -145,7 +145,7 @@ export function createProgram(): Command {
       examples(
         'tim-mirror status',
         'tim-mirror status --json | jq .apps[0].ageSeconds',
-        'tim-mirror status --check --max-age 2h || page-somebody',
+        'tim-mirror status --check --max-age 2h || notify-on-call',
       ),
     )
     .action(lazily(async () => (await import('./commands/status.ts')).statusCommand));
@@ -441,7 +441,7 @@ function examples(...lines: readonly string[]): string {
 function formatOption(): Option {
   return new Option(
     '--format <format>',
-    'how the list is written (default: told from its first line); lines: each line is an id, whatever it looks like',
+    'how the list is written (default: read from its first line); lines: each line is an id, whatever it looks like',
   ).choices(accountFormats);
 }
 

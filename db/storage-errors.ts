@@ -8,14 +8,14 @@ export const transientStates: readonly (readonly [states: readonly string[], rea
   [['08'], 'The connection to Postgres or to a pooler broke, or none could be made.'],
   [[readOnlyState], 'The server only reads: it is a standby, or has not been promoted yet.'],
   [['25P03', '25P04'], 'A transaction stood idle or lasted too long, as on a slow machine.'],
-  [['28'], 'The server lets nobody in, for instance while its password changes.'],
+  [['28'], 'The server refuses logins, for instance while its password changes.'],
   [['3D000'], 'The database is not there, for instance while it is restored.'],
   [
     ['40000', '40001', '40003', '40P01'],
     'Two transactions met, and Postgres undid one of them; or its end is not known.',
   ],
   [['53'], 'Memory, disk or connections ran out; others give some back, or an operator makes room.'],
-  [['55006', '55P03'], 'Somebody else held the object or the lock.'],
+  [['55006', '55P03'], 'Another session held the object or the lock.'],
   [['57'], 'An operator, a timeout, a crash or a restart broke the statement off.'],
   [['58'], 'The operating system failed the server, for instance at reading a file.'],
 ];

@@ -115,7 +115,7 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
     const before = since.get(part);
     if (before === undefined) return;
     since.delete(part);
-    log.info({ part, seconds: Math.round((performance.now() - before.at) / 1000) }, `${part} is well again`);
+    log.info({ part, seconds: Math.round((performance.now() - before.at) / 1000) }, `${part} has recovered`);
   }
 
   async function ask(): Promise<readonly Unready[]> {

@@ -49,7 +49,7 @@ test.each([['with Redis'], ['without Redis']])(
     expect((await fetch(`${origin}/livez`)).status).toBe(200);
     await waitFor('readiness', async () => (await fetch(`${origin}/readyz`)).status === 200);
     const said = (text: string) => running.logLines().filter((line) => line.includes(text));
-    await waitFor('the end of it in the log', () => said('postgres is well again').length > 0);
+    await waitFor('the end of it in the log', () => said('postgres has recovered').length > 0);
     expect(said('"part":"postgres","cause"')).toHaveLength(1);
     expect(said('"level":"warn"').filter((line) => line.includes('"stack"'))).toEqual([]);
   },
