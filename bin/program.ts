@@ -1,5 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { describeTrouble, troubleOf } from '../db/database-trouble.ts';
+import { codeOf } from '../db/storage-errors.ts';
 import { accountFormats } from '../src/accounts/list-format.ts';
 import { readVersion } from '../src/build.ts';
 import { parseDuration } from '../src/config/values.ts';
@@ -419,7 +420,7 @@ const errorsForPeople: ReadonlySet<string> = new Set([
 
 /** Errors of the layers below, by the code they carry: their messages may quote what was sent. */
 function sentenceFor(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  const code = codeOf(error);
   if (code === 'EADDRINUSE' || code === 'EACCES') {
     const place =
       error instanceof Error && 'address' in error && 'port' in error
@@ -431,7 +432,7 @@ function sentenceFor(error: unknown): string {
   const trouble = troubleOf(error);
   if (trouble !== undefined) return describeTrouble(trouble);
   const message = error instanceof Error ? error.message : String(error);
-  return `${message}${code === undefined ? '' : ` (${code})`}`;
+  return `${message}${code === '' ? '' : ` (${code})`}`;
 }
 
 function examples(...lines: readonly string[]): string {

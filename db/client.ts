@@ -53,7 +53,7 @@ function strictTimeParser(oid: number): (text: string) => unknown {
 }
 
 /** A connection from its beginning on: it survives breaks, and has limits and the settings that statements rely on. */
-export async function prepareConnection(
+async function prepareConnection(
   client: pg.ClientBase,
   limits: SessionLimits,
   onFailure?: (error: unknown) => void,

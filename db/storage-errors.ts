@@ -91,9 +91,14 @@ export function isTransient(error: unknown): boolean {
   return refusalOf(error).transient;
 }
 
-/** The SQLSTATE of an error of Postgres, the code of one of the network; empty where there is none. */
+/** The SQLSTATE of an error of Postgres, the code of one of the network or of Node; empty where there is none. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+/** Whether a lock could not be had in time. */
+export function isLockTimeout(error: unknown): boolean {
+  return codeOf(error) === '55P03';
 }
 
 /** Short enough for a line, and without what Postgres can't hold. */

@@ -1,3 +1,5 @@
+import { codeOf } from '../db/storage-errors.ts';
+
 /** What keeps Redis from doing what the daemon asks of it. Both texts follow “Redis”. */
 export interface RedisTrouble {
   readonly cause: string;
@@ -67,8 +69,7 @@ const away: RedisTrouble = {
 
 /** What an error of Redis, or of the way there, tells. */
 export function redisTroubleOf(error: unknown): RedisTrouble {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const text = `${code} ${error instanceof Error ? error.message : ''}`;
+  const text = `${codeOf(error)} ${error instanceof Error ? error.message : ''}`;
   const row = table.find(([pattern]) => pattern.test(text));
   if (row === undefined) return away;
   const [, cause, says, remedy, lasting] = row;

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Database } from '../client.ts';
 import type { DB } from '../schema.ts';
+import { isLockTimeout } from '../storage-errors.ts';
 
 /**
  * The number that the feed gives the transaction at hand. A subquery, so that a statement computes it once: 0.01 ms,
@@ -44,8 +45,7 @@ export async function continueFeed(db: Database, { always = false } = {}): Promi
     try {
       return await db.transaction().execute((trx) => jump(trx, always));
     } catch (error) {
-      const busy = error instanceof Error && 'code' in error && error.code === '55P03';
-      if (!busy || performance.now() - started > patienceMs) throw error;
+      if (!isLockTimeout(error) || performance.now() - started > patienceMs) throw error;
     }
   }
 }

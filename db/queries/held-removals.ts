@@ -120,6 +120,11 @@ async function readFirst(trx: Transaction<DB>, keys: readonly number[]): Promise
   `.execute(trx);
 }
 
+/** How many accounts, and how many of their groups and members, of rows that each name an account's. */
+export const removalTotals = sql`
+  count(*) as accounts, coalesce(sum(groups), 0)::bigint as groups, coalesce(sum(members), 0)::bigint as members
+`;
+
 /** The held removals of an app: how much, and the largest of them. */
 export interface HeldRemovals {
   readonly accounts: number;
@@ -139,7 +144,7 @@ export interface HeldRemovals {
 export async function readHeldRemovals(db: Kysely<DB>, appId: number, limit: number): Promise<HeldRemovals> {
   const totals = await sql<{ accounts: number; groups: number; members: number; awaiting: number }>`
     select
-      count(*) as accounts, coalesce(sum(groups), 0)::bigint as groups, coalesce(sum(members), 0)::bigint as members,
+      ${removalTotals},
       (select count(*) from mirror.poll_state where app_id = ${appId} and pending_hash is not null) as awaiting
     from mirror.held_removal where app_id = ${appId} and released_at is null
   `.execute(db);

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Database } from '../client.ts';
 import type { DB } from '../schema.ts';
+import { codeOf, isLockTimeout } from '../storage-errors.ts';
 
 /** Months of the change feed that are made before they begin: three leave time to repair what stands in the way. */
 export const monthsAhead = 3;
@@ -62,7 +63,7 @@ async function finishDetaches(db: Database): Promise<void> {
       });
     } catch (error) {
       // Or somebody who reads since before the detach wants the month, while this waits for their end.
-      if (!isLockTimeout(error) && !isDeadlock(error)) throw error;
+      if (!isLockTimeout(error) && codeOf(error) !== '40P01') throw error;
     }
   }
 }
@@ -198,14 +199,6 @@ export async function dropChangePartition(
     if (isLockTimeout(error)) return false;
     throw error;
   }
-}
-
-function isLockTimeout(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === '55P03';
-}
-
-function isDeadlock(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === '40P01';
 }
 
 /** Deletes up to `limit` memberships and `limit` groups that ended more than `days` ago. Returns how many rows went. */

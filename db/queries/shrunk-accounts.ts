@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { DB } from '../schema.ts';
-import type { HeldRemoval } from './held-removals.ts';
+import { type HeldRemoval, removalTotals } from './held-removals.ts';
 import { sampleStates } from './sampled-states.ts';
 
 /** Notes that an account has shrunk, and what it would lose; with `believed` that it has lost it. */
@@ -114,8 +114,7 @@ export async function readBelieved(
     where app_id = ${appId} and believed_at > removals_held_at - ${seconds} * interval '1 second'
   `;
   const totals = await sql<Omit<BelievedRemovals, 'examples'>>`
-    select count(*) as accounts, coalesce(sum(groups), 0)::bigint as groups, coalesce(sum(members), 0)::bigint as members
-    ${believed}
+    select ${removalTotals} ${believed}
   `.execute(db);
   const examples = await sql<BelievedRemovals['examples'][number]>`
     select account_id as "accountId", largest.groups, largest.members, largest.believed_at as "believedAt"

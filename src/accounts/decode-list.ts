@@ -1,5 +1,6 @@
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import { codeOf } from '../../db/storage-errors.ts';
 import { ListError } from './list-error.ts';
 
 /** So many bytes tell how a list is stored: a byte order mark, or the mark of a kind of file. */
@@ -49,7 +50,7 @@ async function* unzip(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
   try {
     yield* gunzip;
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const code = codeOf(error);
     if (!code.startsWith('Z_')) throw error;
     throw new ListError(`The gzip file is damaged or cut short (${code}).`, { cause: error });
   }

@@ -16,7 +16,7 @@ export interface VendorFailing {
 }
 
 /** Outcomes of polls that the vendor answered well. */
-export const answeredOutcomes = ['unchanged', 'changed', 'removal_pending', 'removal_held', 'gone'] as const;
+const answeredOutcomes = ['unchanged', 'changed', 'removal_pending', 'removal_held', 'gone'] as const;
 /** So few failures may be chance. */
 const leastFailures = 5;
 

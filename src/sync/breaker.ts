@@ -8,7 +8,7 @@ import type { Logger } from '../log.ts';
  * look. The shortest window is the shortest time between the two answers that a removal takes: when many accounts
  * begin to shrink, it is full of them before the first of them can be believed.
  */
-export const breakerRule = {
+const breakerRule = {
   windowsSeconds: [30, 60, 120, 300, 600],
   leastAccounts: 20,
   /** Of the distinct accounts that were read in the window. */
