@@ -273,7 +273,7 @@ export function createProgram(): Command {
     .action(lazily(async () => (await import('./commands/removals.ts')).releaseRemovalsCommand));
   removals
     .command('discard')
-    .description('forget them: the vendor was wrong, and is well again')
+    .description('forget them: the vendor was wrong, and answers correctly again')
     .addOption(appOption())
     .addHelpText('after', examples('tim-mirror removals discard'))
     .action(lazily(async () => (await import('./commands/removals.ts')).discardRemovalsCommand));

@@ -72,7 +72,7 @@ const table: readonly Row[] = [
   [
     ['ENOTFOUND', 'EAI_AGAIN'],
     'host_unknown',
-    'has a host name that nobody knows',
+    'has a host name that DNS does not know',
     'check the host in DATABASE_URL, and DNS',
   ],
   [

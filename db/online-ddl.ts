@@ -115,7 +115,7 @@ async function readHolders(connection: Database, table: string): Promise<string>
     where relation = to_regclass(${`mirror.${table}`}) and pid <> pg_backend_pid()
     limit 5
   `.execute(connection);
-  return rows.map(({ holder }) => holder).join(', ') || 'nobody any more';
+  return rows.map(({ holder }) => holder).join(', ') || 'no session any more';
 }
 
 /**

@@ -57,7 +57,12 @@ const table: readonly Row[] = [
   ],
   [/\bLOADING\b/, 'starting', 'is loading its data', 'wait'],
   [/\b(CLUSTERDOWN|MASTERDOWN)\b/, 'away', 'has lost a master', 'look at its nodes'],
-  [/ENOTFOUND|EAI_AGAIN/, 'host_unknown', 'has a host name that nobody knows', 'check REDIS_URL, and DNS'],
+  [
+    /ENOTFOUND|EAI_AGAIN/,
+    'host_unknown',
+    'has a host name that DNS does not know',
+    'check REDIS_URL, and DNS',
+  ],
 ];
 
 const away: RedisTrouble = {

@@ -234,7 +234,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
               { err: error, loop: name },
               'loop fails; it tries again',
             ),
-          onRecovery: () => log.info({ loop: name }, 'loop is well again'),
+          onRecovery: () => log.info({ loop: name }, 'loop has recovered'),
         },
         async () => {
           beats.set(name, performance.now());
@@ -313,7 +313,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         const drained = () => Promise.all(lanes.map((lane) => lane.drained()));
         const idle = away ? drained() : closed.then(drained);
         if (!(await within(graceMs, idle))) {
-          log.warn('calls under way are broken off');
+          log.warn('calls under way are cancelled');
           stop.abortHard();
           await within(closeMs, idle);
         }

@@ -46,7 +46,7 @@ export async function listRemovalsCommand(options: RemovalsCommand): Promise<voi
         ? []
         : [
             'Compare some with `tim-mirror fetch <account>`. If it is true: `tim-mirror removals release`.',
-            'If the vendor was wrong and is well again: `tim-mirror removals discard`.',
+            'If the vendor was wrong and answers correctly again: `tim-mirror removals discard`.',
           ]),
     ];
     process.stdout.write(`${lines.join('\n')}\n`);
@@ -63,7 +63,7 @@ function believedLines({ accounts, groups, members, examples }: BelievedRemovals
         `  ${printable(each.accountId).padEnd(34)}${each.groups} groups, ${each.members} members at ${each.believedAt.toISOString()}`,
     ),
     ...(accounts > examples.length ? ['  …'] : []),
-    'If that was wrong, `tim-mirror sync <account>` brings back what the vendor tells now.',
+    'If that was wrong, `tim-mirror sync <account>` brings back what the vendor answers now.',
   ];
 }
 

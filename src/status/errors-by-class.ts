@@ -19,7 +19,7 @@ const advice: Readonly<Record<string, string>> = {
   refused: 'The vendor refuses the app as a whole; the line above says why and what to mend.',
   gone: 'The vendor does not know these accounts. Take them out with `tim-mirror accounts remove` if they are not to come back.',
   quarantined:
-    'These accounts are looked at once a day. `tim-mirror status --quarantined` lists them with the vendor’s or Postgres’ words; correct or remove their ids, or mend the database.',
+    'These accounts are looked at once a day. `tim-mirror status --quarantined` lists them with the vendor’s or Postgres’ words; correct or remove their ids, or repair the database.',
   storage_failed:
     'Postgres refuses to store the answer. Line “refused” of `tim-mirror status` has the class of its SQLSTATE and what to do. After five times an account is set aside.',
   removal_pending:
@@ -34,13 +34,13 @@ export function errorsByClass(
   failures: readonly Pick<FailureReason, 'outcome' | 'accounts'>[],
 ): readonly ErrorClass[] {
   return Object.entries(advice)
-    .map(([name, told]) => ({
+    .map(([name, text]) => ({
       class: name,
       polls: outcomes[name] ?? 0,
       accounts: failures
         .filter((failure) => failure.outcome === name)
         .reduce((sum, failure) => sum + failure.accounts, 0),
-      advice: told,
+      advice: text,
     }))
     .filter(({ polls, accounts }) => polls + accounts > 0)
     .toSorted((a, b) => b.polls - a.polls);

@@ -24,8 +24,8 @@ const advice: Readonly<Record<string, string>> = {
   '42': 'A right is missing, or a table is not what the migrations made: run `tim-mirror migrate` as its owner.',
   '53': 'Make room: the disk is full, or memory or connections have run out.',
   '54': 'A limit of Postgres is exceeded: `tim-mirror status --quarantined` lists the accounts.',
-  '55': 'Something on schema mirror refuses writes, such as a publication, or a lock that somebody holds; “reason” has Postgres’ words.',
-  '57': 'Statements are broken off: is a statement_timeout shorter than the largest account takes? After a restart, nothing.',
+  '55': 'Something on schema mirror refuses writes, such as a publication, or a lock that another session holds; “reason” has Postgres’ words.',
+  '57': 'Statements are cancelled: is a statement_timeout shorter than the largest account takes? After a restart, nothing.',
   '58': 'The operating system fails Postgres: look at its disk and its log.',
   XX: 'Postgres has found a fault of its own, perhaps damaged data: look at its log at once.',
 };

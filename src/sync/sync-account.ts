@@ -327,7 +327,7 @@ function tellDoubt(doubt: Doubt | 'gone', answer: CompleteAnswer, whole: GroupDi
     case 'takes_much':
       return `the answer takes much away; ${going}`;
     case 'tells_nothing':
-      return 'the answer tells nothing though the sequence moved, and is read again';
+      return 'the answer has no change though the sequence moved, and is read again';
     case 'contradicts_itself': {
       const short = shortGroups(answer.kind === 'gone' ? [] : answer.groups);
       const [listed, counted] = [
