@@ -1,8 +1,9 @@
 /** Calls as they arrive, over a sliding second. */
 export interface Arrivals {
-  /** Notes a call; returns how many have arrived in the second that ends with it. */
+  /** Notes a call; returns how many have certainly arrived in the second that ends with it. */
   note(): number;
   readonly stats: () => ArrivalStats;
+  close(): void;
 }
 
 export interface ArrivalStats {
@@ -11,17 +12,33 @@ export interface ArrivalStats {
   readonly worstSecond: number;
 }
 
-/** Counts arrivals; `now` is in milliseconds, monotonic. */
+/** How often the process notes that it is awake. */
+const beatMs = 5;
+
+/**
+ * Counts arrivals; `now` is in milliseconds, monotonic.
+ *
+ * A process that was held up reads calls of half a second at once. Such a call arrived at some moment between the last
+ * beat but one and now, so a second counts only the calls that lie in it wherever in between they arrived.
+ */
 export function createArrivals(now: () => number = () => performance.now()): Arrivals {
+  // For each call the earliest moment at which it may have arrived.
   let window: number[] = [];
   let first = 0;
   let calls = 0;
   let worstSecond = 0;
+  let lastBeat = now();
+  // After a pause the beat comes before the calls that waited: the one before it is when the pause began.
+  let beatBefore = lastBeat;
+  const beat = setInterval(() => {
+    beatBefore = lastBeat;
+    lastBeat = now();
+  }, beatMs).unref();
 
   return {
     note() {
       const time = now();
-      window.push(time);
+      window.push(beatBefore);
       while ((window[first] ?? time) <= time - 1000) first += 1;
       if (first > 10_000) {
         window = window.slice(first);
@@ -33,5 +50,6 @@ export function createArrivals(now: () => number = () => performance.now()): Arr
       return within;
     },
     stats: () => ({ calls, worstSecond }),
+    close: () => clearInterval(beat),
   };
 }

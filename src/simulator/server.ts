@@ -271,6 +271,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       secretKey = key;
     },
     async close() {
+      arrivals.close();
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeAllConnections();
       await closed;

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { compareWithTruth } from '../../src/simulator/compare.ts';
 import { populate, randomChange } from '../../src/simulator/population.ts';
@@ -151,6 +153,26 @@ describe('the simulated vendor', () => {
     );
     expect(codes.filter((code) => code === 60007)).toHaveLength(5);
     expect(stats()).toMatchObject({ calls: 25, worstSecond: 25, answers: { 0: 20, 60007: 5 } });
+  });
+
+  test('counts only calls that certainly lie in one second, however late it was to read them', async () => {
+    const { stats, origin } = await start({ callsPerSecond: 20 });
+    const sockets = await Promise.all(
+      Array.from({ length: 30 }, async () => {
+        const socket = connect(Number(new URL(origin).port), '127.0.0.1');
+        await once(socket, 'connect');
+        return socket;
+      }),
+    );
+    await answer(everything);
+    for (const socket of sockets)
+      socket.write('POST /v4/sns/group_get HTTP/1.1\r\nHost: vendor\r\nContent-Length: 0\r\n\r\n');
+    // They may have arrived in any of these two seconds.
+    const until = performance.now() + 2000;
+    while (performance.now() < until);
+    await Promise.all(sockets.map((socket) => once(socket, 'data')));
+    expect(stats()).toMatchObject({ calls: 31, worstSecond: 1 });
+    for (const socket of sockets) socket.destroy();
   });
 
   test('goes wrong in every way it is told to', async () => {
