@@ -8,11 +8,11 @@ export interface Arrivals {
 
 export interface ArrivalStats {
   readonly calls: number;
-  /** The most calls in any sliding second. */
+  /** The most calls that certainly arrived within one sliding second. */
   readonly worstSecond: number;
 }
 
-/** How often the process notes that it is awake. */
+/** Milliseconds between two notes that the process is awake. */
 const beatMs = 5;
 
 /**

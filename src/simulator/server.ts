@@ -35,7 +35,7 @@ export interface SimulatorOptions {
 /** What the simulator has seen. */
 export interface SimulatorStats {
   readonly calls: number;
-  /** The most group_get calls in any sliding second. */
+  /** The most group_get calls that certainly arrived within one sliding second. */
   readonly worstSecond: number;
   /** Answers by error code; 0 is success, names are faults. */
   readonly answers: Readonly<Record<string, number>>;
