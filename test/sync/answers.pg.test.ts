@@ -88,7 +88,7 @@ describe('answers gone wrong', () => {
     return inOrder(
       Object.entries(all).map(([name, [count, members]]) => [
         name,
-        withNewcomers(count, members, before[name] === undefined, told[name]?.[1] ?? []),
+        withNewcomers(count, members, !Object.hasOwn(before, name), told[name]?.[1] ?? []),
       ]),
     );
   }
