@@ -529,7 +529,7 @@ Environment (each secret also as NAME_FILE, the path of a file that holds it):
   ADMIN_TOKEN                      asked for by all of it but probes and metrics
   WEBHOOK_TOKEN                    what the vendor signs its callbacks with; without it they come from this machine only
   DISCOVER_ACCOUNTS                true: accounts that callbacks and answers name are enrolled (false)
-  POLL_MIN_INTERVAL, POLL_MAX_INTERVAL, FULL_READ_INTERVAL   (30s, 24h, 7d)
+  POLL_MIN_INTERVAL, POLL_MAX_INTERVAL, FULL_READ_INTERVAL   (10s, 24h, 7d)
   ACCOUNTS_SOURCE_URL, ACCOUNTS_QUERY   a Postgres of yours and the select that names the accounts, read by the
                                    daemon every ACCOUNTS_SYNC_INTERVAL (1h) and by accounts sync
   HISTORY_RETENTION                how long the past is kept (none: for ever)

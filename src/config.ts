@@ -18,6 +18,7 @@ import {
   secret,
 } from './config/values.ts';
 import { type RedisServers, redisPasswords } from './redis-servers.ts';
+import { defaultMinIntervalSeconds } from './schedule/line.ts';
 import { regionOrigins } from './tencent/endpoints.ts';
 
 /** One Tencent Cloud IM application: a lane with its own queues, bucket and budget. */
@@ -117,7 +118,7 @@ const variables = {
     minMs: 100,
     maxMs: dayMs,
     says: 'must lie between 100ms and 24h',
-  }).default(30_000),
+  }).default(defaultMinIntervalSeconds * 1000),
   POLL_MAX_INTERVAL: duration({
     minMs: 1000,
     maxMs: 30 * dayMs,

@@ -52,7 +52,7 @@ describe('configuration', () => {
     expect(config.redis).toBeUndefined();
     expect(config.http.port).toBe(8080);
     expect(config.poll).toEqual({
-      minIntervalMs: 30_000,
+      minIntervalMs: 10_000,
       maxIntervalMs: 86_400_000,
       fullReadIntervalMs: 604_800_000,
     });

@@ -1,6 +1,7 @@
 import type { Database } from '../db/client.ts';
 import type { DatabaseClock } from '../db/clock.ts';
 import type { Logger } from '../src/log.ts';
+import { claimEverySeconds } from '../src/schedule/line.ts';
 import { claimBatches } from '../src/sync/claim-batches.ts';
 import type { Lane } from './lane.ts';
 import type { JobQueue, JobWorker, PollBatch, Queues } from './queues.ts';
@@ -13,7 +14,7 @@ export interface DispatchDeps {
 }
 
 /** How often accounts are claimed. */
-export const tickMs = 1000;
+export const tickMs = claimEverySeconds * 1000;
 /**
  * Jobs that wait or are being worked on, in all processes together: three seconds of budget. Seven keep the budget
  * busy, for each lasts its quarter of a second and a second of patience; the others wait, or were a dead worker's.

@@ -1,3 +1,4 @@
+import { defaultMinIntervalSeconds } from '../../src/schedule/line.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { createHalveAndGrow } from './policies/halve-and-grow.ts';
 import { createOracle } from './policies/oracle.ts';
@@ -33,7 +34,6 @@ export const policyNames = [
 export type PolicyName = (typeof policyNames)[number];
 
 const daySeconds = 86_400;
-const minIntervalSeconds = 30;
 const maxIntervalSeconds = daySeconds;
 
 /** Round-robin cycles of a million and ten million accounts at 195 calls a second. */
@@ -52,6 +52,19 @@ export function steadyHabits(accounts: number): Habits {
     diurnal: 0,
     sessionChanges: 1,
     newPerDay: 0,
+  };
+}
+
+/** An app whose accounts a round robin reads within minutes, watched until some hundreds of changes were made. */
+function smallApp(name: string, accounts: number): Scenario {
+  const fromDay = 0.2;
+  return {
+    name,
+    title: `${accounts.toLocaleString('en-US')} accounts at 190 calls a second`,
+    habits: steadyHabits(accounts),
+    callsPerSecond: 190,
+    fromDay,
+    toDay: fromDay + Math.max(0.05, Math.min(2, 300 / accounts)),
   };
 }
 
@@ -104,14 +117,11 @@ export function createScenarios(accounts: number) {
       endDay: 7.5,
       budgetShare: 0.25,
     },
-    thousandAccounts: {
-      name: 'thousand-accounts',
-      title: '1,000 accounts at 195 calls a second',
-      habits: steadyHabits(1000),
-      callsPerSecond: 195,
-      fromDay: 1,
-      toDay: 1.125,
-    },
+    hundred: smallApp('hundred', 100),
+    thousand: smallApp('thousand', 1000),
+    threeThousand: smallApp('three-thousand', 3000),
+    tenThousand: smallApp('ten-thousand', 10_000),
+    thirtyThousand: smallApp('thirty-thousand', 30_000),
   } satisfies Record<string, Scenario>;
 }
 
@@ -139,7 +149,7 @@ export function createRun(scenario: Scenario, population: Population, policy: Po
   const world: PolicyWorld = {
     size: population.size,
     callsPerSecond,
-    minIntervalSeconds,
+    minIntervalSeconds: defaultMinIntervalSeconds,
     maxIntervalSeconds,
     firstRate: population.firstRate,
     random: createRandom(seed + 1).next,

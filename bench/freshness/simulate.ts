@@ -29,6 +29,8 @@ export interface Freshness {
   /** Of the polls, those that found nothing. */
   readonly wastedShare: number;
   readonly oldestAgeInCycles: number;
+  /** The shortest time between two reads of an account. */
+  readonly shortestIntervalSeconds: number;
   readonly callsPerSecond: number;
   /** When the last account that was there from the start had been read. */
   readonly firstReadSeconds: number;
@@ -57,6 +59,7 @@ export function createSimulation(population: Population, policy: Policy, trial: 
   let polls = 0;
   let wasted = 0;
   let oldest = 0;
+  let shortest = Number.POSITIVE_INFINITY;
   let atStart = 0;
   let firstReadSeconds = 0;
   let now = 0;
@@ -101,6 +104,7 @@ export function createSimulation(population: Population, policy: Policy, trial: 
     }
     const changes = settle(account, at);
     if (counts && changes === 0) wasted += 1;
+    if (counts && seen[account] === 1) shortest = Math.min(shortest, at - (readAt[account] ?? 0));
     if (seen[account] !== 1) {
       seen[account] = 1;
       if (account < atStart) {
@@ -158,6 +162,7 @@ export function createSimulation(population: Population, policy: Policy, trial: 
         inSyncShare: 1 - staleSeconds / accountSeconds,
         wastedShare: polls === 0 ? 0 : wasted / polls,
         oldestAgeInCycles: oldest / trial.cycleSeconds,
+        shortestIntervalSeconds: shortest,
         callsPerSecond: polls / (window.to - window.from),
         firstReadSeconds,
       };

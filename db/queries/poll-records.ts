@@ -5,6 +5,15 @@ import type { ClaimedAccount } from './claims.ts';
 /** The state of an account after a poll, and how far ahead in virtual time its next one lies; null: in its old place. */
 export interface PollRecord extends ClaimedAccount {
   readonly stride: number | null;
+  /**
+   * The moment from which the stride counts, in milliseconds of Postgres' time, and the seconds that a unit lasts, by
+   * which it is placed before or after the clock's last move, by at most `farthestSeconds`. Null: from that move on.
+   */
+  readonly strideFrom: {
+    readonly at: number;
+    readonly unitSeconds: number;
+    readonly farthestSeconds: number;
+  } | null;
 }
 
 /** An outcome worth remembering: anything but "nothing new". */
@@ -33,7 +42,10 @@ export async function recordPolls(
     update mirror.poll_state state set
       due_v = case
         when state.due_v = '-infinity' or record.stride is null then state.due_v
-        else app.virtual_clock + record.stride
+        else app.virtual_clock + record.stride + coalesce(
+          least(greatest(
+            extract(epoch from to_timestamp(record.stride_from / 1000) - app.clock_moved_at)::float8,
+            -record.farthest_seconds), record.farthest_seconds) / record.unit_seconds, 0)
       end,
       leased_until = null,
       weight = record.weight,
@@ -57,6 +69,9 @@ export async function recordPolls(
       account_id text,
       claim_no integer,
       stride float8,
+      stride_from float8,
+      unit_seconds float8,
+      farthest_seconds float8,
       weight float8,
       change_mass float8,
       sequence bigint,
@@ -117,6 +132,9 @@ function toRow(record: PollRecord) {
     account_id: record.accountId,
     claim_no: record.claimNo,
     stride: record.stride,
+    stride_from: record.strideFrom?.at ?? null,
+    unit_seconds: record.strideFrom?.unitSeconds ?? null,
+    farthest_seconds: record.strideFrom?.farthestSeconds ?? null,
     weight: record.weight,
     change_mass: record.changeMass,
     sequence: record.sequence,

@@ -1,4 +1,11 @@
-import { isHeldByMinInterval, type Line, secondsPerUnit, weightBounds } from '../schedule/line.ts';
+import {
+  floorOf,
+  isHeldByMinInterval,
+  type Line,
+  roundSeconds,
+  secondsPerUnit,
+  weightBounds,
+} from '../schedule/line.ts';
 import type { RateClass } from './rate-classes.ts';
 
 /** How long changes wait, in seconds. */
@@ -25,7 +32,6 @@ export interface Expectation extends ExpectedDelay {
 /** The line without what follows from its accounts. */
 export type Budget = Pick<Line, 'callsPerSecond' | 'minIntervalSeconds' | 'maxIntervalSeconds'>;
 
-const jitter = 0.1;
 /** While accounts are read for the first time a fifth of the budget is kept for those already known. */
 const firstReadShare = 4 / 5;
 
@@ -42,7 +48,8 @@ export function expectFreshness(budget: Budget, classes: readonly RateClass[]): 
     seconds: unit / weightOf(one, bounds),
   }));
   const changes = intervals.reduce((sum, one) => sum + one.changes, 0);
-  const cycle = line.accounts / line.callsPerSecond;
+  const cycle = roundSeconds(line);
+  const { jitter } = floorOf(line);
   // A jittered interval is met in proportion to its length.
   const mean = intervals.reduce((sum, one) => sum + one.changes * one.seconds, 0) / 2 / changes;
   return {
@@ -61,8 +68,8 @@ export function expectFreshness(budget: Budget, classes: readonly RateClass[]): 
 export function settleLine(budget: Budget, classes: readonly RateClass[]): Line {
   const accounts = classes.reduce((sum, one) => sum + one.accounts, 0);
   let line: Line = { ...budget, accounts, weightSum: accounts };
-  // Each round brings it nearer by more than half.
-  for (let round = 0; round < 40; round += 1) {
+  // Where a round is short each step brings it nearer by a twentieth only.
+  for (let step = 0; step < 400; step += 1) {
     const bounds = weightBounds(line);
     line = {
       ...line,

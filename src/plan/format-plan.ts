@@ -43,7 +43,7 @@ function verdict(expected: Expectation, better: number): readonly string[] {
   // Round robin at the whole budget would call without end.
   const share = expected.callsUsedPerSecond / expected.callsPerSecond;
   return [
-    `The budget is plentiful: ${(share * 100).toFixed(0)} % of it is enough, and the rest is not used up.`,
+    `The budget is plentiful: POLL_MIN_INTERVAL leaves ${(share * 100).toFixed(0)} % of the calls to make.`,
     '',
   ];
 }

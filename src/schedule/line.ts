@@ -12,15 +12,55 @@ export interface Line {
 }
 
 /** Seconds between polls of an account that changes once a day, when the budget is plentiful (`c_min`). */
-export const plentifulUnitSeconds = 60;
-/** Nobody's weight is less than the average divided by this: no account waits over 2.75 round-robin cycles. */
-export const kappa = 2.5;
+const plentifulUnitSeconds = 60;
+/** Virtual time runs no faster: 10 % faster than weights reckon with, so that no call is left over by the floor. */
+export const shortestUnitSeconds = plentifulUnitSeconds / 1.1;
+/** Seconds from one claim to the next. An interval between polls is kept to within half of it. */
+export const claimEverySeconds = 1;
+/** POLL_MIN_INTERVAL where the operator sets none. */
+export const defaultMinIntervalSeconds = 10;
 /** The share of the budget that POLL_MAX_INTERVAL may claim before it gives way. */
 export const maxIntervalShare = 0.5;
 
+/** How far the accounts that change seldom may fall behind a round robin. */
+interface Floor {
+  /** Round-robin rounds between two polls, before jitter. */
+  readonly rounds: number;
+  /** The share of an interval that chance adds or takes. */
+  readonly jitter: number;
+}
+
+/** A round is short up to here, in seconds: 30,000 accounts at 190 calls a second. */
+const shortRoundSeconds = 160;
+/** A round is long from here on, in seconds: 300,000 accounts at 190 calls a second. */
+const longRoundSeconds = 1600;
+/** No account waits longer than 1.1 rounds. Lively accounts share a twentieth of the budget, and that halves the mean delay. */
+const shortFloor: Floor = { rounds: 1.05, jitter: 0.03 };
+/** No account waits longer than 2.75 rounds. */
+const longFloor: Floor = { rounds: 2.5, jitter: 0.1 };
+
+/** Seconds that a round robin over all accounts takes with the whole budget. */
+export function roundSeconds(line: Pick<Line, 'accounts' | 'callsPerSecond'>): number {
+  return line.accounts / line.callsPerSecond;
+}
+
+/**
+ * The floor of a line. The longer a round takes, the more a change of a lively account gains from calls that others
+ * give up; between a short and a long round the floor goes with the logarithm of its length.
+ */
+export function floorOf(line: Pick<Line, 'accounts' | 'callsPerSecond'>): Floor {
+  const place =
+    Math.log(roundSeconds(line) / shortRoundSeconds) / Math.log(longRoundSeconds / shortRoundSeconds);
+  const share = Math.min(1, Math.max(0, place));
+  return {
+    rounds: shortFloor.rounds + share * (longFloor.rounds - shortFloor.rounds),
+    jitter: shortFloor.jitter + share * (longFloor.jitter - shortFloor.jitter),
+  };
+}
+
 /** Real seconds that one unit of virtual time lasts at this line's budget (`c`). */
 export function secondsPerUnit(line: Pick<Line, 'weightSum' | 'callsPerSecond'>): number {
-  return Math.max(line.weightSum / line.callsPerSecond, plentifulUnitSeconds);
+  return Math.max(line.weightSum / line.callsPerSecond, shortestUnitSeconds);
 }
 
 /**
@@ -28,15 +68,16 @@ export function secondsPerUnit(line: Pick<Line, 'weightSum' | 'callsPerSecond'>)
  * weights, keeps the floor from feeding back: c rises by at most half of what the floor adds, and settles.
  */
 export function effectiveMaxIntervalSeconds(line: Line): number {
-  return Math.max(line.maxIntervalSeconds, line.accounts / (maxIntervalShare * line.callsPerSecond));
+  return Math.max(line.maxIntervalSeconds, roundSeconds(line) / maxIntervalShare);
 }
 
 /** The least and the greatest weight an account of this line may have. */
 export function weightBounds(line: Line): { readonly least: number; readonly greatest: number } {
   const unit = secondsPerUnit(line);
   const greatest = unit / line.minIntervalSeconds;
-  const fair = line.accounts > 0 ? line.weightSum / (kappa * line.accounts) : 0;
-  const least = Math.max(fair, unit / effectiveMaxIntervalSeconds(line));
+  const reckoned = Math.max(unit, plentifulUnitSeconds);
+  const fair = floorOf(line).rounds * roundSeconds(line);
+  const least = reckoned / Math.min(fair, effectiveMaxIntervalSeconds(line));
   return { least: Math.min(least, greatest), greatest };
 }
 
@@ -46,13 +87,14 @@ export function unitsOf(line: Line, seconds: number): number {
 }
 
 /**
- * Whether POLL_MIN_INTERVAL, and not the budget, is what keeps accounts from being read more often: the budget would
- * read everybody twice as often at least, and the average account waits less than two such intervals. Up to a minute
- * it is what the policy gives anyway.
+ * Whether POLL_MIN_INTERVAL, and not the budget, is what keeps the mirror old: the budget would read every account
+ * twice as often at least, and the interval is longer than the default.
  */
 export function isHeldByMinInterval(line: Line): boolean {
-  const { accounts, callsPerSecond, minIntervalSeconds, weightSum } = line;
-  if (accounts === 0 || minIntervalSeconds <= plentifulUnitSeconds) return false;
-  const meanInterval = (accounts * secondsPerUnit(line)) / weightSum;
-  return minIntervalSeconds > (2 * accounts) / callsPerSecond && meanInterval < 2 * minIntervalSeconds;
+  const { accounts, minIntervalSeconds } = line;
+  return (
+    accounts > 0 &&
+    minIntervalSeconds > defaultMinIntervalSeconds &&
+    minIntervalSeconds > 2 * roundSeconds(line)
+  );
 }

@@ -1,4 +1,4 @@
-import { type Line, unitsOf, weightBounds } from './line.ts';
+import { floorOf, type Line, unitsOf, weightBounds } from './line.ts';
 
 /** How the rate of change of one account is estimated: times in milliseconds, rates per day. */
 export interface Estimate {
@@ -57,13 +57,21 @@ export function decideNextPoll(
   const rate = afterSilence(ratePerDay(changeMass, days(seen.at - first)), silence);
   const { least, greatest } = weightBounds(line);
   const weight = Math.min(Math.max(Math.sqrt(rate), least), greatest);
+  if (estimate.firstPolledAt !== undefined)
+    return { changeMass, weight, stride: jitteredStride(line, weight, random, greatest) };
   // Without a random phase, accounts that look alike stay in step and block everybody behind them.
-  const shortest = 1 / greatest;
-  const [from, to] =
-    estimate.firstPolledAt === undefined
-      ? [shortest, shortest + 1 / weight]
-      : [Math.max(0.9 / weight, shortest), 1.1 / weight];
-  return { changeMass, weight, stride: from + (to - from) * random() };
+  return { changeMass, weight, stride: 1 / greatest + random() / weight };
+}
+
+/** How far ahead an account of this weight is due again: its interval, give or take the jitter, but not too soon. */
+export function jitteredStride(
+  line: Line,
+  weight: number,
+  random: () => number,
+  greatest = weightBounds(line).greatest,
+): number {
+  const { jitter } = floorOf(line);
+  return Math.max(1 - jitter + 2 * jitter * random(), weight / greatest) / weight;
 }
 
 /** Changes a day, estimated from the mass left after `age` days of watching. */

@@ -1,4 +1,4 @@
-import { plentifulUnitSeconds } from './line.ts';
+import { claimEverySeconds, shortestUnitSeconds } from './line.ts';
 
 /** An app's virtual clock, in units. Accounts are due when their due time is not beyond `ceiling`. */
 export interface VirtualClock {
@@ -7,13 +7,21 @@ export interface VirtualClock {
   readonly ceiling: number;
 }
 
-// What of unused time is kept: as much as a lease, so that a pause is not followed by a rush.
-const longestPauseSeconds = 60;
+/** What of unused time is kept: as much as a lease, so that a pause is not followed by a rush. */
+export const longestPauseSeconds = 60;
+
+/**
+ * The due time up to which a claim takes accounts: those due within half a second are nearer to this claim than to the
+ * next one. Without it every interval would be half a second too long, which is much of ten.
+ */
+export function claimLimit(clock: VirtualClock): number {
+  return clock.ceiling + claimEverySeconds / 2 / shortestUnitSeconds;
+}
 
 /** The clock before a claim, `elapsedSeconds` after the last one. Never goes back, whatever real time does. */
 export function openClock(clock: VirtualClock, elapsedSeconds: number): VirtualClock {
-  const allowed = clock.ceiling + Math.max(0, elapsedSeconds) / plentifulUnitSeconds;
-  const farthest = clock.now + longestPauseSeconds / plentifulUnitSeconds;
+  const allowed = clock.ceiling + Math.max(0, elapsedSeconds) / shortestUnitSeconds;
+  const farthest = clock.now + longestPauseSeconds / shortestUnitSeconds;
   return { now: clock.now, ceiling: Math.max(clock.now, Math.min(allowed, farthest)) };
 }
 

@@ -1,7 +1,14 @@
 import type { Database } from '../../db/client.ts';
 import { lockClock, storeClock, takeProbe } from '../../db/queries/apps.ts';
 import { type ClaimedAccount, type ClaimRequest, claimDue } from '../../db/queries/claims.ts';
-import { hintedShare, knownShare, moveClock, openClock, shareOf } from '../schedule/virtual-clock.ts';
+import {
+  claimLimit,
+  hintedShare,
+  knownShare,
+  moveClock,
+  openClock,
+  shareOf,
+} from '../schedule/virtual-clock.ts';
 
 /**
  * A claim keeps others away from an account for this long: the most that the loss of a process, or of all queues,
@@ -35,7 +42,7 @@ export async function claimBatches(
         line,
         places: wanted,
         virtualClock: clock.now,
-        ceiling: clock.ceiling,
+        ceiling: claimLimit(clock),
         leaseSeconds,
       });
 

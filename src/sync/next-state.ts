@@ -1,8 +1,15 @@
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollRecord } from '../../db/queries/poll-records.ts';
 import { type Lesson, lessonOf } from '../schedule/learning.ts';
-import { type Line, unitsOf, weightBounds } from '../schedule/line.ts';
-import { backOff, decideNextPoll, type Estimate, type Observation } from '../schedule/policy.ts';
+import { type Line, secondsPerUnit, unitsOf, weightBounds } from '../schedule/line.ts';
+import {
+  backOff,
+  decideNextPoll,
+  type Estimate,
+  jitteredStride,
+  type Observation,
+} from '../schedule/policy.ts';
+import { longestPauseSeconds } from '../schedule/virtual-clock.ts';
 
 /** A good read of an account: what it showed, and when its request was sent (milliseconds, Postgres' time). */
 export interface GoodRead {
@@ -19,7 +26,7 @@ const mostFailures = 1000;
 
 /** The account as it was claimed, in its old place in the line. */
 export function unpolled(account: ClaimedAccount): PollRecord {
-  return { ...account, stride: null };
+  return { ...account, stride: null, strideFrom: null };
 }
 
 /** The state after a good read that showed nothing new to write. */
@@ -33,6 +40,8 @@ export function afterRead(
   return {
     ...unpolled(account),
     ...decision,
+    // A clock that stood for longer than that did not run with real time meanwhile.
+    strideFrom: { at: read.at, unitSeconds: secondsPerUnit(line), farthestSeconds: longestPauseSeconds },
     status: 'active',
     sequence: read.sequence,
     failCount: 0,
@@ -91,10 +100,10 @@ export function awaitingConfirmation(
  * The state while removals of the app are held: what is proved, and the sequence, stay behind, and without a hash
  * every answer is compared in full.
  */
-export function afterHeld(account: ClaimedAccount, random: () => number): PollRecord {
+export function afterHeld(account: ClaimedAccount, line: Line, random: () => number): PollRecord {
   return {
     ...unpolled(account),
-    stride: (0.9 + 0.2 * random()) / account.weight,
+    stride: jitteredStride(line, account.weight, random),
     contentHash: null,
     fullReadAt: null,
     failCount: 0,
@@ -118,7 +127,7 @@ export function afterGone(
   return {
     ...unpolled(account),
     weight,
-    stride: (0.9 + 0.2 * random()) / weight,
+    stride: jitteredStride(line, weight, random),
     status: 'gone',
     // A re-import may begin with any sequence.
     sequence: null,

@@ -291,7 +291,7 @@ async function hold(
   await write(deps, trx, account, answer, at, diff);
   await holdRemoval(trx, { ...ownerOf(deps, account), ...countRemovals(whole) });
   const record = {
-    ...afterHeld(account, deps.random),
+    ...afterHeld(account, deps.line(), deps.random),
     ...withAdditions(account, diff, at),
     contentHash: null,
   };

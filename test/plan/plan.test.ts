@@ -7,16 +7,17 @@ import { normalQuantile } from '../../src/plan/normal-quantile.ts';
 import { planAssumed, planObserved } from '../../src/plan/plan-budget.ts';
 import { type AssumedHabits, observedClasses, type RateClass } from '../../src/plan/rate-classes.ts';
 
-const budget: Budget = { callsPerSecond: 190, minIntervalSeconds: 30, maxIntervalSeconds: 86_400 };
+const budget: Budget = { callsPerSecond: 190, minIntervalSeconds: 10, maxIntervalSeconds: 86_400 };
 const million: AssumedHabits = { accounts: 1_000_000, dormantShare: 0.75, changesPerDay: 5, awakeDays: 20 };
 
 describe('what the plan expects is what the simulation finds, within 15 %', () => {
-  const { stationary, drift, tenMillion, thousandAccounts } = createScenarios(4000);
+  const { stationary, drift, tenMillion, thousand, tenThousand } = createScenarios(4000);
   const rows: [string, Scenario, number | undefined][] = [
     ['habits never change', { ...stationary, fromDay: 5, toDay: 10 }, undefined],
     ['accounts wake and fall asleep', { ...drift, fromDay: 5, toDay: 10 }, 20],
     ['a round takes 14 hours', { ...tenMillion, fromDay: 15, toDay: 45 }, 20],
-    ['the budget is plentiful', { ...thousandAccounts, fromDay: 2, toDay: 2.5 }, undefined],
+    ['the budget is plentiful', { ...thousand, fromDay: 2, toDay: 2.5 }, undefined],
+    ['a round takes a minute', { ...tenThousand, fromDay: 0.5, toDay: 0.6 }, undefined],
   ];
   test.each(rows)('where %s', (_what, scenario, awakeDays) => {
     const { accounts } = scenario.habits;
@@ -72,10 +73,15 @@ describe('a plan', () => {
     expect(compared).toContainEqual(expected);
   });
 
-  test('does not use up a plentiful budget', () => {
-    const { expected } = planAssumed(budget, { ...million, accounts: 1000 });
-    expect(expected.callsUsedPerSecond).toBeLessThan(10);
-    expect(expected.meanSeconds).toBeLessThan(30);
+  test('of a small app promises at worst 1.1 rounds or POLL_MIN_INTERVAL, and uses the calls', () => {
+    const thousand = planAssumed(budget, { ...million, accounts: 1000 }).expected;
+    expect(thousand.callsUsedPerSecond).toBeCloseTo(100, 0);
+    expect(thousand.meanSeconds).toBeCloseTo(5, 0);
+    expect(thousand.worstSeconds).toBeLessThanOrEqual(10.5);
+    const tenThousand = planAssumed(budget, { ...million, accounts: 10_000 }).expected;
+    expect(tenThousand.callsUsedPerSecond).toBeCloseTo(190, 0);
+    expect(tenThousand.worstSeconds).toBeLessThanOrEqual((1.1 * 10_000) / 190);
+    expect(tenThousand.meanSeconds).toBeLessThan(10_000 / 190 / 2);
   });
 
   test.each([{ dormantShare: 0 }, { dormantShare: 0.999 }, { accounts: 1 }, { changesPerDay: 0.001 }])(

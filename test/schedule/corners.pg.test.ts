@@ -36,15 +36,14 @@ describe('on the production statements', () => {
     const line = await createLine({
       accounts: 200,
       changesPerDay: lively,
-      callsPerSecond: 2,
+      callsPerSecond: 0.1,
       watchedDays: 20,
-      minIntervalSeconds: 1,
     });
-    await line.run(1200, 10);
-    const before = longestWaits(await line.run(900, 5));
-    line.setBudget(0.5);
-    await line.run(600, 20);
-    const after = longestWaits(await line.run(3600, 20));
+    await line.run(24_000, 200);
+    const before = longestWaits(await line.run(18_000, 100));
+    line.setBudget(0.025);
+    await line.run(12_000, 400);
+    const after = longestWaits(await line.run(72_000, 400));
     const ratios = [...before].flatMap(([index, wait]) => {
       const now = after.get(index);
       return now === undefined ? [] : [now / wait];
@@ -53,7 +52,7 @@ describe('on the production statements', () => {
     expect(ratios.length).toBeGreaterThan(195);
     expect(mean(ratios)).toBeGreaterThan(3);
     expect(mean(ratios)).toBeLessThan(5);
-    // Jitter of a tenth each way, steps of twenty seconds, and estimates that move.
+    // Jitter of a tenth each way, steps of a thirtieth, and estimates that move.
     expect(Math.max(...ratios)).toBeLessThan(4 * 1.8);
   });
 
@@ -78,18 +77,20 @@ describe('on the production statements', () => {
     expect(new Set(polls.map(({ index }) => index)).size).toBeGreaterThan(25);
   });
 
-  test('a huge budget is not spent: 1,000 accounts take no more than ten calls a second', async () => {
+  test('a budget that is more than enough reads every account at POLL_MIN_INTERVAL, however seldom it changes', async () => {
     // Three in four asleep, the others five a day on average, lognormal with sigma 2: the middle of each thousandth.
     const changesPerDay = (index: number) =>
       index % 4 === 0 ? 5 * Math.exp(2 * standardNormal((index + 2) / 1004) - 2) : 0.005;
     const line = await createLine({ accounts: 1000, changesPerDay, callsPerSecond: 195, watchedDays: 20 });
+    // Their places were given for five minutes.
     await line.run(300, 5);
-    const polls = await line.run(300, 5);
-    expect(polls.length / 300).toBeLessThan(10);
-    // And yet the lively ones do not wait.
-    const waits = longestWaits(polls.filter(({ index }) => changesPerDay(index) > 5));
-    expect(waits.size).toBeGreaterThan(20);
-    expect(mean(waits.values())).toBeLessThan(60);
+    await line.run(30, 1);
+    const polls = await line.run(60, 1);
+    expect(polls.length / 60).toBeGreaterThan(90);
+    expect(polls.length / 60).toBeLessThanOrEqual(100);
+    const waits = longestWaits(polls);
+    expect(waits.size).toBe(1000);
+    expect(Math.max(...waits.values())).toBeLessThanOrEqual(11);
   });
 
   test('new accounts by the hundred do not starve those that are known, and are all read', async () => {
@@ -109,8 +110,12 @@ describe('on the production statements', () => {
       select account_key, ${nextApp - 1}, virtual_clock from crowd, mirror.app where app_id = ${nextApp - 1}
     `.execute(database.db);
     const crowded = longestWaits(await line.run(400, 5));
-    // A fifth of the budget is theirs.
-    expect(mean(crowded.values())).toBeLessThan(6 * mean(calm.values()));
+    // A fifth of the budget is theirs, and new accounts share it once they are read: a mean wait of 26 s becomes 180 s.
+    // Without that fifth every one of them would wait for the whole crowd.
+    const crowdSeconds = 500 / 2;
+    expect(crowded.size).toBe(50);
+    expect(mean(calm.values())).toBeLessThan(30);
+    expect(Math.max(...crowded.values())).toBeLessThan(crowdSeconds);
     const { rows } = await sql<{ unread: number }>`
       select count(*) as unread from mirror.poll_state where app_id = ${nextApp - 1} and first_polled_at is null
     `.execute(database.db);
@@ -136,18 +141,18 @@ describe('on the production statements', () => {
     const line = await createLine({
       accounts: 200,
       changesPerDay: lively,
-      callsPerSecond: 2,
+      callsPerSecond: 0.1,
       watchedDays: 20,
-      maxIntervalSeconds: 60,
+      maxIntervalSeconds: 1200,
     });
-    expect(effectiveMaxIntervalSeconds(line.line())).toBe(200);
-    await line.run(600, 5);
-    const polls = await line.run(900, 5);
+    expect(effectiveMaxIntervalSeconds(line.line())).toBe(4000);
+    await line.run(12_000, 100);
+    const polls = await line.run(18_000, 100);
     const share = polls.filter(({ index }) => index % 10 === 0).length / polls.length;
     expect(share).toBeGreaterThan(0.3);
     const waits = longestWaits(polls);
     expect(waits.size).toBe(200);
-    expect(Math.max(...waits.values())).toBeLessThan(300);
+    expect(Math.max(...waits.values())).toBeLessThan(6000);
   });
 
   test('the sum of weights follows when accounts are removed by the hundred thousand', async () => {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import {
   effectiveMaxIntervalSeconds,
+  floorOf,
   isHeldByMinInterval,
-  kappa,
   type Line,
+  roundSeconds,
   secondsPerUnit,
   unitsOf,
   weightBounds,
@@ -13,27 +14,76 @@ const small: Line = {
   accounts: 1000,
   weightSum: 1000,
   callsPerSecond: 190,
-  minIntervalSeconds: 30,
+  minIntervalSeconds: 10,
   maxIntervalSeconds: 86_400,
 };
 const large: Line = { ...small, accounts: 1_000_000, weightSum: 700_000 };
 
+/** The longest that an account of this line waits, in rounds. */
+function longestWaitInRounds(line: Line): number {
+  const interval = secondsPerUnit(line) / weightBounds(line).least;
+  return (interval * (1 + floorOf(line).jitter)) / roundSeconds(line);
+}
+
+/** The line when every account has the weight that its own rate or the floor gives it. */
+function settle(line: Line, ownWeight: number): Line {
+  let settled = line;
+  for (let step = 0; step < 500; step += 1) {
+    const { least, greatest } = weightBounds(settled);
+    settled = { ...settled, weightSum: line.accounts * Math.min(Math.max(ownWeight, least), greatest) };
+  }
+  return settled;
+}
+
 describe('the line', () => {
-  test('a unit lasts as long as the budget needs for all, but at least a minute', () => {
-    expect(secondsPerUnit(small)).toBe(60);
+  test('a unit lasts as long as the budget needs for all, but at least 54.5 s', () => {
+    expect(secondsPerUnit(small)).toBeCloseTo(60 / 1.1);
     expect(secondsPerUnit(large)).toBeCloseTo(700_000 / 190);
     expect(unitsOf(large, 700_000 / 190)).toBeCloseTo(1);
   });
 
-  test('nobody waits more than two and a half round-robin cycles', () => {
-    const { least } = weightBounds(large);
-    const cycle = large.accounts / large.callsPerSecond;
-    expect(secondsPerUnit(large) / least).toBeCloseTo(kappa * cycle);
+  test.each([100, 1000, 1900, 2000, 3000, 10_000, 30_000])(
+    'of %i accounts none waits longer than 1.1 rounds or POLL_MIN_INTERVAL, and the calls are used',
+    (accounts) => {
+      for (const ownWeight of [0.01, 0.3, 1, 5]) {
+        const line = settle({ ...small, accounts }, ownWeight);
+        const longest = longestWaitInRounds(line) * roundSeconds(line);
+        expect(longest).toBeLessThanOrEqual(
+          Math.max(1.1 * roundSeconds(line), line.minIntervalSeconds * 1.03),
+        );
+        const used = line.weightSum / secondsPerUnit(line);
+        expect(used).toBeGreaterThan(0.95 * Math.min(line.callsPerSecond, accounts / 10));
+      }
+    },
+  );
+
+  test.each([
+    [30_000, 1.1],
+    [60_000, 1.7],
+    [100_000, 2.1],
+    [300_000, 2.75],
+    [1_000_000, 2.75],
+    // POLL_MAX_INTERVAL raises the floor to two rounds.
+    [10_000_000, 2.2],
+  ])('of %i accounts none waits longer than %f rounds', (accounts, rounds) => {
+    const line = { ...large, accounts, weightSum: accounts };
+    expect(longestWaitInRounds(line)).toBeLessThanOrEqual(rounds * (1 + 1e-9));
+    expect(longestWaitInRounds(line)).toBeGreaterThan(rounds - 0.2);
+  });
+
+  test('the floor rises with the length of a round and never jumps', () => {
+    let before = 0;
+    for (let accounts = 1; accounts < 10_000_000; accounts = Math.ceil(accounts * 1.05)) {
+      const { rounds } = floorOf({ accounts, callsPerSecond: 190 });
+      expect(rounds).toBeGreaterThanOrEqual(before);
+      expect(rounds - before).toBeLessThan(before === 0 ? 2 : 0.04);
+      before = rounds;
+    }
   });
 
   test('nobody is polled more often than POLL_MIN_INTERVAL', () => {
     for (const line of [small, large]) {
-      expect(secondsPerUnit(line) / weightBounds(line).greatest).toBeCloseTo(30);
+      expect(secondsPerUnit(line) / weightBounds(line).greatest).toBeCloseTo(10);
     }
   });
 
@@ -45,9 +95,9 @@ describe('the line', () => {
   });
 
   test('POLL_MAX_INTERVAL holds where half of the budget is enough for it, and gives way where it is not', () => {
-    const tight = { ...small, maxIntervalSeconds: 60 };
-    expect(effectiveMaxIntervalSeconds(tight)).toBe(60);
-    expect(secondsPerUnit(tight) / weightBounds(tight).least).toBeCloseTo(60);
+    const tight = { ...large, maxIntervalSeconds: 12_000 };
+    expect(effectiveMaxIntervalSeconds(tight)).toBe(12_000);
+    expect(secondsPerUnit(tight) / weightBounds(tight).least).toBeCloseTo(12_000);
     const impossible = { ...large, maxIntervalSeconds: 60 };
     expect(effectiveMaxIntervalSeconds(impossible)).toBeCloseTo(1_000_000 / 95);
   });
@@ -69,20 +119,23 @@ describe('the line', () => {
   test('an empty line has bounds too', () => {
     const { least, greatest } = weightBounds({ ...small, accounts: 0, weightSum: 0 });
     expect(least).toBeGreaterThan(0);
-    expect(greatest).toBe(2);
+    expect(greatest).toBeCloseTo(60 / 1.1 / 10);
   });
 });
 
 test.each([
-  ['an hour where the budget would read everybody each 5 s', 1000, 3600, 1000 / 60, true],
-  ['half a minute, the default', 1000, 30, 1000, false],
-  ['an hour where a round takes longer', 1_000_000, 3600, 1_000_000, false],
-  ['two minutes where most accounts are read far more seldom', 1000, 120, 100, false],
-  ['no account', 0, 3600, 0, false],
-])(
-  'POLL_MIN_INTERVAL is what keeps accounts waiting: %s',
-  (_what, accounts, minIntervalSeconds, weightSum, holds) => {
-    const line = { accounts, weightSum, callsPerSecond: 190, minIntervalSeconds, maxIntervalSeconds: 86_400 };
-    expect(isHeldByMinInterval(line)).toBe(holds);
-  },
-);
+  ['an hour where the budget would read everybody each 5 s', 1000, 3600, true],
+  ['half a minute where the budget would read everybody each 5 s', 1000, 30, true],
+  ['ten seconds, the default', 1000, 10, false],
+  ['an hour where a round takes longer', 1_000_000, 3600, false],
+  ['no account', 0, 3600, false],
+])('POLL_MIN_INTERVAL is what keeps accounts waiting: %s', (_what, accounts, minIntervalSeconds, holds) => {
+  const line = {
+    accounts,
+    weightSum: accounts,
+    callsPerSecond: 190,
+    minIntervalSeconds,
+    maxIntervalSeconds: 86_400,
+  };
+  expect(isHeldByMinInterval(line)).toBe(holds);
+});

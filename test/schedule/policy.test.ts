@@ -83,8 +83,8 @@ describe('the polling policy', () => {
     const weightFor = (perDay: number) => {
       const plenty = {
         ...line,
-        accounts: 1,
-        weightSum: 0.001,
+        accounts: 1_000_000,
+        weightSum: 1000,
         minIntervalSeconds: 0.01,
         maxIntervalSeconds: 1e9,
       };

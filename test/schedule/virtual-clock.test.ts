@@ -1,15 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { moveClock, openClock, shareOf } from '../../src/schedule/virtual-clock.ts';
+import { shortestUnitSeconds as unit } from '../../src/schedule/line.ts';
+import { claimLimit, moveClock, openClock, shareOf } from '../../src/schedule/virtual-clock.ts';
 
 describe('the virtual clock', () => {
   test('a line that is empty lets it run with real time', () => {
-    const open = openClock({ now: 10, ceiling: 10 }, 6);
+    const open = openClock({ now: 10, ceiling: 10 }, unit / 10);
     expect(open).toEqual({ now: 10, ceiling: 10.1 });
     expect(moveClock(open, { full: false, largestDue: 10.02 })).toEqual({ now: 10.1, ceiling: 10.1 });
   });
 
   test('a full claim sets it to where the line has got to', () => {
-    const open = openClock({ now: 10, ceiling: 10 }, 6);
+    const open = openClock({ now: 10, ceiling: 10 }, unit / 10);
     expect(moveClock(open, { full: true, largestDue: 10.02 }).now).toBe(10.02);
   });
 
@@ -22,7 +23,7 @@ describe('the virtual clock', () => {
   });
 
   test('a pause of hours is not followed by a rush: at most a minute is made up', () => {
-    expect(openClock({ now: 10, ceiling: 10 }, 36_000).ceiling).toBe(11);
+    expect(openClock({ now: 10, ceiling: 10 }, 36_000).ceiling).toBeCloseTo(10 + 60 / unit);
   });
 
   test('time that a full claim did not use is kept, up to a minute', () => {
@@ -31,7 +32,11 @@ describe('the virtual clock', () => {
       clock = moveClock(openClock(clock, 1), { full: true, largestDue: 0 });
     }
     expect(clock.now).toBe(0);
-    expect(clock.ceiling).toBeCloseTo(0.5);
+    expect(clock.ceiling).toBeCloseTo(30 / unit);
+  });
+
+  test('a claim takes what is due within half a second, for that is nearer to it than to the next', () => {
+    expect(claimLimit({ now: 9, ceiling: 10 })).toBeCloseTo(10 + 0.5 / unit);
   });
 });
 

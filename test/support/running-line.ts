@@ -61,7 +61,7 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
   let counted = Number.NEGATIVE_INFINITY;
   let line: Line;
 
-  await ensureApp(db, { appId, callsPerSecond });
+  await ensureApp(db, { appId, callsPerSecond: Math.ceil(callsPerSecond) });
   await enrolAccounts(db, appId, [...indexes.keys()]);
   if (watchedDays > 0) await makeKnown();
   await count();
@@ -92,7 +92,7 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
       accounts: app?.accountCount ?? 0,
       weightSum: app?.weightSum ?? 0,
       callsPerSecond,
-      minIntervalSeconds: options.minIntervalSeconds ?? 30,
+      minIntervalSeconds: options.minIntervalSeconds ?? 10,
       maxIntervalSeconds: options.maxIntervalSeconds ?? daySeconds,
     };
   }
@@ -126,7 +126,7 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
     const record = afterRead(known, { at: now * 1000, sequence, changed, full: false }, line, random.next);
     return {
       poll: { index, at: now },
-      record: { ...record, firstPolledAt: 1, verifiedAt: 1, changedAt: null },
+      record: { ...record, strideFrom: null, firstPolledAt: 1, verifiedAt: 1, changedAt: null },
     };
   }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { MirrorPollState } from '../../db/schema.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
 import { createStop } from '../../src/lifecycle.ts';
+import { shortestUnitSeconds } from '../../src/schedule/line.ts';
 import { type Reading, readings } from '../../src/simulator/group-api.ts';
 import { populate, randomChange } from '../../src/simulator/population.ts';
 import { explainAccount } from '../../src/status/explain-account.ts';
@@ -312,7 +313,7 @@ describe('a removal that takes too much', () => {
     world.vendor.truth.change(id, { kind: 'remove_members', group: 'large', members: friends(25) });
     await world.poll(id);
     const { due_v, full_read_at } = await stateOf(id);
-    expect(due_v).toBeCloseTo(1);
+    expect(due_v).toBeCloseTo(60 / shortestUnitSeconds);
     expect(full_read_at).toBeNull();
     await world.passTime(60);
     expect((await world.poll(id)).outcome).toBe('changed');

@@ -1,6 +1,7 @@
-import type { Line } from '../../../src/schedule/line.ts';
+import { type Line, unitsOf } from '../../../src/schedule/line.ts';
 import { backOff, decideNextPoll } from '../../../src/schedule/policy.ts';
 import {
+  claimLimit,
   knownShare,
   moveClock,
   openClock,
@@ -62,7 +63,7 @@ export function createStride(world: PolicyWorld, options: StrideOptions = {}): P
       let taken = 0;
       let largestDue: number | undefined;
       const takeKnown = (wanted: number) => {
-        for (let left = wanted; left > 0 && known.smallestKey() <= clock.ceiling; left -= 1) {
+        for (let left = wanted; left > 0 && known.smallestKey() <= claimLimit(clock); left -= 1) {
           largestDue = Math.max(largestDue ?? Number.NEGATIVE_INFINITY, known.smallestKey());
           claimed[taken] = known.pop();
           taken += 1;
@@ -107,7 +108,7 @@ export function createStride(world: PolicyWorld, options: StrideOptions = {}): P
       if (changes > 0) lastChangedAt[account] = now;
       sequence[account] = sequenceNow;
       failures[account] = 0;
-      known.push(account, clock.now + decision.stride);
+      known.push(account, clock.now + unitsOf(line, at - clockMovedAt) + decision.stride);
     },
 
     failed(account) {
