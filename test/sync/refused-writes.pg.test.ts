@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connect } from '../../db/client.ts';
+import { shortestUnitSeconds } from '../../src/schedule/line.ts';
 import { explainAccount } from '../../src/status/explain-account.ts';
 import { createStorageHealth } from '../../src/sync/storage-health.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
@@ -127,7 +128,7 @@ describe('a write that the database refuses again and again', () => {
       for (const id of ids) {
         const { outcome, record } = await world.poll(id);
         expect(outcome).toBe('storage_failed');
-        if (round > 0) expect(record?.stride).toBeLessThanOrEqual(0.5);
+        if (round > 0) expect(record?.stride).toBeLessThanOrEqual(30 / shortestUnitSeconds);
       }
     }
     for (const id of ids) expect(await stateOf(id)).toMatchObject({ status: 'active', failures: 1 });

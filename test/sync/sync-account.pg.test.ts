@@ -839,7 +839,7 @@ describe('what goes wrong', () => {
     for (let time = 0; time < 8; time += 1) {
       const { outcome, record } = await world.poll(id, { vendorIsIll: () => true });
       expect(outcome).toBe('transient');
-      expect(record?.stride).toBeLessThanOrEqual(0.5);
+      expect(record?.stride).toBeLessThanOrEqual(30 / shortestUnitSeconds);
     }
     expect(await stateOf(id)).toMatchObject({ fail_count: 1, status: 'pending' });
   });
