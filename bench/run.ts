@@ -9,6 +9,7 @@ import { lanesCommand } from './lanes/command.ts';
 import { limiterCommand } from './limiter/command.ts';
 import { redisCommand } from './redis/command.ts';
 import { soakCommand } from './soak/command.ts';
+import { stackCommand } from './stack/command.ts';
 import { walCommand } from './wal/command.ts';
 
 /** Every bench; each takes --quick and --json. */
@@ -23,6 +24,7 @@ const benches: readonly (() => Command)[] = [
   limiterCommand,
   redisCommand,
   soakCommand,
+  stackCommand,
   walCommand,
 ];
 

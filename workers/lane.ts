@@ -161,6 +161,7 @@ export function createLane(options: LaneOptions): Lane {
       slots: options.slots,
       callsPerSecond: app.callsPerSecond,
       slowedTo: () => (performance.now() < slowedUntil ? slowedTo : app.callsPerSecond),
+      onSlot: (lateMs) => metrics.slotCame(lateMs / 1000),
       log,
     });
   metrics.countForfeited(() => bucket.stats().forfeited);

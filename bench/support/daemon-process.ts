@@ -8,6 +8,7 @@ import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { type Daemon, startDaemon } from '../../workers/start.ts';
 import { countCalls } from './count-calls.ts';
+import { watchDelays } from './delays.ts';
 import { createLiftedBucket, type LiftedBucket } from './lifted-bucket.ts';
 import { serve } from './serve.ts';
 
@@ -34,6 +35,7 @@ let statements = 0;
 let redisCommands = 0;
 const buckets: LiftedBucket[] = [];
 let daemon: Daemon | undefined;
+let takeDelays: ReturnType<typeof watchDelays> | undefined;
 
 countCalls(pg.Client.prototype, 'query', () => {
   statements += 1;
@@ -75,6 +77,10 @@ serve({
     for (const bucket of buckets) bucket.open();
   },
   counts: () => ({ statements, redisCommands }),
+  watchDelays() {
+    takeDelays ??= watchDelays();
+  },
+  delays: () => takeDelays?.(),
   address: () => daemon?.http.url,
   /** Megabytes of JavaScript's heap; without garbage where Node was started with --expose-gc. */
   heap() {

@@ -17,6 +17,8 @@ export interface Metrics {
 /** What one lane tells of itself; times in seconds. */
 export interface AppMetrics {
   tokenTaken(waited: number): void;
+  /** A slot was used or given up, so many seconds after its moment. */
+  slotCame(late: number): void;
   callSent(): void;
   callEnded(outcome: string, took: number): void;
   polled(outcome: string, took: number): void;
@@ -52,6 +54,7 @@ export function createMetrics(): Metrics {
   const forgottenHints = new Counter({ ...counters.forgottenHints, registers });
   const callDuration = new Histogram({ ...histograms.callDuration, registers });
   const tokenWait = new Histogram({ ...histograms.tokenWait, registers });
+  const slotLateness = new Histogram({ ...histograms.slotLateness, registers });
   const pollDuration = new Histogram({ ...histograms.pollDuration, registers });
   const batchDuration = new Histogram({ ...histograms.batchDuration, registers });
   const limits = new Gauge({ ...processGauges.limit, registers });
@@ -84,6 +87,7 @@ export function createMetrics(): Metrics {
       limits.set({ app }, limit);
       return {
         tokenTaken: (waited) => tokenWait.observe({ app }, waited),
+        slotCame: (late) => slotLateness.observe({ app }, late),
         callSent: note,
         callEnded(outcome, took) {
           calls.inc({ app, outcome });

@@ -4,6 +4,8 @@
 const callSeconds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15];
 /** From a token that lies ready to a pause that the vendor has asked for. */
 const waitSeconds = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** Around the milliseconds after which a slot is given up. */
+const lateSeconds = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128];
 /** From seconds, which a small installation reaches, to a week, when every account is asked for everything. */
 export const freshnessSeconds = [
   1, 5, 15, 30, 60, 300, 900, 3600, 14_400, 43_200, 86_400, 259_200, 604_800,
@@ -86,6 +88,12 @@ export const histograms = {
     help: 'How long calls waited for their token.',
     labelNames: ['app'],
     buckets: waitSeconds,
+  },
+  slotLateness: {
+    name: 'tim_mirror_slot_lateness_seconds',
+    help: 'How long after the moment that a call was allowed this process came to send it, or gave the moment up.',
+    labelNames: ['app'],
+    buckets: lateSeconds,
   },
   pollDuration: {
     name: 'tim_mirror_poll_duration_seconds',
