@@ -19,6 +19,7 @@ import {
 } from './config/values.ts';
 import { type RedisServers, redisPasswords } from './redis-servers.ts';
 import { defaultMinIntervalSeconds } from './schedule/line.ts';
+import { isCommonText } from './scrubber.ts';
 import { regionOrigins } from './tencent/endpoints.ts';
 
 /** One Tencent Cloud IM application: a lane with its own queues, bucket and budget. */
@@ -258,19 +259,40 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
 
 /** The values that no log line, error or page may ever show. */
 export function secretsOf(config: Config): readonly string[] {
-  const urls = [
-    config.databaseUrl,
-    config.databaseDirectUrl,
-    config.accounts.sourceUrl,
-    ...config.apps.map((app) => app.accountSource?.url),
+  return namedSecrets(config).map(({ secret }) => secret);
+}
+
+/** The variables whose secret may stand in ordinary text by chance, so that it can't be removed wherever it appears. */
+export function commonSecrets(config: Config): readonly string[] {
+  const common = namedSecrets(config).filter(({ secret }) => isCommonText(secret));
+  return [...new Set(common.map(({ name }) => name))];
+}
+
+function namedSecrets(config: Config): readonly { readonly name: string; readonly secret: string }[] {
+  const urls = {
+    DATABASE_URL: config.databaseUrl,
+    DATABASE_DIRECT_URL: config.databaseDirectUrl,
+    ACCOUNTS_SOURCE_URL: config.accounts.sourceUrl,
+  };
+  const named = [
+    ...config.apps.map((app) => ['TIM_SECRET_KEY', app.secretKey]),
+    ['ADMIN_TOKEN', config.adminToken],
+    ['WEBHOOK_TOKEN', config.webhookToken],
+    ...Object.entries(urls).flatMap(([name, url]) =>
+      url === undefined ? [] : passwordsIn(url).map((password) => [name, password]),
+    ),
+    ...config.apps.flatMap(({ accountSource }) =>
+      accountSource === undefined
+        ? []
+        : passwordsIn(accountSource.url).map((password) => ['ACCOUNTS_SOURCE_URL', password]),
+    ),
+    ...(config.redis === undefined
+      ? []
+      : redisPasswords(config.redis).map((password) => ['REDIS_URL', password])),
   ];
-  return [
-    ...config.apps.map((app) => app.secretKey ?? ''),
-    config.adminToken ?? '',
-    config.webhookToken ?? '',
-    ...urls.flatMap((url) => (url === undefined ? [] : passwordsIn(url))),
-    ...(config.redis === undefined ? [] : redisPasswords(config.redis)),
-  ].filter((text) => text.length >= 4);
+  return named.flatMap(([name = '', secret]) =>
+    secret === undefined || secret === '' ? [] : [{ name, secret }],
+  );
 }
 
 function resolveFiles(source: ConfigSource, problems: string[]): Record<string, string | undefined> {

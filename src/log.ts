@@ -31,7 +31,7 @@ export function createLogger(options: LoggerOptions): Logger {
       serializers: { err: describeError },
       hooks: {
         streamWrite: (line) => {
-          const clean = printableJson(options.scrubber.scrub(line));
+          const clean = printableJson(options.scrubber.scrubJson(line));
           return forPerson ? withoutOrders(clean) : clean;
         },
       },

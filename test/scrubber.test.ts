@@ -26,6 +26,50 @@ describe('the scrubber', () => {
   });
 });
 
+describe('a secret that is a plain word, a number or short', () => {
+  test.each(['postgres', 'accounts', 'pool_connections', '123456', 'abcd'])(
+    '%s is removed where it is given as a password, and nowhere else',
+    (secret) => {
+      const { scrub } = createScrubber([secret]);
+      expect(scrub(`postgres://tim:${secret}@host/tim`)).not.toContain(`:${secret}@`);
+      for (const given of [
+        `password=${secret}`,
+        `"password":"${secret}"`,
+        `secret: '${secret}'`,
+        `token ${secret}`,
+      ])
+        expect(scrub(`${given}, refused`)).toBe(`${given.replace(secret, '[removed]')}, refused`);
+      const ordinary = `tim_mirror_${secret}_pool ${secret} calls of the app, ${secret}s and a ${secret}`;
+      expect(scrub(ordinary)).toBe(ordinary);
+    },
+  );
+
+  test('does not stop a rare one from being removed everywhere', () => {
+    const { scrub } = createScrubber(['postgres', 'hunter22']);
+    expect(scrub('postgres said hunter22')).toBe('postgres said [removed]');
+  });
+});
+
+test('of JSON only values that are texts are scrubbed: keys, numbers and structure stay', () => {
+  const { scrubJson } = createScrubber(['123456789012', 'secret-key', '"},"a":{"b']);
+  const json = JSON.stringify({
+    'secret-key': 123_456_789_012,
+    deep: [{ told: 'the secret-key 123456789012', ['said "secret-key" :']: null }],
+  });
+  expect(JSON.parse(scrubJson(json))).toEqual({
+    'secret-key': 123_456_789_012,
+    deep: [{ told: 'the [removed] [removed]', ['said "secret-key" :']: null }],
+  });
+});
+
+test('signatures that follow one another without end take no memory, and the last of them are removed', () => {
+  const scrubber = createScrubber(['known-for-good']);
+  for (let index = 0; index < 10_000; index += 1) scrubber.addPassing(`passing-signature-${index}`);
+  expect(scrubber.scrub('known-for-good passing-signature-9999 passing-signature-1')).toBe(
+    '[removed] [removed] passing-signature-1',
+  );
+});
+
 describe('the log', () => {
   function logging(secrets: string[], act: (log: ReturnType<typeof createLogger>) => void): string {
     let text = '';
@@ -47,6 +91,13 @@ describe('the log', () => {
     });
     expect(text).toContain('[removed]');
     expect(text).not.toContain('hunter22');
+  });
+
+  test('keeps its names, whatever a password is called', () => {
+    const text = logging(['warn', 'level', 'time', 'event'], (log) =>
+      log.warn({ event: 1 }, 'a time of level warn'),
+    );
+    expect(JSON.parse(text)).toMatchObject({ level: 'warn', event: 1, msg: 'a time of level warn' });
   });
 
   test('leaves out what of a Postgres error holds values of rows', () => {

@@ -8,7 +8,7 @@ import { addEvidence } from '../db/queries/sequence-evidence.ts';
 import { pollLimits, upkeepLimits } from '../db/session-limits.ts';
 import { type Build, readBuild } from '../src/build.ts';
 import { createCache } from '../src/cache.ts';
-import type { CallingAppConfig, Config } from '../src/config.ts';
+import { type CallingAppConfig, type Config, commonSecrets } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
 import { createStop, repeat, within } from '../src/lifecycle.ts';
 import { createLocalSlots } from '../src/limiter/local-slots.ts';
@@ -330,6 +330,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       log.error(error.message);
       return shutDown(error);
     });
+    warnOfCommonSecrets(config, log);
     log.info({ ...build, ...describeConfig(config), roles: options.roles }, 'tim-mirror runs');
     return { http, stop: () => shutDown(), hurry: () => stop.abortHard(), stopped: stopped.promise };
   } catch (error) {
@@ -392,5 +393,14 @@ async function storeCounts(db: Database, lanes: readonly Lane[]): Promise<void> 
   await addLearning(
     db,
     counts.flatMap(({ learning }) => learning),
+  );
+}
+
+function warnOfCommonSecrets(config: Config, log: Logger): void {
+  const variables = commonSecrets(config);
+  if (variables.length === 0) return;
+  log.warn(
+    { variables },
+    'a secret is short, a number or a plain word: it is easily guessed, and it is kept out of logs and pages only where it is given as a password; use a longer one with letters and digits',
   );
 }

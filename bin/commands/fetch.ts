@@ -23,7 +23,7 @@ export async function fetchCommand(accountId: string, options: FetchCommand): Pr
       ...(options.group === undefined ? {} : { groupNames: options.group }),
     });
     const answer = await client.callGroupGet(body, stop);
-    process.stdout.write(`${environment.scrubber.scrub(jsonText(answer.body, 2))}\n`);
+    process.stdout.write(`${environment.scrubber.scrubJson(jsonText(answer.body, 2))}\n`);
     const verdict = parseVerdict(answer.body);
     if (verdict !== undefined) throw new CommandError(`The vendor reports error ${verdict.code}.`);
   });

@@ -65,8 +65,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   server.addHook('onSend', async (request, reply, payload: unknown) => {
     const policy = isBelow(request.url, queuesPath) ? queuesPolicy : ownPolicy;
     reply.headers({ ...securityHeaders, 'content-security-policy': policy });
-    return typeof payload === 'string' ? scrubber.scrub(payload) : payload;
+    return typeof payload === 'string' ? scrubbed(payload, reply.getHeader('content-type')) : payload;
   });
+
+  /** Metrics hold names and numbers of our own, and what is not text holds none of ours. */
+  function scrubbed(payload: string, type: unknown): string {
+    if (String(type).startsWith('application/json')) return scrubber.scrubJson(payload);
+    return String(type).startsWith('text/html') ? scrubber.scrub(payload) : payload;
+  }
 
   const access = accessFor(host, options.adminToken);
   const wrongTokens = createWrongTokens();

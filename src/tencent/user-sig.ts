@@ -31,7 +31,7 @@ export function createUserSigSource(options: UserSigOptions): UserSigSource {
     current() {
       if (held === undefined || now() >= held.until) {
         const sig = signUser(options);
-        options.scrubber.add(sig);
+        options.scrubber.addPassing(sig);
         held = { sig, until: now() + lifetimeSeconds * 1000 - renewBeforeMs };
       }
       return held.sig;

@@ -61,6 +61,7 @@ describe('without Redis', () => {
     await using world = await createWorld();
     const first = startCommand(world, undefined);
     await untilRunning(first);
+    expect(first.said()).not.toContain('a plain word');
     for (const redisUrl of [undefined, redis.url]) {
       const { code, stderr } = await startCommand(world, redisUrl).ended;
       expect(code).toBe(1);
@@ -69,6 +70,24 @@ describe('without Redis', () => {
     expect(first.child.exitCode).toBeNull();
     expect(await endCommands(first)).toEqual([0]);
   });
+});
+
+test('a daemon names the variables whose secret is a plain word, and says no less for it', async () => {
+  await using world = await createWorld();
+  const { db } = world.database;
+  await sql`create role plain_word superuser login password 'accounts'`.execute(db);
+  try {
+    const part = { username: 'plain_word', password: 'accounts' };
+    const url = Object.assign(new URL(world.database.url), part).href;
+    const daemon = startCommand(world, undefined, { DATABASE_URL: url });
+    await untilRunning(daemon);
+    expect(await endCommands(daemon)).toEqual([0]);
+    expect(daemon.said()).toMatch(/"variables":\["DATABASE_URL"\],"msg":"a secret is short, a number or/);
+    expect(daemon.said()).not.toContain('[removed]');
+    expect(daemon.said()).not.toContain(':accounts@');
+  } finally {
+    await sql`drop role plain_word`.execute(db);
+  }
 });
 
 describe('a daemon that can’t start says why in one sentence', () => {

@@ -188,6 +188,18 @@ describe('every answer', () => {
     expect([broken.status, await broken.text()]).toEqual([500, '{"error":"internal error"}']);
   });
 
+  test.each(['accounts', 'compared', 'tim_mirror', 'seconds', '1400000000'])(
+    'keeps its names when a password is %s',
+    async (password) => {
+      await using server = await start({ scrubber: createScrubber([password]) });
+      const metrics = await (await server.ask('/metrics')).text();
+      const status = await (await server.ask('/status')).text();
+      const readiness = await (await server.ask('/readyz')).text();
+      expect(metrics).toContain('tim_mirror_compared_accounts');
+      for (const text of [metrics, status, readiness]) expect(text).not.toContain('[removed]');
+    },
+  );
+
   test('to a request that is too large is short', async () => {
     await using server = await start({ adminToken: token });
     const large = {
