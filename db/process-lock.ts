@@ -1,11 +1,14 @@
 import pg from 'pg';
 import { connectionOptions } from './client.ts';
 import { stateSettings } from './session-settings.ts';
-import { keepAsking, watchSession } from './watched-session.ts';
+import { keepAsking, type Moment, msSince, thisMoment, watchSession } from './watched-session.ts';
 
 /** Held by a daemon as long as it lives, so that a daemon without Redis can be sure to be the only one. */
 export interface ProcessLock {
-  /** False while the connection that holds the lock is broken. */
+  /**
+   * False while the connection that holds the lock is broken, and while it has not been heard of for so long that the
+   * server may soon give the lock to another: a process that was stopped, or a machine that was suspended, finds it so.
+   */
   isHeld(): boolean;
   release(): Promise<void>;
 }
@@ -16,6 +19,7 @@ export interface ProcessLockOptions {
   readonly mode: 'exclusive' | 'shared';
   /** The lock was lost, and when the connection was back another daemon had it. */
   readonly onTaken: () => void;
+  readonly now?: () => Moment;
 }
 
 const lockName = 'tim-mirror daemon';
@@ -24,6 +28,8 @@ const silentMs = 10_000;
 const heartbeatMs = 5000;
 /** Longer than the heartbeat by far: a session whose process has vanished gives the lock back after so long. */
 const forsakenMs = 60_000;
+/** The lock is ours for so long after a beat. A second daemon can have it at the earliest after `forsakenMs`. */
+const assuredMs = 20_000;
 
 /** A session as the server knows it: process ids come again, with another start. */
 interface Backend {
@@ -33,8 +39,10 @@ interface Backend {
 
 /** Takes the lock; undefined when another daemon that excludes this one holds it. */
 export async function acquireProcessLock(options: ProcessLockOptions): Promise<ProcessLock | undefined> {
+  const { now = thisMoment } = options;
   let holder: pg.Client | undefined;
   let former: Backend | undefined;
+  let heard = now();
   let released = false;
   let retry: NodeJS.Timeout | undefined;
 
@@ -47,6 +55,7 @@ export async function acquireProcessLock(options: ProcessLockOptions): Promise<P
     };
     client.on('error', lost);
     client.on('end', lost);
+    const asked = now();
     try {
       await client.connect();
       watchSession(client, { silentMs });
@@ -61,7 +70,15 @@ export async function acquireProcessLock(options: ProcessLockOptions): Promise<P
       await client.end();
       return false;
     }
-    keepAsking(client, { everyMs: heartbeatMs, silentMs });
+    heard = asked;
+    keepAsking(client, {
+      everyMs: heartbeatMs,
+      now,
+      silentMs,
+      onBeat(sent) {
+        if (holder === client) heard = sent;
+      },
+    });
     holder = client;
     return true;
   }
@@ -77,7 +94,7 @@ export async function acquireProcessLock(options: ProcessLockOptions): Promise<P
 
   if (!(await take())) return undefined;
   return {
-    isHeld: () => holder !== undefined,
+    isHeld: () => holder !== undefined && msSince(heard, now()) < assuredMs,
     async release() {
       released = true;
       clearTimeout(retry);

@@ -57,21 +57,45 @@ export interface HeartbeatOptions {
   readonly everyMs: number;
   /** A beat without an answer for so long ends the session. */
   readonly silentMs: number;
+  /** Called after each beat that was answered, with when it was sent. */
+  readonly onBeat?: (sent: Moment) => void;
+  readonly now?: () => Moment;
+}
+
+/** One moment by two clocks, in milliseconds: the steady one may stand still while a machine is suspended, the other may be set. */
+export interface Moment {
+  readonly steady: number;
+  readonly wall: number;
+}
+
+/** This moment. */
+export function thisMoment(): Moment {
+  return { steady: performance.now(), wall: Date.now() };
+}
+
+/** Milliseconds since then, by whichever clock says more. */
+export function msSince(then: Moment, now: Moment = thisMoment()): number {
+  return Math.max(now.steady - then.steady, now.wall - then.wall);
 }
 
 /**
  * Asks a session that seldom has statements whether it is still there and on a server that takes writes; it is ended
  * where not. Stops with the session.
  */
-export function keepAsking(client: pg.ClientBase, { everyMs, silentMs }: HeartbeatOptions): void {
+export function keepAsking(
+  client: pg.ClientBase,
+  { everyMs, silentMs, onBeat, now = thisMoment }: HeartbeatOptions,
+): void {
   const ask = client.query.bind(client);
   let owed: NodeJS.Timeout | undefined;
   const beat = setInterval(() => {
     if (owed !== undefined) return;
     owed = setTimeout(() => breakSession(client, new SilentSessionError(silentMs)), silentMs);
+    const sent = now();
     ask<{ only: string }>("select current_setting('transaction_read_only') as only")
       .then(({ rows }) => {
         if (rows[0]?.only === 'on') breakSession(client, new Error('the server of this session only reads'));
+        else onBeat?.(sent);
       })
       .catch(() => undefined)
       .finally(() => {

@@ -101,7 +101,7 @@ export async function lockOut(config: Config, onTaken: (error: StartError) => vo
   const url = config.databaseDirectUrl ?? config.databaseUrl ?? '';
   const alone = config.redis === undefined;
   const sentence = alone
-    ? 'Another tim-mirror daemon works on this database, and without REDIS_URL there can be only one; stop it, or give both the same REDIS_URL.'
+    ? 'Another tim-mirror daemon works on this database, and without REDIS_URL there can be only one; stop it, or give both the same REDIS_URL. One whose machine has died keeps its place for up to a minute.'
     : 'A tim-mirror daemon without REDIS_URL works on this database; stop it first, or the two exceed the limit.';
   try {
     await assertOwnSession({ url, vouched: config.databaseDirectUrl !== undefined });

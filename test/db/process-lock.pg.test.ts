@@ -63,3 +63,22 @@ test('when another daemon was quicker, that is told', async () => {
   expect(lock?.isHeld()).toBe(false);
   await releaseAll(lock, other);
 });
+
+test.each(['steady', 'wall'] as const)(
+  'after a process was stopped or its machine suspended the lock is not held until Postgres has been heard of (%s clock)',
+  async (clock) => {
+    const missed = { steady: 0, wall: 0 };
+    const now = () => ({ steady: performance.now() + missed.steady, wall: Date.now() + missed.wall });
+    const lock = await acquireProcessLock({
+      url: database.url,
+      mode: 'exclusive',
+      onTaken: () => undefined,
+      now,
+    });
+    expect(lock?.isHeld()).toBe(true);
+    missed[clock] = 21_000;
+    expect(lock?.isHeld()).toBe(false);
+    await waitFor('a beat that says the lock is still ours', () => lock?.isHeld() === true, 40_000);
+    await releaseAll(lock);
+  },
+);
