@@ -1,6 +1,7 @@
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import pretty from 'pino-pretty';
 import type { LogLevel } from './config.ts';
+import { standardLog } from './log-stream.ts';
 import { createScrubber, type Scrubber } from './scrubber.ts';
 import { printableJson } from './status/printable.ts';
 
@@ -21,7 +22,7 @@ export function createLogger(options: LoggerOptions): Logger {
     options.destination ??
     (forPerson
       ? pretty({ sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' })
-      : pino.destination({ sync: true }));
+      : standardLog());
   return pino(
     {
       level: options.level,

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { droppedLogLines } from '../log-stream.ts';
 import { counters, histograms, processGauges } from './definitions.ts';
 import { createPeakRate } from './peak-rate.ts';
 
@@ -65,6 +66,14 @@ export function createMetrics(): Metrics {
     collect() {
       this.reset();
       for (const [app, read] of forfeited) this.inc({ app }, read());
+    },
+  });
+  new Counter({
+    ...counters.droppedLogLines,
+    registers,
+    collect() {
+      this.reset();
+      this.inc(droppedLogLines());
     },
   });
   const peaks = new Map<string, () => number>();

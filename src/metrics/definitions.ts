@@ -68,6 +68,11 @@ export const counters = {
     help: 'Callbacks that this process has refused: not signed, of an app that it does not mirror, or not well-formed.',
     labelNames: [],
   },
+  droppedLogLines: {
+    name: 'tim_mirror_dropped_log_lines_total',
+    help: 'Lines of the log that this process has dropped, because nobody read those before them.',
+    labelNames: [],
+  },
   forgottenHints: {
     name: 'tim_mirror_forgotten_hints_total',
     help: 'Accounts named by callbacks that found no room, because so many came at once; they wait for their turn.',
