@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
+import { FreshClient } from './fresh-client.ts';
 import type { DB } from './schema.ts';
 import { commandLimits, type SessionLimits } from './session-limits.ts';
 import { stateSettings } from './session-settings.ts';
@@ -87,6 +88,7 @@ export function createPool(options: ConnectOptions): pg.Pool {
   const renewal = createRenewal();
   const pool = new pg.Pool({
     ...connectionOptions,
+    Client: FreshClient,
     connectionString: options.url,
     application_name: options.applicationName,
     max: options.maxConnections ?? 10,

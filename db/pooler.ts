@@ -1,5 +1,6 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { connectionOptions } from './client.ts';
+import { FreshClient } from './fresh-client.ts';
 import { watchSession } from './watched-session.ts';
 
 /** Sessions do not hold here, because a connection pooler hands them round. */
@@ -65,7 +66,7 @@ async function backendOf(client: pg.Client): Promise<number | undefined> {
 }
 
 function open(url: string): pg.Client {
-  const client = new pg.Client({
+  const client = new FreshClient({
     ...connectionOptions,
     connectionString: url,
     application_name: 'tim-mirror lock',

@@ -1,5 +1,6 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { connectionOptions } from './client.ts';
+import { FreshClient } from './fresh-client.ts';
 import { stateSettings } from './session-settings.ts';
 import { keepAsking, type Moment, msSince, thisMoment, watchSession } from './watched-session.ts';
 
@@ -104,7 +105,7 @@ export async function acquireProcessLock(options: ProcessLockOptions): Promise<P
 }
 
 function openClient(url: string): pg.Client {
-  return new pg.Client({
+  return new FreshClient({
     ...connectionOptions,
     connectionString: url,
     application_name: 'tim-mirror lock',

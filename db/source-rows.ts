@@ -1,5 +1,6 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { surviveBreaks } from './client.ts';
+import { FreshClient } from './fresh-client.ts';
 import { SourceError, sourceErrorOf } from './source-error.ts';
 
 /** A query on a database of the customer's, whose rows name accounts. */
@@ -70,7 +71,7 @@ export async function* readSourceRows(
 }
 
 function openClient(url: string, connectionTimeoutMillis: number): pg.Client {
-  const client = new pg.Client({
+  const client = new FreshClient({
     connectionString: url,
     application_name: 'tim-mirror accounts',
     connectionTimeoutMillis,

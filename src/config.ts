@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { AccountSource } from '../db/source-rows.ts';
 import { pairOf, readAppsFile } from './config/apps-file.ts';
+import { freshFiles } from './config/fresh-files.ts';
 import { readFailure } from './config/read-failure.ts';
 import { passwordsIn } from './config/url-passwords.ts';
 import {
@@ -310,7 +311,10 @@ function resolveFiles(source: ConfigSource, problems: string[]): Record<string, 
       continue;
     }
     try {
-      env[name] = source.readFile(path).trim();
+      const read = () => source.readFile(path);
+      const value = read().trim();
+      env[name] = value;
+      freshFiles.remember(value, `${name}_FILE`, read);
     } catch (error) {
       problems.push(`${name}_FILE can’t be read (${readFailure(error)}).`);
     }

@@ -30,6 +30,8 @@ export interface Endpoint {
 }
 
 interface Login {
+  /** As it was given; a secret. */
+  readonly url: string;
   readonly tls: boolean;
   readonly username: string | undefined;
   readonly password: string | undefined;
@@ -64,7 +66,7 @@ export function parseRedisServers(text: string): RedisServers | string {
   }
   const endpoints = parseEndpoints(found.hosts, kind === 'cluster' ? redisPort : sentinelPort);
   if (endpoints === undefined) return 'must name hosts as host1:port,host2:port';
-  const login = { tls, username: found.username, password: found.password };
+  const login = { url: text, tls, username: found.username, password: found.password };
   if (kind === 'cluster') {
     return found.path === ''
       ? { kind, nodes: endpoints, ...login }
@@ -87,6 +89,21 @@ export function parseRedisServers(text: string): RedisServers | string {
  */
 export function redisTag(appId: number | undefined): string {
   return appId === undefined ? '{tim}' : `{tim:${appId}}`;
+}
+
+/** The same servers with the login that `url` has now, where it still names such servers. */
+export function withLoginOf<Servers extends RedisServers>(servers: Servers, url: string): Servers {
+  const fresh = url === servers.url ? servers : parseRedisServers(url);
+  if (typeof fresh === 'string' || fresh.kind !== servers.kind) return servers;
+  if (fresh.kind === 'single') return { ...servers, url: atPlaceOf(servers.url, fresh.url) };
+  const { username, password } = fresh;
+  const sentinelPassword = fresh.kind === 'sentinel' ? { sentinelPassword: fresh.sentinelPassword } : {};
+  return { ...servers, username, password, ...sentinelPassword };
+}
+
+function atPlaceOf(url: string, login: string): string {
+  const [place, { username, password }] = [new URL(url), new URL(login)];
+  return Object.assign(place, { username, password }).href;
 }
 
 /** The passwords in it. */

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Endpoint, RedisCluster } from '../src/redis-servers.ts';
-import { loginOf } from './redis-login.ts';
+import { loginOf, withFreshLogin } from './redis-login.ts';
 
 /** Which node of a Redis Cluster holds which keys, asked of the cluster itself. */
 export interface ClusterMap {
@@ -33,7 +33,7 @@ export function createClusterMap(servers: RedisCluster): ClusterMap {
   async function ask<T>(question: (redis: Redis, endpoint: Endpoint) => Promise<T>): Promise<T> {
     let failure: unknown;
     for (const endpoint of shuffled(known)) {
-      const redis = new Redis({ ...optionsOf(servers), ...endpoint });
+      const redis = new Redis({ ...optionsOf(withFreshLogin(servers)), ...endpoint });
       redis.on('error', () => undefined);
       try {
         return await question(redis, endpoint);

@@ -23,6 +23,7 @@ import {
 import pg from 'pg';
 import { z } from 'zod';
 import { connectionOptions, surviveBreaks } from '../db/client.ts';
+import { FreshClient } from '../db/fresh-client.ts';
 import { migrationLimits, pollLimits, type SessionLimits } from '../db/session-limits.ts';
 import { stateSettings } from '../db/session-settings.ts';
 import { keepAsking, watchSession } from '../db/watched-session.ts';
@@ -276,6 +277,7 @@ const heartbeat = { everyMs: 15_000, silentMs: 15_000 } as const;
 function connectionConfig(databaseUrl: string, { silentMs, statementMs }: SessionLimits) {
   return {
     ...connectionOptions,
+    Client: FreshClient,
     connectionString: databaseUrl,
     application_name: 'tim-mirror queues',
     // After the URL's own options, which would take the place of options given beside it.

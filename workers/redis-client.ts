@@ -1,8 +1,8 @@
-import { Redis } from 'ioredis';
+import { Redis, type RedisOptions } from 'ioredis';
 import type { RedisServers } from '../src/redis-servers.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import { connectorTo } from './owner-connector.ts';
-import { loginOf } from './redis-login.ts';
+import { freshLogin, loginOf, withFreshLogin } from './redis-login.ts';
 
 export interface RedisClientOptions {
   /** Shown by `CLIENT LIST`. */
@@ -45,20 +45,25 @@ export function createRedisClient(
     maxRetriesPerRequest: options.waits ? null : 0,
     lazyConnect: true,
     enableOfflineQueue: options.waits,
-    retryStrategy: retryDelay,
+    // Called before each new attempt, with the options that it will be made with.
+    retryStrategy(this: RedisOptions, times: number) {
+      Object.assign(this, freshLogin(servers));
+      return retryDelay(times);
+    },
     reconnectOnError: (error: Error) => (isElsewhere(error) ? (options.waits ? 2 : 1) : false),
   } as const;
-  switch (servers.kind) {
+  const now = withFreshLogin(servers);
+  switch (now.kind) {
     case 'single':
-      return new Redis(servers.url, common);
+      return new Redis(now.url, common);
     case 'sentinel':
       return new Redis({
         ...common,
-        ...loginOf(servers),
-        sentinels: [...servers.sentinels],
-        name: servers.name,
-        ...(servers.sentinelPassword === undefined ? {} : { sentinelPassword: servers.sentinelPassword }),
-        ...(servers.tls ? { sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
+        ...loginOf(now),
+        sentinels: [...now.sentinels],
+        name: now.name,
+        ...(now.sentinelPassword === undefined ? {} : { sentinelPassword: now.sentinelPassword }),
+        ...(now.tls ? { sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
         sentinelRetryStrategy: retryDelay,
       });
     case 'cluster': {
@@ -66,8 +71,8 @@ export function createRedisClient(
       const { map, key } = place;
       return new Redis({
         ...common,
-        ...loginOf(servers),
-        Connector: connectorTo(() => map.ownerOf(key), servers.tls),
+        ...loginOf(now),
+        Connector: connectorTo(() => map.ownerOf(key), now.tls),
       });
     }
   }

@@ -1,5 +1,6 @@
 import { connect, createPool, type Database, openDatabase } from '../db/client.ts';
 import { createDatabaseClock } from '../db/clock.ts';
+import { takeLoginsFrom } from '../db/fresh-client.ts';
 import type { ProcessLock } from '../db/process-lock.ts';
 import { addActivity } from '../db/queries/activity.ts';
 import { readApps } from '../db/queries/apps.ts';
@@ -8,6 +9,8 @@ import { addEvidence } from '../db/queries/sequence-evidence.ts';
 import { pollLimits, upkeepLimits } from '../db/session-limits.ts';
 import { type Build, readBuild } from '../src/build.ts';
 import { createCache } from '../src/cache.ts';
+import { freshFiles } from '../src/config/fresh-files.ts';
+import { passwordsIn } from '../src/config/url-passwords.ts';
 import { type CallingAppConfig, type Config, commonSecrets } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
 import { createStop, repeat, within } from '../src/lifecycle.ts';
@@ -111,6 +114,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     }
   };
 
+  followSecrets(log, scrubber);
   try {
     const onIdleError = (error: Error) => log.debug({ err: error }, 'idle connection to postgres lost');
     const pool = createPool({
@@ -403,4 +407,24 @@ function warnOfCommonSecrets(config: Config, log: Logger): void {
     { variables },
     'a secret is short, a number or a plain word: it is easily guessed, and it is kept out of logs and pages only where it is given as a password; use a longer one with letters and digits',
   );
+}
+
+/** Passwords and keys in files may be replaced while the daemon runs. */
+function followSecrets(log: Logger, scrubber: Scrubber): void {
+  takeLoginsFrom(freshFiles.fresh);
+  freshFiles.listen({
+    onChange(variable, text) {
+      scrubber.add(text);
+      for (const password of passwordsIn(text)) scrubber.add(password);
+      log.info(
+        { variable },
+        'a secret was replaced in its file: what is opened from now on uses the new one',
+      );
+    },
+    onTrouble: (variable, err) =>
+      log.warn(
+        { variable, err },
+        'a file with a secret can’t be read again: the last text that it held is used',
+      ),
+  });
 }

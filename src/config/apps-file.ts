@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { AccountSource } from '../../db/source-rows.ts';
 import type { AppConfig, ConfigSource } from '../config.ts';
 import { regionOrigins } from '../tencent/endpoints.ts';
+import { freshFiles } from './fresh-files.ts';
 import { readFailure } from './read-failure.ts';
 import {
   admin,
@@ -88,7 +89,10 @@ function readSecret(
   problems: string[],
 ) {
   try {
-    return source.readFile(entry[field] ?? '').trim();
+    const read = () => source.readFile(entry[field] ?? '');
+    const value = read().trim();
+    freshFiles.remember(value, `${field} of app ${entry.sdkAppId}`, read);
+    return value;
   } catch (error) {
     problems.push(
       `TIM_APPS_FILE: the ${field} of app ${entry.sdkAppId} can’t be read (${readFailure(error)}).`,

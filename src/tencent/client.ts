@@ -1,3 +1,4 @@
+import { freshFiles } from '../config/fresh-files.ts';
 import type { CallingAppConfig } from '../config.ts';
 import type { Scrubber } from '../scrubber.ts';
 import { kindOfCode, kindOfStatus, TencentError, type TencentErrorKind } from './errors.ts';
@@ -66,7 +67,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
   const { app, scrubber, timeouts = defaultTimeouts } = options;
   const userSig = createUserSigSource({
     appId: app.appId,
-    secretKey: app.secretKey,
+    secretKey: () => freshFiles.fresh(app.secretKey),
     admin: app.admin,
     scrubber,
   });

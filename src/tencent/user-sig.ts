@@ -3,7 +3,8 @@ import type { Scrubber } from '../scrubber.ts';
 
 export interface UserSigOptions {
   readonly appId: number;
-  readonly secretKey: string;
+  /** The key as it is now: it may be replaced while the daemon runs. */
+  readonly secretKey: () => string;
   readonly admin: string;
   /** Told of every signature made, so that none reaches a log. */
   readonly scrubber: Scrubber;
@@ -25,14 +26,15 @@ const renewBeforeMs = 3_600_000;
 /** Makes UserSigs (TLSSigAPIv2, the vendor's package) and keeps one until an hour before it expires. */
 export function createUserSigSource(options: UserSigOptions): UserSigSource {
   const { now = () => performance.now() } = options;
-  let held: { readonly sig: string; readonly until: number } | undefined;
+  let held: { readonly sig: string; readonly key: string; readonly until: number } | undefined;
 
   return {
     current() {
-      if (held === undefined || now() >= held.until) {
-        const sig = signUser(options);
+      const key = options.secretKey();
+      if (held === undefined || held.key !== key || now() >= held.until) {
+        const sig = signUser({ ...options, secretKey: key });
         options.scrubber.addPassing(sig);
-        held = { sig, until: now() + lifetimeSeconds * 1000 - renewBeforeMs };
+        held = { sig, key, until: now() + lifetimeSeconds * 1000 - renewBeforeMs };
       }
       return held.sig;
     },
@@ -43,6 +45,10 @@ export function createUserSigSource(options: UserSigOptions): UserSigSource {
 }
 
 /** One UserSig for the app's administrator, valid for a day from now. */
-export function signUser(app: Pick<UserSigOptions, 'appId' | 'secretKey' | 'admin'>): string {
+export function signUser(app: {
+  readonly appId: number;
+  readonly secretKey: string;
+  readonly admin: string;
+}): string {
   return new tls.Api(app.appId, app.secretKey).genUserSig(app.admin, lifetimeSeconds);
 }

@@ -41,7 +41,12 @@ describe('UserSig', () => {
   test('one signature is used until an hour before it expires, and a renewed one is new', () => {
     vi.useFakeTimers({ now: 1_700_000_000_000 });
     let now = 0;
-    const source = createUserSigSource({ ...app, scrubber: createScrubber(), now: () => now });
+    const source = createUserSigSource({
+      ...app,
+      secretKey: () => app.secretKey,
+      scrubber: createScrubber(),
+      now: () => now,
+    });
     const first = source.current();
     vi.setSystemTime(1_700_000_000_000 + 22 * 3_600_000);
     now = 22 * 3_600_000;
@@ -56,7 +61,7 @@ describe('UserSig', () => {
 
   test('every signature made is known to the scrubber', () => {
     const scrubber = createScrubber();
-    const sig = createUserSigSource({ ...app, scrubber }).current();
+    const sig = createUserSigSource({ ...app, secretKey: () => app.secretKey, scrubber }).current();
     expect(scrubber.scrub(`said ${sig}.`)).toBe('said [removed].');
   });
 });
