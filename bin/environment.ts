@@ -46,7 +46,13 @@ export function chooseApp(config: Config, appId: number | undefined): AppConfig 
     throw new CommandError(`Several apps are configured (${ids}); name one with --app.`, 2);
   }
   const app = config.apps.find((candidate) => candidate.appId === appId);
-  if (app === undefined) throw new CommandError(`App ${appId} is not configured.`, 2);
+  if (app === undefined) {
+    const ids = config.apps.map((each) => each.appId).join(', ');
+    throw new CommandError(
+      `App ${appId} is not configured; ${ids === '' ? 'none is' : `these are: ${ids}`}.`,
+      2,
+    );
+  }
   return app;
 }
 
@@ -63,7 +69,10 @@ export async function chooseMirroredApp(
   const ids = mirrored.map((app) => app.appId);
   if (appId !== undefined && ids.includes(appId)) return appId;
   if (appId !== undefined)
-    throw new CommandError(`App ${appId} is neither configured nor in the database.`, 2);
+    throw new CommandError(
+      `App ${appId} is neither configured nor in the database; ${ids.length === 0 ? 'none is' : `these are: ${ids.join(', ')}`}.`,
+      2,
+    );
   const [only, ...others] = ids;
   if (only === undefined)
     throw new CommandError('The database has no app yet; set TIM_SDK_APP_ID and enrol accounts.', 2);

@@ -8,7 +8,7 @@ import { ConfigError } from '../src/config.ts';
 import { type Fault, faultNames, parseFault } from '../src/simulator/faults.ts';
 import { readings } from '../src/simulator/group-api.ts';
 import { printableLines } from '../src/status/printable.ts';
-import { TencentError } from '../src/tencent/errors.ts';
+import { remedyFor, TencentError } from '../src/tencent/errors.ts';
 import { CommandError } from './command-error.ts';
 import { parseMoment } from './parse-moment.ts';
 
@@ -401,7 +401,9 @@ export function explain(error: unknown): number {
     return 1;
   }
   if (error instanceof TencentError) {
-    say(`The call failed: ${error.message}${error.code === 0 ? '' : ` (${error.code})`}.`);
+    const refused = error.kind === 'credentials' || error.kind === 'configuration';
+    const remedy = refused ? ` ${remedyFor(error.kind, error.code)}` : '';
+    say(`The call failed: ${error.message}${error.code === 0 ? '' : ` (${error.code})`}.${remedy}`);
     return 1;
   }
   say(sentenceFor(error));
@@ -521,7 +523,8 @@ Environment (each secret also as NAME_FILE, the path of a file that holds it):
   TIM_REGION or TIM_ENDPOINT       cn, sg, kr, jp, de, us, id, in; or a URL (cn)
   TIM_CALLS_PER_SECOND             1 to 199; the vendor’s limit of 200 is shared by all the app does (190)
   TIM_APPS_FILE                    several apps, instead of the above
-  DATABASE_URL                     postgres://user@host:5432/database
+  DATABASE_URL                     postgres://user@host:5432/database; ?sslmode=… as with libpq,
+                                   &sslrootcert=<file> for a CA of yours
   DATABASE_DIRECT_URL              Postgres past the pooler, where DATABASE_URL names one
   REDIS_URL                        redis://host:6379; without it one process only. Also redis+cluster://host1:6379,host2:6379
                                    and redis+sentinel://host1:26379,host2:26379/master-name; rediss… for TLS

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { AccountSource } from '../db/source-rows.ts';
 import { pairOf, readAppsFile } from './config/apps-file.ts';
 import { freshFiles } from './config/fresh-files.ts';
+import { asWeUseIt } from './config/postgres-url.ts';
 import { readFailure } from './config/read-failure.ts';
 import { passwordsIn } from './config/url-passwords.ts';
 import {
@@ -160,6 +161,12 @@ const secretVariables: readonly Variable[] = [
   'ACCOUNTS_SOURCE_URL',
 ];
 
+const postgresVariables: ReadonlySet<Variable> = new Set([
+  'DATABASE_URL',
+  'DATABASE_DIRECT_URL',
+  'ACCOUNTS_SOURCE_URL',
+]);
+
 const environment = z.object({
   ...variables,
   TIM_SDK_APP_ID: variables.TIM_SDK_APP_ID.optional(),
@@ -193,8 +200,9 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
     problems.push('POLL_MIN_INTERVAL is greater than POLL_MAX_INTERVAL; make it the smaller one.');
   }
   if (needs.includes('database') && vars.DATABASE_URL === undefined) {
+    const libpq = source.env['PGHOST'] === undefined ? '' : ' PGHOST and its kin are not read.';
     problems.push(
-      'DATABASE_URL is not set; give the Postgres to write to, postgres://user@host:5432/database.',
+      `DATABASE_URL is not set; give the Postgres to write to, postgres://user@host:5432/database.${libpq}`,
     );
   }
   const apps = vars.TIM_APPS_FILE
@@ -312,7 +320,8 @@ function resolveFiles(source: ConfigSource, problems: string[]): Record<string, 
     }
     try {
       const read = () => source.readFile(path);
-      const value = read().trim();
+      const text = read().trim();
+      const value = postgresVariables.has(name) ? asWeUseIt(text) : text;
       env[name] = value;
       freshFiles.remember(value, `${name}_FILE`, read);
     } catch (error) {

@@ -10,8 +10,8 @@ import type { ListWish } from '../../src/accounts/list-format.ts';
 import { type AccountLine, readAccountIds } from '../../src/accounts/read-account-ids.ts';
 import { readSourceAccounts } from '../../src/accounts/read-source-accounts.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
+import { asWeUseIt, problemOfPostgresUrl } from '../../src/config/postgres-url.ts';
 import { readFailure } from '../../src/config/read-failure.ts';
-import { isPostgresUrl } from '../../src/config/values.ts';
 import type { AppConfig } from '../../src/config.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
 import { jsonText } from '../../src/status/json-text.ts';
@@ -53,7 +53,8 @@ export async function importCommand(file: string | undefined, options: ImportCom
       await enrolList(db, app, file ?? '-', options);
       return;
     }
-    const url = options.sourceUrl ?? app.accountSource?.url ?? environment.config.accounts.sourceUrl;
+    const given = options.sourceUrl === undefined ? undefined : asWeUseIt(options.sourceUrl);
+    const url = given ?? app.accountSource?.url ?? environment.config.accounts.sourceUrl;
     if (url === undefined)
       throw new CommandError('Say which Postgres to ask, with --source-url or ACCOUNTS_SOURCE_URL.', 2);
     const rows = readSourceAccounts({ url, query: fromSql }, { signal: abortOnSignals() });
@@ -64,8 +65,8 @@ export async function importCommand(file: string | undefined, options: ImportCom
 /** A URL given on the command line goes before the variables, and its password is kept like theirs. */
 function givenSource(url: string | undefined): NodeJS.ProcessEnv {
   if (url === undefined) return {};
-  if (!isPostgresUrl(url))
-    throw new CommandError('--source-url must be a URL such as postgres://user@host:5432/database.', 2);
+  const problem = problemOfPostgresUrl(url);
+  if (problem !== undefined) throw new CommandError(`--source-url ${problem}.`, 2);
   return { ACCOUNTS_SOURCE_URL: url, ACCOUNTS_SOURCE_URL_FILE: '' };
 }
 

@@ -3,15 +3,14 @@ import type { AccountSource } from '../../db/source-rows.ts';
 import type { AppConfig, ConfigSource } from '../config.ts';
 import { regionOrigins } from '../tencent/endpoints.ts';
 import { freshFiles } from './fresh-files.ts';
+import { asWeUseIt, problemOfPostgresUrl } from './postgres-url.ts';
 import { readFailure } from './read-failure.ts';
 import {
   admin,
   appIdSays,
   defaultCallsPerSecond,
-  isPostgresUrl,
   origin,
   postgresUrl,
-  postgresUrlSays,
   rateSays,
   region,
   secret,
@@ -90,7 +89,8 @@ function readSecret(
 ) {
   try {
     const read = () => source.readFile(entry[field] ?? '');
-    const value = read().trim();
+    const text = read().trim();
+    const value = field === 'accountsSourceUrlFile' ? asWeUseIt(text) : text;
     freshFiles.remember(value, `${field} of app ${entry.sdkAppId}`, read);
     return value;
   } catch (error) {
@@ -114,7 +114,8 @@ function readAccountSource(
       ? entry.accountsSourceUrl
       : readSecret('accountsSourceUrlFile', entry, source, problems);
   if (entry.accountsSourceUrlFile !== undefined && own === undefined) return undefined;
-  if (own !== undefined && !isPostgresUrl(own)) ofApp(`accountsSourceUrlFile ${postgresUrlSays}`);
+  const problem = own === undefined ? undefined : problemOfPostgresUrl(own);
+  if (problem !== undefined) ofApp(`accountsSourceUrlFile ${problem}`);
   if (own !== undefined && entry.accountsQuery === undefined)
     ofApp('has accountsSourceUrl without accountsQuery; give the select that names its accounts');
   const url = own ?? sharedUrl;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseRedisServers } from '../redis-servers.ts';
 import { type Region, regionOrigins } from '../tencent/endpoints.ts';
+import { asWeUseIt, problemOfPostgresUrl } from './postgres-url.ts';
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 type Unit = keyof typeof unitMs;
@@ -46,13 +47,12 @@ function url(protocols: readonly string[], says: string) {
   }, says);
 }
 
-export const postgresUrlSays = 'must be a URL such as postgres://user@host:5432/database';
-export const postgresUrl = url(['postgres:', 'postgresql:'], postgresUrlSays);
-
-/** Whether a text is the URL of a Postgres. */
-export function isPostgresUrl(text: string): boolean {
-  return postgresUrl.safeParse(text).success;
-}
+export const postgresUrl = z.string().transform((text, context) => {
+  const problem = problemOfPostgresUrl(text);
+  if (problem === undefined) return asWeUseIt(text);
+  context.addIssue({ code: 'custom', message: problem });
+  return z.NEVER;
+});
 
 export const redisServers = z.string().transform((text, context) => {
   const servers = parseRedisServers(text);
