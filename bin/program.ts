@@ -536,5 +536,6 @@ Environment (each secret also as NAME_FILE, the path of a file that holds it):
   ACCOUNTS_SOURCE_URL, ACCOUNTS_QUERY   a Postgres of yours and the select that names the accounts, read by the
                                    daemon every ACCOUNTS_SYNC_INTERVAL (1h) and by accounts sync
   HISTORY_RETENTION                how long the past is kept (none: for ever)
+  HTTPS_PROXY, NO_PROXY            a proxy for calls to the vendor, and hosts that are called without it
   LOG_LEVEL                        trace, debug, info, warn, error, fatal, silent (info)
 `;

@@ -23,6 +23,7 @@ import { type RedisServers, redisPasswords } from './redis-servers.ts';
 import { defaultMinIntervalSeconds } from './schedule/line.ts';
 import { isCommonText } from './scrubber.ts';
 import { regionOrigins } from './tencent/endpoints.ts';
+import { type Proxies, readProxies } from './tencent/proxy.ts';
 
 /** One Tencent Cloud IM application: a lane with its own queues, bucket and budget. */
 export interface AppConfig {
@@ -34,6 +35,8 @@ export interface AppConfig {
   /** Origin of the vendor's API, e.g. `https://console.tim.qq.com`. */
   readonly origin: string;
   readonly callsPerSecond: number;
+  /** On the way to the vendor; undefined where none is set. */
+  readonly proxies?: Proxies | undefined;
   /** The query that names the app's accounts; undefined where none is configured. */
   readonly accountSource?: AccountSource | undefined;
 }
@@ -205,7 +208,8 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
       `DATABASE_URL is not set; give the Postgres to write to, postgres://user@host:5432/database.${libpq}`,
     );
   }
-  const apps = vars.TIM_APPS_FILE
+  const proxies = readProxies(source.env, problems);
+  const named: readonly AppConfig[] = vars.TIM_APPS_FILE
     ? readAppsFile(vars.TIM_APPS_FILE, vars.ACCOUNTS_SOURCE_URL, source, problems)
     : vars.TIM_SDK_APP_ID === undefined
       ? []
@@ -219,6 +223,7 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
             accountSource: pairOf(vars.ACCOUNTS_SOURCE_URL, vars.ACCOUNTS_QUERY),
           },
         ];
+  const apps = proxies === undefined ? named : named.map((app) => ({ ...app, proxies }));
   if (vars.TIM_APPS_FILE && vars.ACCOUNTS_QUERY !== undefined) {
     problems.push(
       'ACCOUNTS_QUERY and TIM_APPS_FILE are both set; give each app its own query in the file, as accountsQuery.',
@@ -285,6 +290,11 @@ function namedSecrets(config: Config): readonly { readonly name: string; readonl
   };
   const named = [
     ...config.apps.map((app) => ['TIM_SECRET_KEY', app.secretKey]),
+    ...config.apps.flatMap(({ proxies }) =>
+      [proxies?.https, proxies?.http].flatMap((url) =>
+        url === undefined ? [] : passwordsIn(url).map((password) => ['HTTPS_PROXY', password]),
+      ),
+    ),
     ['ADMIN_TOKEN', config.adminToken],
     ['WEBHOOK_TOKEN', config.webhookToken],
     ...Object.entries(urls).flatMap(([name, url]) =>

@@ -3,6 +3,7 @@ import type { CallingAppConfig } from '../config.ts';
 import type { Scrubber } from '../scrubber.ts';
 import { kindOfCode, kindOfStatus, TencentError, type TencentErrorKind } from './errors.ts';
 import { AnswerTooLongError, createExchange } from './exchange.ts';
+import { placeOfProxy, proxyFor } from './proxy.ts';
 import { createUserSigSource } from './user-sig.ts';
 import { type GroupGetAnswer, groupGetRequest, parseGroupGet, parseVerdict } from './wire.ts';
 
@@ -73,7 +74,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
   });
   let signedWith = '';
   let signedPath = '';
-  const exchange = createExchange({ origin: app.origin, ...timeouts, maxAnswerBytes });
+  const exchange = createExchange({ origin: app.origin, proxies: app.proxies, ...timeouts, maxAnswerBytes });
 
   async function attempt(body: string, stop: StopSignals): Promise<Answer> {
     await options.takeToken(stop.soft);
@@ -96,7 +97,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
   async function post(body: string, hardStop: AbortSignal): Promise<Uint8Array> {
     const answer = await exchange.post(path(), body, hardStop).catch((error: unknown) => {
       hardStop.throwIfAborted();
-      throw asTencentError(error);
+      throw asTencentError(error, proxyFor(app.origin, app.proxies));
     });
     if (answer.status === 200) return answer.body;
     throw new TencentError(`the vendor answered with HTTP status ${answer.status}`, {
@@ -161,11 +162,12 @@ function parseJson(bytes: Uint8Array): unknown {
 }
 
 /** Network errors by their code alone: messages of lower layers may quote what was sent or received. */
-function asTencentError(error: unknown): TencentError {
+function asTencentError(error: unknown, proxy: string | undefined): TencentError {
   if (error instanceof AnswerTooLongError)
     return new TencentError(error.message, { kind: 'unclear_answer', code: 0 });
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
-  return new TencentError(`no answer from the vendor (${code})`, { kind: 'transient', code: 0 });
+  const way = proxy === undefined ? '' : ` through the proxy ${placeOfProxy(proxy)}`;
+  return new TencentError(`no answer from the vendor${way} (${code})`, { kind: 'transient', code: 0 });
 }
 
 /** The vendor's words as Postgres and a terminal can show them. */

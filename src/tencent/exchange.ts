@@ -1,8 +1,10 @@
 import { type Dispatcher, Pool } from 'undici';
 import { type AbortListeners, createAbortListeners } from '../abort-listeners.ts';
+import { createProxyAgent, type Proxies, proxyFor } from './proxy.ts';
 
 export interface ExchangeOptions {
   readonly origin: string;
+  readonly proxies?: Proxies | undefined;
   readonly connectMs: number;
   /** For the head of an answer, and for each part of its body. */
   readonly answerMs: number;
@@ -35,22 +37,27 @@ const headers = { 'content-type': 'application/json' };
 export function createExchange(options: ExchangeOptions): Exchange {
   // No bound on connections: the poll workers bound the calls in flight, and a call that has
   // its token must not wait in a queue, or the calls would leave in bursts.
-  const pool = new Pool(options.origin, {
-    connections: null,
-    connect: { timeout: options.connectMs },
-    headersTimeout: options.answerMs,
-    bodyTimeout: options.answerMs,
-  });
+  const { origin, proxies } = options;
+  const proxy = proxyFor(origin, proxies);
+  const dispatcher =
+    proxy === undefined
+      ? new Pool(origin, {
+          connections: null,
+          connect: { timeout: options.connectMs },
+          headersTimeout: options.answerMs,
+          bodyTimeout: options.answerMs,
+        })
+      : createProxyAgent(proxy, proxies?.none, options);
   const stops = createAbortListeners();
   return {
     post(path, body, stop) {
       return new Promise((resolve, reject) => {
         stop.throwIfAborted();
         const handler = receive({ ...options, stop, stops, resolve, reject });
-        pool.dispatch({ method: 'POST', path, headers, body }, handler);
+        dispatcher.dispatch({ origin, method: 'POST', path, headers, body }, handler);
       });
     },
-    close: () => pool.close(),
+    close: () => dispatcher.close(),
   };
 }
 

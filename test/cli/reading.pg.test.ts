@@ -38,7 +38,7 @@ test('the only app of the database is taken where the environment names none', a
     expect(await runCommand(args, bare).ended).toMatchObject({ code: 0, stderr: '' });
   expect(await runCommand(['groups', 'alice', '--app', '7'], bare).ended).toMatchObject({
     code: 2,
-    stderr: 'tim-mirror: App 7 is neither configured nor in the database.\n',
+    stderr: 'tim-mirror: App 7 is neither configured nor in the database; these are: 1400000000.\n',
   });
 });
 
