@@ -2,7 +2,7 @@ import type { Database } from '../db/client.ts';
 import { describeTrouble, troubleOf } from '../db/database-trouble.ts';
 import { assertSchema, SchemaError } from '../db/migrate.ts';
 import { raiseBeat } from '../db/queries/installation.ts';
-import { findMissingRights } from '../db/queries/readiness.ts';
+import { findMissingRights, mayKeepQueues } from '../db/queries/readiness.ts';
 import { inTime } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
 import type { RedisConnections } from './redis.ts';
@@ -28,17 +28,22 @@ export async function findUnready(
   redis: RedisConnections | undefined,
 ): Promise<readonly Unready[]> {
   const found = await Promise.all([
-    inTime(patienceMs, tryDatabase(db)).catch(unreadyDatabase),
+    inTime(patienceMs, tryDatabase(db, redis === undefined)).catch(unreadyDatabase),
     redis === undefined ? undefined : inTime(patienceMs, tryRedis(redis)).catch(unreadyRedis),
   ]);
   return found.filter((unready) => unready !== undefined);
 }
 
 /** Reads and writes as a poll does: a standby, a server without room and a user without rights refuse it. */
-async function tryDatabase(db: Database): Promise<Unready | undefined> {
+async function tryDatabase(db: Database, hasQueues: boolean): Promise<Unready | undefined> {
   await assertSchema(db);
   await raiseBeat(db);
   const tables = await findMissingRights(db);
+  if (tables.length === 0 && hasQueues && !(await mayKeepQueues(db))) {
+    const sentence =
+      'Postgres does not let the user of DATABASE_URL keep queues in schema bullmq; let its owner grant usage and create on the schema, and all on its tables and sequences.';
+    return { part: 'postgres', cause: 'rights', sentence };
+  }
   if (tables.length === 0) return undefined;
   const sentence = `Postgres does not let the user of DATABASE_URL read and write ${tables.map((name) => `mirror.${name}`).join(', ')}; let the owner of the tables grant it.`;
   return { part: 'postgres', cause: 'rights', sentence };

@@ -1,0 +1,167 @@
+import { readFileSync } from 'node:fs';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connect, type Database } from '../../db/client.ts';
+import { dropChangePartition, ensureChangePartitions, monthsAhead } from '../../db/queries/history.ts';
+import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
+import { findUnready } from '../../workers/health.ts';
+import { daemonEnvironment, runCommand, startTestDaemon } from '../support/daemon.ts';
+import { createTestRedis } from '../support/redis.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { createWorld } from '../support/world.ts';
+
+/** The statements of docs/operations.md, as an operator copies them: an administrator's, and the owner's. */
+function documented(): readonly [string, string] {
+  const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  const section = page.slice(page.indexOf('## Two roles of the database'));
+  const [administrator = '', owner = ''] = [...section.matchAll(/```sql\n([\s\S]*?)```/g)].map(
+    ([, text = '']) => text,
+  );
+  return [administrator, owner];
+}
+
+let server: LocalPostgres;
+let admin: Database;
+let owner: Database;
+let daemonUrl: string;
+
+const open = (url: string) => connect({ url, applicationName: 'test', onIdleError: () => undefined });
+const urlOf = (username: string, password: string) =>
+  Object.assign(new URL(server.url('tim')), { username, password }).href;
+
+async function runAll(db: Database, statements: string): Promise<void> {
+  for (const statement of statements.split(';'))
+    if (statement.trim() !== '') await sql.raw(statement).execute(db);
+}
+
+beforeAll(async () => {
+  // A server of its own: roles belong to the whole server.
+  server = await startPostgres({ durable: false });
+  admin = open(server.url());
+  const [administrators, owners] = documented();
+  await runAll(admin, administrators);
+  const ownerUrl = urlOf('tim_owner', 'password-of-the-owner');
+  const migrated = await runCommand(['migrate'], { DATABASE_URL: ownerUrl }).ended;
+  expect(migrated).toMatchObject({ code: 0, stderr: '' });
+  owner = open(ownerUrl);
+  await runAll(owner, owners);
+  daemonUrl = urlOf('tim_daemon', 'password-of-the-daemon');
+}, 60_000);
+
+afterAll(async () => {
+  await owner?.destroy();
+  await admin?.destroy();
+  await server?.stop();
+});
+
+test.each(['with Redis', 'without Redis'])(
+  'the daemon’s role polls, writes and removes (%s)',
+  async (mode) => {
+    await using world = await createWorld({ callsPerSecond: 200 });
+    await using redis = await createTestRedis();
+    const { vendor } = world;
+    const id = `alice ${mode}`;
+    vendor.truth.addAccount(id);
+    vendor.truth.change(id, { kind: 'add_group', group: 'family', members: ['bob', 'carol'] });
+    const options = {
+      vendor,
+      databaseUrl: daemonUrl,
+      ...(mode === 'with Redis' ? { redisUrl: redis.url } : {}),
+    };
+    const env = daemonEnvironment(options);
+    const command = async (...args: string[]) => {
+      const ended = await runCommand(args, env).ended;
+      expect([args, ended.code, ended.stderr]).toEqual([args, 0, '']);
+      return ended.stdout;
+    };
+    await command('accounts', 'add', id);
+    const db = open(daemonUrl);
+    const daemon = await startTestDaemon(options);
+    try {
+      const members = async () =>
+        (
+          await sql<{
+            n: number;
+          }>`select count(*) as n from tim.friend_group_members where account_id = ${id}`.execute(db)
+        ).rows[0]?.n;
+      await waitFor('the members', async () => (await members()) === 2);
+      vendor.truth.change(id, { kind: 'remove_members', group: 'family', members: ['carol'] });
+      await waitFor('the removal', async () => (await members()) === 1);
+      await command('status');
+      await command('explain', id);
+      await command('accounts', 'remove', id);
+      const refused = daemon.logLines().filter((line) => /42501|permission denied|must be owner/.test(line));
+      expect(refused).toEqual([]);
+    } finally {
+      await daemon[Symbol.asyncDispose]();
+      await db.destroy();
+    }
+  },
+);
+
+test('the daemon’s role makes months of the feed and drops old ones, and nothing else of the kind', async () => {
+  const db = open(daemonUrl);
+  try {
+    const months = async () =>
+      (
+        await sql<{ name: string }>`
+        select relname as name from mirror.change_partitions() join pg_class on oid = partition order by ends
+      `.execute(db)
+      ).rows.map(({ name }) => name);
+    const before = await months();
+    await sql.raw(`drop table mirror.${before.at(-1)}`).execute(owner);
+    expect(await ensureChangePartitions(db, monthsAhead)).toMatchObject({ made: 1, problems: [] });
+    expect(await months()).toEqual(before);
+
+    await sql`create table mirror.change_2020_01 (like mirror.change including defaults including constraints)`.execute(
+      owner,
+    );
+    await sql`
+      alter table mirror.change attach partition mirror.change_2020_01
+      for values from ('2020-01-01Z') to ('2020-02-01Z')
+    `.execute(owner);
+    const old = { name: 'change_2020_01', state: 'attached' } as const;
+    await owner.transaction().execute(async (reader) => {
+      await sql`select from mirror.change limit 1`.execute(reader);
+      expect(await dropChangePartition(db, old, 1000)).toBe(false);
+    });
+    expect(await dropChangePartition(db, old, 1000)).toBe(true);
+    expect(await months()).toEqual(before);
+
+    await expect(sql`select mirror.drop_change_month(${before.at(-1)})`.execute(db)).rejects.toThrow(
+      /not over/,
+    );
+    await expect(sql`select mirror.drop_change_month('account')`.execute(db)).rejects.toThrow(/no month/);
+    for (const statement of [
+      'drop table mirror.account',
+      'truncate mirror.change',
+      'alter table mirror.app add column more integer',
+      'create table mirror.more (n integer)',
+      'drop view tim.accounts',
+      `drop table mirror.${before.at(-1)}`,
+    ])
+      await expect(sql.raw(statement).execute(db)).rejects.toMatchObject({ code: '42501' });
+  } finally {
+    await db.destroy();
+  }
+});
+
+test('a daemon without Redis whose role may not keep queues is not ready, and says what is missing', async () => {
+  const db = open(daemonUrl);
+  expect(await findUnready(db, undefined)).toEqual([]);
+  await sql`revoke create on schema bullmq from tim_daemon`.execute(owner);
+  expect(await findUnready(db, undefined)).toMatchObject([
+    { part: 'postgres', cause: 'rights', sentence: expect.stringContaining('schema bullmq') },
+  ]);
+  await sql`grant create on schema bullmq to tim_daemon`.execute(owner);
+  expect(await findUnready(db, undefined)).toEqual([]);
+  await db.destroy();
+});
+
+test('nobody else may call what does an owner’s work', async () => {
+  await sql`create role plain_reader login password 'plain' in role tim_reader`.execute(admin);
+  const db = open(urlOf('plain_reader', 'plain'));
+  for (const call of ['mirror.attach_change_months(3)', "mirror.drop_change_month('change_2020_01')"])
+    await expect(sql.raw(`select ${call}`).execute(db)).rejects.toMatchObject({ code: '42501' });
+  await db.destroy();
+});
