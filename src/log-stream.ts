@@ -10,13 +10,13 @@ export interface LogStream extends DestinationStream {
   settle(ms: number): Promise<boolean>;
 }
 
-/** Characters that wait for a reader: a thousand lines or more. */
-const mostWaiting = 2 ** 17;
+/** Characters that wait for a reader: some hundreds of lines. */
+const mostWaiting = 2 ** 16;
 let opened: LogStream | undefined;
 
 /**
  * Standard output for the log. A reader that stands still, such as a full pipe to a log driver, holds nothing up:
- * 128 kB wait for it, and what comes after that is dropped and counted.
+ * 64 kB wait for it, and what comes after that is dropped and counted.
  */
 export function standardLog(): LogStream {
   opened ??= openLogStream();

@@ -17,7 +17,7 @@ export interface DaemonOptions {
   readonly files?: Readonly<Record<string, string>>;
 }
 
-/** How a daemon under test is told where everything is. Accounts are polled every one to three seconds. */
+/** How a daemon under test is told where everything is. Accounts are polled every three seconds. */
 export function daemonEnvironment(options: DaemonOptions): Record<string, string> {
   return {
     PATH: process.env['PATH'] ?? '',
@@ -27,7 +27,7 @@ export function daemonEnvironment(options: DaemonOptions): Record<string, string
     DATABASE_URL: options.databaseUrl,
     REDIS_URL: options.redisUrl ?? '',
     HTTP_PORT: '0',
-    POLL_MIN_INTERVAL: '1s',
+    POLL_MIN_INTERVAL: '3s',
     POLL_MAX_INTERVAL: '3s',
     LOG_LEVEL: 'debug',
     ...options.env,
