@@ -11,6 +11,8 @@ export interface ProcessLock {
    * server may soon give the lock to another: a process that was stopped, or a machine that was suspended, finds it so.
    */
   isHeld(): boolean;
+  /** Shows beside the lock, to whoever reads the status, what the daemon waits for: short words, or none. */
+  show(words: string): void;
   release(): Promise<void>;
 }
 
@@ -23,7 +25,10 @@ export interface ProcessLockOptions {
   readonly now?: () => Moment;
 }
 
-const lockName = 'tim-mirror daemon';
+/** What Postgres takes the hash of. */
+export const lockName = 'tim-mirror daemon';
+/** Name of the session that holds the lock; what the daemon waits for follows it. */
+export const lockSession = 'tim-mirror lock';
 const retryMs = 500;
 const silentMs = 10_000;
 const heartbeatMs = 5000;
@@ -45,6 +50,7 @@ export async function acquireProcessLock(options: ProcessLockOptions): Promise<P
   let former: Backend | undefined;
   let heard = now();
   let released = false;
+  let shown = '';
   let retry: NodeJS.Timeout | undefined;
 
   async function take(): Promise<boolean> {
@@ -81,6 +87,7 @@ export async function acquireProcessLock(options: ProcessLockOptions): Promise<P
       },
     });
     holder = client;
+    if (shown !== '') nameSession(client, shown);
     return true;
   }
 
@@ -96,6 +103,11 @@ export async function acquireProcessLock(options: ProcessLockOptions): Promise<P
   if (!(await take())) return undefined;
   return {
     isHeld: () => holder !== undefined && msSince(heard, now()) < assuredMs,
+    show(words) {
+      if (words === shown) return;
+      shown = words;
+      if (holder !== undefined) nameSession(holder, words);
+    },
     async release() {
       released = true;
       clearTimeout(retry);
@@ -108,8 +120,15 @@ function openClient(url: string): pg.Client {
   return new FreshClient({
     ...connectionOptions,
     connectionString: url,
-    application_name: 'tim-mirror lock',
+    application_name: lockSession,
   });
+}
+
+/** The name goes with the session, so a daemon that has died says nothing. A session that breaks is named again. */
+function nameSession(client: pg.Client, words: string): void {
+  client
+    .query("select set_config('application_name', $1, false)", [`${lockSession} ${words}`.trimEnd()])
+    .catch(() => undefined);
 }
 
 /** The session that has the lock now; undefined when another keeps it out. */

@@ -1,14 +1,14 @@
-import type { Database } from '../db/client.ts';
-import { readActivity } from '../db/queries/activity.ts';
 import type { Cache } from '../src/cache.ts';
 import type { Logger } from '../src/log.ts';
-import { firstReadOf, rateSeconds } from '../src/status/first-read.ts';
 import { tellFirstRead } from '../src/status/format-status.ts';
 import type { AppFigures } from '../src/status/read-figures.ts';
+import type { Status } from '../src/status/read-status.ts';
 
 export interface FirstReadLogDeps {
-  readonly db: Database;
+  /** Old by seconds: they only decide whether the status is worth reading. */
   readonly figures: Cache<readonly AppFigures[]>;
+  /** What the page and `status` show. */
+  readonly status: Cache<Status>;
   readonly log: Logger;
 }
 
@@ -18,14 +18,12 @@ export const firstReadMs = 10_000;
 const worthTelling = 100;
 
 /** Tells each time it is called how the first reads of every app get on, and once when an app has been read. */
-export function createFirstReadLog({ db, figures, log }: FirstReadLogDeps): () => Promise<void> {
+export function createFirstReadLog({ figures, status, log }: FirstReadLogDeps): () => Promise<void> {
   const under = new Set<number>();
   return async () => {
-    const apps = await figures.get();
-    const crowded = apps.filter(({ accounts }) => accounts.pending >= worthTelling);
-    const recent = crowded.length === 0 ? [] : await readActivity(db, rateSeconds);
-    for (const { appId, accounts } of apps) {
-      const firstRead = firstReadOf(recent, appId, accounts.pending);
+    const crowded = (await figures.get()).some(({ accounts }) => accounts.pending >= worthTelling);
+    if (!crowded && under.size === 0) return;
+    for (const { appId, firstRead, accounts } of (await status.get()).apps) {
       if (firstRead !== null && firstRead.left >= worthTelling) {
         under.add(appId);
         log.info({ app: appId, ...firstRead }, `first read of all accounts: ${tellFirstRead(firstRead)}`);

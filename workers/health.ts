@@ -5,8 +5,8 @@ import { raiseBeat } from '../db/queries/installation.ts';
 import { findMissingRights, mayKeepQueues } from '../db/queries/readiness.ts';
 import { inTime } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
+import { describeRedisTrouble, redisTroubleOf } from '../src/redis-trouble.ts';
 import type { RedisConnections } from './redis.ts';
-import { describeRedisTrouble, redisTroubleOf } from './redis-trouble.ts';
 
 /** A part of the daemon's surroundings that it can't do without. */
 export type Part = 'postgres' | 'redis' | 'schema';
@@ -77,6 +77,8 @@ export interface Health {
   unready(): Promise<readonly Unready[]>;
   /** Takes the error of a statement. Returns whether it is Postgres' trouble as a whole, which is logged once. */
   failed(error: unknown): boolean;
+  /** Why a part is not well, and for how many seconds; undefined when it is. */
+  troubleOf(part: Part): { readonly cause: string; readonly seconds: number } | undefined;
   /** Seconds for which each part has not been well; 0 when it is. */
   unreadyFor(): ReadonlyMap<Part, number>;
   /** Undefined without Redis, or while it is away. */
@@ -168,6 +170,10 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
         void unready().then((all) => all.filter(({ part }) => part === 'postgres').forEach(note));
       }
       return true;
+    },
+    troubleOf(part) {
+      const found = since.get(part);
+      return found && { cause: found.cause, seconds: (performance.now() - found.at) / 1000 };
     },
     unreadyFor: () =>
       new Map(

@@ -4,6 +4,7 @@ import { takeLoginsFrom } from '../db/fresh-client.ts';
 import type { ProcessLock } from '../db/process-lock.ts';
 import { addActivity } from '../db/queries/activity.ts';
 import { readApps } from '../db/queries/apps.ts';
+import { nameTrouble, upkeepSession } from '../db/queries/daemons.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
 import { pollLimits, upkeepLimits } from '../db/session-limits.ts';
@@ -24,6 +25,7 @@ import { exposeDatabase } from '../src/metrics/database-gauges.ts';
 import { exposeProcess } from '../src/metrics/process-gauges.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { readFigures } from '../src/status/read-figures.ts';
+import { readStatus } from '../src/status/read-status.ts';
 import { hasSource, startAccountsWorker } from './accounts-worker.ts';
 import { startDispatchWorker } from './dispatch-worker.ts';
 import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
@@ -82,6 +84,8 @@ const clockMs = 30_000;
 const healthMs = 5000;
 /** What is told of the whole mirror is at most so old. */
 const figuresMs = 15_000;
+/** However many pages are open, the status is read once in so long. */
+const statusMs = 1000;
 const closeMs = 3000;
 /** A loop is stuck when it has not come round for so long; a slow database alone must not restart us. */
 const stuckSeconds = 120;
@@ -129,7 +133,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const db = openDatabase(pool);
     closers.push(() => db.destroy());
     // What reads whole tables takes longer than a poll's statements may.
-    const slow = { applicationName: 'tim-mirror upkeep', onIdleError, limits: upkeepLimits };
+    const slow = { applicationName: upkeepSession, onIdleError, limits: upkeepLimits };
     const upkeep = connect({ ...slow, url: databaseUrl, maxConnections: 2 });
     closers.push(() => upkeep.destroy());
     // Whether Postgres is well is asked on a connection that neither a crowd of polls nor long statements hold.
@@ -227,6 +231,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const schedules = openSchedules(queues, lanes, sourced, config.accounts.syncIntervalMs);
 
     const figures = createCache({ keepMs: figuresMs, read: () => readFigures(db, () => clock.now()) });
+    const status = createCache({ keepMs: statusMs, read: () => readStatus(db) });
     const beats = new Map<string, number>();
     const loop = (name: string, everyMs: number, once: () => Promise<void>) =>
       repeat(
@@ -260,8 +265,16 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
           taken.resolve(error);
         });
       }),
-      loop('health', healthMs, () => watch.look()),
-      loop('first read', firstReadMs, createFirstReadLog({ db, figures, log })),
+      loop('health', healthMs, async () => {
+        await watch.look();
+        const trouble = watch.troubleOf('redis');
+        lock.show(
+          trouble === undefined
+            ? ''
+            : nameTrouble('redis', trouble.cause, clock.now() - trouble.seconds * 1000),
+        );
+      }),
+      loop('first read', firstReadMs, createFirstReadLog({ figures, status, log })),
       loop('schedules', scheduleMs, async () => {
         await keepSchedules(db, schedules, (appId) => redis === undefined || isReady(redis.lane(appId)));
       }),
@@ -299,6 +312,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       build,
       db,
       figures,
+      status,
       metrics: metrics.registry,
       stuck: () => [...loopAges()].filter(([, age]) => age > stuckSeconds).map(([name]) => name),
       unready: watch.unready,

@@ -11,12 +11,13 @@ import type { Logger } from '../log.ts';
 import { freshnessSeconds } from '../metrics/definitions.ts';
 import { explainAccount } from '../status/explain-account.ts';
 import type { AppFigures } from '../status/read-figures.ts';
-import { readStatus } from '../status/read-status.ts';
+import type { Status } from '../status/read-status.ts';
 
 export interface FiguresRoutesOptions {
   readonly build: Build;
   readonly db: Database;
   readonly figures: Cache<readonly AppFigures[]>;
+  readonly status: Cache<Status>;
   readonly log: Logger;
 }
 
@@ -33,8 +34,7 @@ const accountQuery = z.object({
 
 /** What the page shows, as JSON: `/status` is what `status --json` prints, `/explain` what `explain --json` does. */
 export function addFiguresRoutes(server: FastifyInstance, options: FiguresRoutesOptions): void {
-  const { build, db, figures, log } = options;
-  const status = createCache({ keepMs, read: async () => ({ build, ...(await readStatus(db)) }) });
+  const { build, db, figures, status, log } = options;
   const calls = createCache({
     keepMs,
     read: async () => ({ seconds: 10, apps: await readCallSeries(db, plottedSeconds) }),
@@ -53,7 +53,7 @@ export function addFiguresRoutes(server: FastifyInstance, options: FiguresRoutes
     }
   }
 
-  server.get('/status', (_request, reply) => answer(reply, () => status.get()));
+  server.get('/status', (_request, reply) => answer(reply, async () => ({ build, ...(await status.get()) })));
   server.get('/calls', (_request, reply) => answer(reply, () => calls.get()));
   server.get('/changes', (_request, reply) => answer(reply, () => changes.get()));
   server.get('/freshness', (_request, reply) =>

@@ -5,7 +5,7 @@ export interface FirstRead {
   readonly left: number;
   /** Over the last whole minute. */
   readonly perSecond: number;
-  /** Null when nothing is read. */
+  /** Null when nothing is read, and while the app is halted or no daemon works. */
   readonly secondsLeft: number | null;
 }
 
@@ -18,9 +18,14 @@ export function perSecondOf(recent: readonly Activity[], appId: number, event: s
   return (found?.count ?? 0) / rateSeconds;
 }
 
-/** Null once every account has been read. */
-export function firstReadOf(recent: readonly Activity[], appId: number, left: number): FirstRead | null {
+/** Null once every account has been read. The rate of the last minute tells nothing of an app that does not poll now. */
+export function firstReadOf(
+  recent: readonly Activity[],
+  appId: number,
+  left: number,
+  polls: boolean,
+): FirstRead | null {
   if (left === 0) return null;
   const perSecond = perSecondOf(recent, appId, 'first_read');
-  return { left, perSecond, secondsLeft: perSecond === 0 ? null : left / perSecond };
+  return { left, perSecond, secondsLeft: !polls || perSecond === 0 ? null : left / perSecond };
 }

@@ -33,7 +33,7 @@ function formatApp(app: AppStatus): string {
     ],
     [
       'backlog',
-      `${count(backlog.neverRead)} to read for the first time, ${count(backlog.overdue)} overdue; ${duration(backlog.seconds)} of calls wait`,
+      `${count(backlog.neverRead)} to read for the first time, ${count(backlog.overdue)} overdue${app.state === 'polling' || app.state === 'failing' ? `; ${duration(backlog.seconds)} of calls wait` : ''}`,
     ],
     ['delay', delay(app)],
     ...intervalRows(app),
@@ -190,7 +190,7 @@ function headline(app: AppStatus): string {
     const { kind, code, message, since, remedy } = app.halt;
     return (
       `HALTED since ${since}: the vendor refuses the app (${kind} ${code}: ${printable(message) || 'no words'}).\n` +
-      `  ${remedy}\n  It goes on by itself once that is mended.`
+      `  ${remedy}\n  ${app.daemonRuns ? 'It goes on by itself once that is corrected.' : `Then start the daemon: ${noDaemon}.`}`
     );
   }
   if (app.state === 'failing' && app.vendorFailing !== null) {
@@ -201,10 +201,12 @@ function headline(app: AppStatus): string {
       `  Of the calls in the last minute ${count(failed)} failed and ${count(answered)} were answered. It goes on by itself.`
     );
   }
-  return app.state === 'idle'
-    ? 'IDLE, nobody has claimed accounts for ten seconds; is `tim-mirror start` running?'
-    : 'polling';
+  if (app.state === 'idle') return `IDLE: ${noDaemon}; run \`tim-mirror start\`.`;
+  if (app.state === 'waiting') return `WAITING: ${app.waiting}`;
+  return `polling${app.waiting === null ? '' : `. ${app.waiting}`}`;
 }
+
+const noDaemon = 'no daemon is connected to this database';
 
 function outcomes(app: AppStatus): string {
   const told = Object.entries(app.outcomes).map(

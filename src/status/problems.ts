@@ -17,7 +17,8 @@ export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] 
       `Most calls to the vendor fail since ${app.vendorFailing.since}: ${app.vendorFailing.accounts} of ${accounts.total} accounts can’t be read (${app.vendorFailing.reason}).`,
     app.state === 'idle' &&
       accounts.total > 0 &&
-      'Nobody polls: no daemon has claimed accounts for ten seconds.',
+      'Nothing is polled: no daemon is connected to this database.',
+    app.waiting,
     app.removalsHeld !== null &&
       'Removals are held: many accounts shrank at once. Look at `tim-mirror removals list`.',
     (outcomes['rate_limited'] ?? 0) > 0 && 'The vendor has said “too often” in the last 15 minutes.',

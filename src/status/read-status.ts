@@ -4,6 +4,7 @@ import { type AccountSourceRow, readAccountSources } from '../../db/queries/acco
 import { isOutcome, readActivity } from '../../db/queries/activity.ts';
 import { type AppRow, readApps, type Slowed } from '../../db/queries/apps.ts';
 import { readAudits, type WeekOfAudits } from '../../db/queries/audit.ts';
+import { readDaemons } from '../../db/queries/daemons.ts';
 import { readMonthsProblem } from '../../db/queries/history.ts';
 import { isReadOnly } from '../../db/queries/readiness.ts';
 import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
@@ -17,6 +18,7 @@ import { estimateShare, type Share } from '../audit/accuracy.ts';
 import { effectiveMaxIntervalSeconds, isHeldByMinInterval, type Line } from '../schedule/line.ts';
 import { mistrustSeconds, type SequenceObservation } from '../sync/sequence-evidence.ts';
 import { remedyFor } from '../tencent/errors.ts';
+import { type DaemonStatus, daemonStatus, tellTrouble, tellWait } from './daemons.ts';
 import { type DelayStatus, delayOf } from './delay.ts';
 import { type ErrorClass, errorsByClass } from './errors-by-class.ts';
 import { type FirstRead, firstReadOf, perSecondOf, rateSeconds } from './first-read.ts';
@@ -28,6 +30,8 @@ import { type VendorFailing, vendorFailingOf } from './vendor-failing.ts';
 export interface Status {
   /** Set while Postgres refuses all writes, with what to do: nothing is polled meanwhile. */
   readonly postgres: string | null;
+  /** The daemons that are connected to the database now, with and without work. */
+  readonly daemons: readonly DaemonStatus[];
   readonly apps: readonly AppStatus[];
 }
 
@@ -36,9 +40,14 @@ export interface AppStatus {
   /** What a person should look at, a sentence each; empty when all is well. */
   readonly problems: readonly string[];
   /**
-   * `idle`: nobody has claimed accounts for ten seconds; is the daemon running? `failing`: most calls to the vendor fail.
+   * `idle`: no daemon is running. `waiting`: one is, and has claimed no accounts for ten seconds, or can’t work.
+   * `failing`: most calls to the vendor fail.
    */
-  readonly state: 'polling' | 'halted' | 'idle' | 'failing';
+  readonly state: 'polling' | 'halted' | 'idle' | 'waiting' | 'failing';
+  /** Why daemons that are running claim no accounts, or can’t work; null when all is well, and when none is running. */
+  readonly waiting: string | null;
+  /** Whether any daemon is running. */
+  readonly daemonRuns: boolean;
   readonly halt: HaltStatus | null;
   /** Set while most calls fail, as when the vendor can’t be reached. */
   readonly vendorFailing: VendorFailing | null;
@@ -158,19 +167,32 @@ const outcomesSeconds = 900;
 
 /** Gathers the status from the database alone, so that it can be had while the daemon is down. */
 export async function readStatus(db: Database): Promise<Status> {
-  const [apps, figures, recent, outcomes, failures, audits, evidence, sources, monthsProblem, readOnly] =
-    await Promise.all([
-      readApps(db),
-      readAccountFigures(db),
-      readActivity(db, rateSeconds),
-      readActivity(db, outcomesSeconds),
-      readFailureReasons(db),
-      readAudits(db),
-      readEvidence(db),
-      readAccountSources(db),
-      readMonthsProblem(db),
-      isReadOnly(db),
-    ]);
+  const [
+    apps,
+    figures,
+    recent,
+    outcomes,
+    failures,
+    audits,
+    evidence,
+    sources,
+    monthsProblem,
+    readOnly,
+    sessions,
+  ] = await Promise.all([
+    readApps(db),
+    readAccountFigures(db),
+    readActivity(db, rateSeconds),
+    readActivity(db, outcomesSeconds),
+    readFailureReasons(db),
+    readAudits(db),
+    readEvidence(db),
+    readAccountSources(db),
+    readMonthsProblem(db),
+    isReadOnly(db),
+    readDaemons(db),
+  ]);
+  const daemons = sessions.map(daemonStatus);
   const failing = new Map<number, VendorFailing | null>();
   for (const { appId } of apps) {
     const accounts = figures.find((figure) => figure.appId === appId)?.failing ?? 0;
@@ -179,11 +201,15 @@ export async function readStatus(db: Database): Promise<Status> {
   }
   return {
     postgres: readOnly ? describeTrouble(readOnlyTrouble) : null,
+    daemons,
     apps: apps.map((app) => {
       const { appId } = app;
       const figure = figures.find((candidate) => candidate.appId === appId);
       const vendorFailing = failing.get(appId) ?? null;
-      const state = stateOf(app, vendorFailing);
+      const silent = (app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds;
+      const waiting =
+        (silent ? tellWait(daemons, app.dispatchedAgo !== undefined) : tellTrouble(daemons)) ?? null;
+      const state = stateOf(app, { silent, waiting, vendorFailing });
       const neverRead = figure?.pending ?? 0;
       const outcomesOfApp = Object.fromEntries(
         outcomes
@@ -198,6 +224,8 @@ export async function readStatus(db: Database): Promise<Status> {
       const status: Omit<AppStatus, 'problems'> = {
         appId,
         state,
+        waiting,
+        daemonRuns: daemons.length > 0,
         halt:
           app.halt === undefined
             ? null
@@ -231,7 +259,7 @@ export async function readStatus(db: Database): Promise<Status> {
           effectiveMaxSeconds: effectiveMaxIntervalSeconds(lineOf(app)),
           minHolds: isHeldByMinInterval(lineOf(app)),
         },
-        firstRead: firstReadOf(recent, appId, neverRead),
+        firstRead: firstReadOf(recent, appId, neverRead, state === 'polling'),
         ageSeconds: figure?.age ?? { p50: null, p95: null, p99: null, oldest: null },
         calls: {
           perSecond: perSecondOf(recent, appId, 'call'),
@@ -268,10 +296,17 @@ function lineOf(app: AppRow): Line {
   return { accounts, weightSum, callsPerSecond, minIntervalSeconds, maxIntervalSeconds };
 }
 
-function stateOf(app: AppRow, vendorFailing: VendorFailing | null): AppStatus['state'] {
+function stateOf(
+  app: AppRow,
+  facts: {
+    readonly silent: boolean;
+    readonly waiting: string | null;
+    readonly vendorFailing: VendorFailing | null;
+  },
+): AppStatus['state'] {
   if (app.halt !== undefined) return 'halted';
-  if ((app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds) return 'idle';
-  return vendorFailing === null ? 'polling' : 'failing';
+  if (facts.silent) return facts.waiting === null ? 'idle' : 'waiting';
+  return facts.vendorFailing === null ? 'polling' : 'failing';
 }
 
 function accountSourceOf(row: AccountSourceRow | undefined): AccountSourceStatus | null {

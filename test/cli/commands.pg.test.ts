@@ -250,7 +250,7 @@ describe('status and sync', () => {
     expect(await run(['status', '--check', '--max-age', '2h'])).toEqual({
       code: 1,
       stdout:
-        'app 1400000000: Nobody polls: no daemon has claimed accounts for ten seconds.\n' +
+        'app 1400000000: Nothing is polled: no daemon is connected to this database.\n' +
         'app 1400000000: No account has been read yet.\n',
       stderr: 'tim-mirror: Not all is well.\n',
     });

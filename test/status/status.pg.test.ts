@@ -99,7 +99,7 @@ describe('the status', () => {
     const { app, text } = await statusNow();
     expect(app.delay).toBeNull();
     expect(app.backlog).toEqual({ neverRead: accounts, overdue: 0, seconds: accounts / 2 });
-    expect(text).toContain('500 to read for the first time, 0 overdue; 4 min of calls wait');
+    expect(text).toContain('500 to read for the first time, 0 overdue');
   });
 
   test('tells the changes that are missing and the mean delay as the policy estimates them', async () => {

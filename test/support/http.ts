@@ -7,6 +7,7 @@ import { createMetrics } from '../../src/metrics/create-metrics.ts';
 import { exposeDatabase } from '../../src/metrics/database-gauges.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { readFigures } from '../../src/status/read-figures.ts';
+import { readStatus } from '../../src/status/read-status.ts';
 
 export interface TestServer extends AsyncDisposable {
   readonly server: HttpServer;
@@ -38,6 +39,7 @@ export async function startTestServer(
     build: readBuild({ TIM_MIRROR_COMMIT: 'abc1234' }),
     db,
     figures,
+    status: createCache({ keepMs: 0, read: () => readStatus(db) }),
     metrics: registry,
     stuck: () => [],
     unready: async () => [],

@@ -14,6 +14,7 @@ test('the first read of all accounts is told in the log with rate and time left 
   const ids = Array.from({ length: 150 }, (_, index) => `user-${String(index).padStart(3, '0')}`);
   await world.addAccounts(...ids);
   // Half a minute ago; the newest seconds are not complete yet.
+  await world.db.updateTable('mirror.app').set({ dispatched_at: new Date() }).execute();
   await addActivity(world.db, [
     { appId: testApp.appId, event: 'first_read', count: 300, at: Date.now() - 30_000 },
   ]);
@@ -24,9 +25,11 @@ test('the first read of all accounts is told in the log with rate and time left 
       done();
     },
   });
+  // As old as they may be: what is told comes from the status.
+  const old = await readFigures(world.db, Date.now);
   const tell = createFirstReadLog({
-    db: world.db,
-    figures: { get: () => readFigures(world.db, Date.now), latest: () => undefined },
+    figures: { get: async () => old, latest: () => undefined },
+    status: { get: () => readStatus(world.db), latest: () => undefined },
     log: createLogger({ level: 'info', scrubber: createScrubber(), destination }),
   });
 
@@ -43,6 +46,14 @@ test('the first read of all accounts is told in the log with rate and time left 
   const status = await readStatus(world.db);
   expect(status.apps[0]?.firstRead).toEqual({ left: 150, perSecond: 5, secondsLeft: 30 });
   expect(formatStatus(status)).toMatch(/first read {2}150 accounts to go, 5\.0\/s, 30 s left/);
+
+  await world.db
+    .updateTable('mirror.poll_state')
+    .set({ status: 'active' })
+    .where('account_key', 'in', (keys) => keys.selectFrom('mirror.account').select('account_key').limit(40))
+    .execute();
+  await tell();
+  expect(lines.pop()).toMatchObject({ left: 110, msg: expect.stringContaining('110 accounts to go') });
 
   await world.db.updateTable('mirror.poll_state').set({ status: 'active' }).execute();
   await tell();

@@ -62,9 +62,8 @@ function figuresOf(app) {
     'backlog.seconds':
       app.state === 'polling'
         ? `${duration(backlog.seconds)} to its end`
-        : app.state === 'failing'
-          ? 'calls fail'
-          : 'nobody polls',
+        : ({ failing: 'calls fail', halted: 'the app is halted', waiting: 'the daemon waits' }[app.state] ??
+          'no daemon runs'),
     'accounts.total': count(accounts.total),
     'accounts.active': count(accounts.active),
     'accounts.failing': count(accounts.failing),

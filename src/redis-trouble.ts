@@ -75,7 +75,15 @@ const away: RedisTrouble = {
 /** What an error of Redis, or of the way there, tells. */
 export function redisTroubleOf(error: unknown): RedisTrouble {
   const text = `${codeOf(error)} ${error instanceof Error ? error.message : ''}`;
-  const row = table.find(([pattern]) => pattern.test(text));
+  return troubleIn(table.find(([pattern]) => pattern.test(text)));
+}
+
+/** The trouble of a cause that another process has named. */
+export function redisTroubleByCause(cause: string): RedisTrouble {
+  return cause === away.cause ? away : troubleIn(table.find((row) => row[1] === cause));
+}
+
+function troubleIn(row: Row | undefined): RedisTrouble {
   if (row === undefined) return away;
   const [, cause, says, remedy, lasting] = row;
   return { cause, says, remedy, lasting: lasting !== undefined };
