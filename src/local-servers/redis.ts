@@ -3,8 +3,8 @@ import { rmSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { canInstallPackages, installPackage } from './debian-package.ts';
 import { freePort } from './free-port.ts';
+import { LocalServerError } from './local-server-error.ts';
 import { createOwnedFolder, rememberServer } from './owned-folder.ts';
-import { LocalServerError } from './postgres.ts';
 
 export interface LocalRedis {
   readonly url: string;
@@ -44,6 +44,7 @@ export async function startRedis(options: LocalRedisOptions): Promise<LocalRedis
 
   async function start(port: number): Promise<ChildProcess | undefined> {
     const server = spawn(program, (options.args ?? plainServer)({ port, folder }), {
+      cwd: folder,
       stdio: 'ignore',
       detached: true,
     });

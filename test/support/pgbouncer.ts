@@ -5,7 +5,7 @@ import pg from 'pg';
 import { canInstallPackages, installPackage } from '../../src/local-servers/debian-package.ts';
 import { freePort } from '../../src/local-servers/free-port.ts';
 import { createOwnedFolder, rememberServer } from '../../src/local-servers/owned-folder.ts';
-import { unprivilegedUser } from '../../src/local-servers/postgres.ts';
+import { unprivilegedUser } from '../../src/local-servers/runner.ts';
 import { waitFor } from './wait-for.ts';
 
 const places = [
