@@ -10,19 +10,21 @@ export interface Cache<T> {
 
 export interface CacheOptions<T> {
   readonly read: () => Promise<T>;
-  /** A value is kept for so long, or for twenty times as long as it took to read: at most a twentieth of the time goes into reading. */
+  /** A value is kept for so long, or for as many times as long as it took to read. */
   readonly keepMs: number;
+  /** Default: twenty, so that at most a twentieth of the time goes into reading. */
+  readonly timesItsCost?: number;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
 }
 
-const timesItsCost = 20;
+const defaultTimesItsCost = 20;
 /** A connection may hang for hours: then somebody else tries anew. */
 const givenUpMs = 10_000;
 
 /** A cache that is empty at first. */
 export function createCache<T>(options: CacheOptions<T>): Cache<T> {
-  const { read, keepMs, now = () => performance.now() } = options;
+  const { read, keepMs, timesItsCost = defaultTimesItsCost, now = () => performance.now() } = options;
   let kept: { value: T; at: number; tookMs: number } | undefined;
   let reading: Promise<T> | undefined;
 

@@ -125,15 +125,15 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
     log.info({ part, seconds: Math.round((performance.now() - before.at) / 1000) }, `${part} has recovered`);
   }
 
-  async function ask(): Promise<readonly Unready[]> {
-    const found = await findUnready(db, redis);
+  async function unready(): Promise<readonly Unready[]> {
+    const found = await ask();
     const lingers = seen !== undefined && performance.now() - seen.at < lingersMs ? [seen.unready] : [];
     return found.some(({ part }) => part === 'postgres') ? found : [...found, ...lingers];
   }
 
-  function unready(): Promise<readonly Unready[]> {
+  function ask(): Promise<readonly Unready[]> {
     if (asking === undefined) {
-      const answer = ask();
+      const answer = findUnready(db, redis);
       asking = answer;
       const forget = () => {
         asking = undefined;
@@ -162,8 +162,6 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
       const found = { part: 'postgres', cause: trouble.cause, sentence: describeTrouble(trouble) } as const;
       if (lingering.has(trouble.cause)) {
         seen = { unready: found, at: performance.now() };
-        // What was answered a moment ago does not know it.
-        asking = undefined;
         note(found);
       } else if (!since.has('postgres')) {
         // A statement may be slow, or its connection end, while all others are well: so the server is asked.

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Access, bearerToken, isLoopback, isSame } from './access.ts';
 import { isSession, sessionOf } from './session.ts';
+import type { WorkLimit } from './work-limit.ts';
 import type { WrongTokens } from './wrong-tokens.ts';
 
 /** Answers without asking who wants to know. */
@@ -11,25 +12,46 @@ const openToStrangers: ReadonlySet<string> = new Set(['/login', '/login.css']);
 export interface GateOptions {
   readonly access: Access;
   readonly wrongTokens: WrongTokens;
-  /** Where the vendor's callbacks come in, and whether they show a signature of their own. */
-  readonly hooks: { readonly path: string; readonly signed: boolean } | undefined;
+  /** What is done for those who show no token waits for its turn. */
+  readonly work: WorkLimit;
+  /** Where the vendor's callbacks come in, and whether one is signed as it must be; undefined where none must be. */
+  readonly hooks: { readonly path: string; readonly isSigned?: (query: unknown) => boolean } | undefined;
 }
 
 /** Lets nobody through to anything but the probes and the metrics who may not see it. */
-export function guard(server: FastifyInstance, { access, wrongTokens, hooks }: GateOptions): void {
+export function guard(server: FastifyInstance, options: GateOptions): void {
+  const { access, wrongTokens, work, hooks } = options;
   server.addHook('onRequest', async (request, reply) => {
     const pathname = pathOf(request.url);
-    if (alwaysOpen.has(pathname)) return;
-    if (pathname === hooks?.path) {
-      if (hooks.signed || !comesFromElsewhere(request, { kind: 'open' })) return;
-      return reply.code(403).send({ error: 'without WEBHOOK_TOKEN callbacks come from this machine only' });
+    const isHook = pathname === hooks?.path;
+    const given = isHook ? undefined : proofOf(request, access);
+    if (isHook ? hooks.isSigned?.(request.query) === true : given === 'right') {
+      if (!isHook && comesFromElsewhere(request, access)) return refuseOtherSite(reply);
+      return;
+    }
+    if (!(await work.turn(request.raw.socket))) return reply.hijack();
+    if (alwaysOpen.has(pathname) || (isHook && request.method !== 'POST')) return;
+    if (isHook) {
+      if (hooks.isSigned === undefined && !comesFromElsewhere(request, { kind: 'open' })) return;
+      return reply.code(403).send({
+        error:
+          hooks.isSigned === undefined
+            ? 'without WEBHOOK_TOKEN callbacks come from this machine only'
+            : 'not signed with WEBHOOK_TOKEN within the last minute',
+      });
     }
     if (access.kind === 'hidden') return reply.code(404).send({ error: 'not found' });
-    if (comesFromElsewhere(request, access)) return reply.code(403).send({ error: 'asked by another site' });
+    if (comesFromElsewhere(request, access)) return refuseOtherSite(reply);
     if (access.kind === 'open' || openToStrangers.has(pathname)) return;
-    return demand(request, reply, access.token, wrongTokens);
+    return demand(request, reply, given === 'wrong', wrongTokens);
+  });
+  // What is left of a body that nobody wants is not read: the connection ends with the answer.
+  server.addHook('onSend', async (request, reply) => {
+    if (!request.raw.complete) reply.header('connection', 'close');
   });
 }
+
+const refuseOtherSite = (reply: FastifyReply) => reply.code(403).send({ error: 'asked by another site' });
 
 /** What stands before the query. A path written otherwise than the open ones are is not open. */
 function pathOf(url: string): string {
@@ -37,20 +59,22 @@ function pathOf(url: string): string {
   return end < 0 ? url : url.slice(0, end);
 }
 
+/** Whether a request shows the admin token, or a session that was got with it. */
+function proofOf(request: FastifyRequest, access: Access): 'right' | 'wrong' | undefined {
+  if (access.kind !== 'token') return undefined;
+  if (isSession(sessionOf(request.headers.cookie), access.token, Date.now())) return 'right';
+  const given = bearerToken(request.headers.authorization);
+  return given === undefined ? undefined : isSame(given, access.token) ? 'right' : 'wrong';
+}
+
 async function demand(
   request: FastifyRequest,
   reply: FastifyReply,
-  token: string,
+  wrong: boolean,
   wrongTokens: WrongTokens,
-): Promise<FastifyReply | undefined> {
-  if (isSession(sessionOf(request.headers.cookie), token, Date.now())) return;
-  const given = bearerToken(request.headers.authorization);
-  if (given !== undefined) {
-    // Before anything is counted: behind a proxy everybody has one address, and a right token must not pay for others.
-    if (isSame(given, token)) return;
-    if (await wrongTokens.slowDown(request.ip))
-      return reply.code(429).send({ error: 'too many wrong tokens' });
-  }
+): Promise<FastifyReply> {
+  if (wrong && (await wrongTokens.slowDown(request.ip)))
+    return reply.code(429).send({ error: 'too many wrong tokens' });
   const wantsPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html');
   if (wantsPage) return reply.redirect(`/login?next=${encodeURIComponent(request.url)}`, 303);
   return reply

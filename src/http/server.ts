@@ -1,14 +1,17 @@
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
+import { createCache } from '../cache.ts';
 import type { Logger } from '../log.ts';
 import type { Scrubber } from '../scrubber.ts';
 import { accessFor } from './access.ts';
 import { addLoginAssets, addPage } from './assets.ts';
+import { limitConnections } from './connections.ts';
 import { addFiguresRoutes, type FiguresRoutesOptions } from './figures-routes.ts';
 import { guard } from './gate.ts';
-import { addHooks, type HooksOptions, hooksPath, takesHooks } from './hooks.ts';
+import { addHooks, createSignatureCheck, type HooksOptions, hooksPath, takesHooks } from './hooks.ts';
 import { addLogin } from './login.ts';
 import { ownPolicy, queuesPolicy, securityHeaders } from './security-headers.ts';
+import { createWorkLimit, type WorkLimitOptions } from './work-limit.ts';
 import { createWrongTokens } from './wrong-tokens.ts';
 
 export interface HttpServerOptions extends FiguresRoutesOptions {
@@ -22,7 +25,9 @@ export interface HttpServerOptions extends FiguresRoutesOptions {
   readonly stuck: () => readonly string[];
   /** What can't be reached or does not fit; empty when all is well. */
   readonly unready: () => Promise<readonly { readonly part: string; readonly sentence: string }[]>;
-  readonly metrics: Registry;
+  readonly metrics: Pick<Registry, 'metrics' | 'contentType'>;
+  /** What a test sets. */
+  readonly workLimit?: WorkLimitOptions;
   /** Adds the queues’ own pages under a path. */
   readonly addQueues: (server: FastifyInstance, path: string) => Promise<void>;
 }
@@ -35,13 +40,18 @@ export interface HttpServer {
 const queuesPath = '/queues';
 /** Nobody sends us more than a token; a slow or endless request is cut off. */
 const limits = {
-  bodyLimit: 64 * 1024,
+  bodyLimit: 4096,
   requestTimeout: 10_000,
   keepAliveTimeout: 10_000,
+  // Neither end has sent anything: who reads an answer slowly is cut off too. Longer than any answer takes.
+  connectionTimeout: 20_000,
   maxRequestsPerSocket: 1000,
   routerOptions: { maxParamLength: 200 },
+  // Node looks after its limits every 30 s otherwise.
+  http: { connectionsCheckingInterval: 1000, headersTimeout: 10_000 },
 };
-const mostConnections = 200;
+/** However many scrape, the metrics are put together once in so long. */
+const metricsMs = 1000;
 
 /**
  * The daemon's HTTP: `/livez` and `/readyz` for whoever keeps it running, neither of which hangs on the vendor,
@@ -50,7 +60,8 @@ const mostConnections = 200;
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { host, port, log, scrubber } = options;
   const server = fastify({ logger: false, forceCloseConnections: true, ...limits });
-  server.server.maxConnections = mostConnections;
+  const connections = limitConnections(server.server);
+  server.addHook('preClose', async () => connections.close());
   server.addContentTypeParser(
     'application/x-www-form-urlencoded',
     { parseAs: 'string' },
@@ -78,13 +89,16 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const wrongTokens = createWrongTokens();
   const { hooks } = options;
   const hooked = takesHooks(host, hooks.webhookToken);
-  const signed = hooks.webhookToken !== undefined;
-  guard(server, { access, wrongTokens, hooks: hooked ? { path: hooksPath, signed } : undefined });
+  const isSigned = createSignatureCheck(hooks);
+  guard(server, {
+    access,
+    wrongTokens,
+    work: createWorkLimit(options.workLimit),
+    hooks: hooked ? { path: hooksPath, ...(isSigned === undefined ? {} : { isSigned }) } : undefined,
+  });
   if (hooked) await addHooks(server, hooks);
   addProbes(server, options);
-  server.get('/metrics', async (_request, reply) =>
-    reply.type(options.metrics.contentType).send(await options.metrics.metrics()),
-  );
+  addMetrics(server, options);
   if (access.kind === 'token') {
     addLoginAssets(server);
     addLogin(server, access.token, wrongTokens);
@@ -98,6 +112,15 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const url = await server.listen({ host, port });
   log.info({ url, access: access.kind }, 'http server listens');
   return { url, close: () => server.close() };
+}
+
+function addMetrics(server: FastifyInstance, { metrics, scrubber }: HttpServerOptions): void {
+  const page = createCache({
+    keepMs: metricsMs,
+    timesItsCost: 0,
+    read: async () => Buffer.from(scrubber.scrub(await metrics.metrics())),
+  });
+  server.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await page.get()));
 }
 
 function addProbes(server: FastifyInstance, { stuck, unready }: HttpServerOptions): void {
