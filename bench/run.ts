@@ -3,6 +3,7 @@ import { analystCommand } from './analyst/command.ts';
 import { backfillCommand } from './backfill/command.ts';
 import { claimCommand } from './claim/command.ts';
 import { engineCommand } from './engine/command.ts';
+import { floodsCommand } from './floods/command.ts';
 import { freshnessCommand } from './freshness/command.ts';
 import { hintsCommand } from './hints/command.ts';
 import { lanesCommand } from './lanes/command.ts';
@@ -18,6 +19,7 @@ const benches: readonly (() => Command)[] = [
   backfillCommand,
   claimCommand,
   engineCommand,
+  floodsCommand,
   freshnessCommand,
   hintsCommand,
   lanesCommand,

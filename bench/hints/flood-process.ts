@@ -1,10 +1,17 @@
 // Calls the daemon's hook as the vendor does, so many times a second, in a process of its own.
+import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { z } from 'zod';
 import { createRandom } from '../../src/simulator/random.ts';
 import { serve } from '../support/serve.ts';
 
-const begin = z.object({ origin: z.string(), appId: z.number(), ids: z.array(z.string()) });
+const begin = z.object({
+  origin: z.string(),
+  appId: z.number(),
+  token: z.string(),
+  ids: z.array(z.string()),
+});
+type Target = Omit<z.infer<typeof begin>, 'ids'>;
 const rate = z.number();
 
 /** The vendor keeps its connections. */
@@ -29,11 +36,23 @@ function body(): string {
   return JSON.stringify({ PairList: [{ From_Account: random.pick(ids), To_Account: other }] });
 }
 
+let signed = { at: 0, text: '' };
+
+/** As the vendor signs; once a second is enough. */
+function signature(token: string): string {
+  const at = Math.floor(Date.now() / 1000);
+  if (signed.at === at) return signed.text;
+  const sign = createHash('sha256').update(`${token}${at}`).digest('hex');
+  signed = { at, text: `&Sign=${sign}&RequestTime=${at}` };
+  return signed.text;
+}
+
 /**
  * A connection that sends one callback at a time. Written by hand, for a client costs more than the server does, and
  * this machine has both to carry. An answer comes in one piece.
  */
-function open({ origin, appId }: { readonly origin: string; readonly appId: number }): void {
+function open(target: Target): void {
+  const { origin, appId, token } = target;
   const { hostname, port, host } = new URL(origin);
   const path = `/hooks/tim?SdkAppid=${appId}&CallbackCommand=Sns.CallbackFriendAdd`;
   const socket = connect({ host: hostname, port: Number(port), noDelay: true });
@@ -42,7 +61,7 @@ function open({ origin, appId }: { readonly origin: string; readonly appId: numb
     const text = body();
     sent = at;
     socket.write(
-      `POST ${path} HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+      `POST ${path}${signature(token)} HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
     );
   };
   socket.setEncoding('latin1');
@@ -59,7 +78,7 @@ function open({ origin, appId }: { readonly origin: string; readonly appId: numb
   socket.on('close', () => {
     const place = idle.indexOf(send);
     if (place >= 0) idle.splice(place, 1);
-    open({ origin, appId });
+    open(target);
   });
 }
 

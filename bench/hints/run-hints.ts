@@ -33,6 +33,7 @@ export interface HintsFigures {
   readonly heapMb: { readonly before: number; readonly first: number; readonly last: number };
 }
 
+const webhookToken = 'the-webhook-token-of-the-benches';
 /** What is told to the daemon, a second. */
 export const floodPerSecond = 5000;
 const rate = defaultCallsPerSecond;
@@ -62,7 +63,7 @@ export async function runHints(
     const order = {
       databaseUrl: url,
       apps: [{ ...benchApp, origin: vendor.origin, callsPerSecond: rate }],
-      environment: { POLL_MIN_INTERVAL: '1s' },
+      environment: { POLL_MIN_INTERVAL: '1s', WEBHOOK_TOKEN: webhookToken },
     };
     const daemon = await startBenchDaemon(servers, order, ['--expose-gc']);
     const named = vendor.ids.filter((_, index) => index % 2 === 0);
@@ -72,6 +73,7 @@ export async function runHints(
       origin: await daemon.ask(address, 'address'),
       appId: benchApp.appId,
       ids: named,
+      token: webhookToken,
     });
     await sleep(scale.ms);
 

@@ -15,7 +15,7 @@ export interface ConnectionLimits {
 
 export const defaultConnectionLimits: ConnectionLimits = {
   served: 200,
-  waiting: 800,
+  waiting: 300,
   longestWaitMs: 5000,
   patienceMs: 1000,
 };
@@ -57,9 +57,22 @@ export function limitConnections(server: Server, limits = defaultConnectionLimit
     socket.resume();
   }
 
+  /** The first to come of the addresses that have the fewest connections: one client must not keep out another. */
+  function next(): Socket | undefined {
+    const counts = new Map<string | undefined, number>();
+    for (const { remoteAddress } of served.keys())
+      counts.set(remoteAddress, (counts.get(remoteAddress) ?? 0) + 1);
+    let best: Socket | undefined;
+    const countOf = (socket: Socket) => counts.get(socket.remoteAddress) ?? 0;
+    for (const socket of waiting.keys())
+      if (best === undefined || countOf(socket) < countOf(best)) best = socket;
+    return best;
+  }
+
   function fill(): void {
-    for (const socket of waiting.keys()) {
-      if (served.size >= limits.served) return;
+    while (waiting.size > 0 && served.size < limits.served) {
+      const socket = next();
+      if (socket === undefined) return;
       waiting.delete(socket);
       serve(socket);
     }

@@ -14,13 +14,15 @@ export interface GateOptions {
   readonly wrongTokens: WrongTokens;
   /** What is done for those who show no token waits for its turn. */
   readonly work: WorkLimit;
+  /** Whether other connections wait to be served. */
+  readonly isCrowded: () => boolean;
   /** Where the vendor's callbacks come in, and whether one is signed as it must be; undefined where none must be. */
   readonly hooks: { readonly path: string; readonly isSigned?: (query: unknown) => boolean } | undefined;
 }
 
 /** Lets nobody through to anything but the probes and the metrics who may not see it. */
 export function guard(server: FastifyInstance, options: GateOptions): void {
-  const { access, wrongTokens, work, hooks } = options;
+  const { access, wrongTokens, work, isCrowded, hooks } = options;
   server.addHook('onRequest', async (request, reply) => {
     const pathname = pathOf(request.url);
     const isHook = pathname === hooks?.path;
@@ -30,6 +32,8 @@ export function guard(server: FastifyInstance, options: GateOptions): void {
       return;
     }
     if (!(await work.turn(request.raw.socket))) return reply.hijack();
+    // A connection that is kept would keep its place.
+    if (isCrowded()) reply.header('connection', 'close');
     if (alwaysOpen.has(pathname) || (isHook && request.method !== 'POST')) return;
     if (isHook) {
       if (hooks.isSigned === undefined && !comesFromElsewhere(request, { kind: 'open' })) return;

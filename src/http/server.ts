@@ -94,6 +94,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     access,
     wrongTokens,
     work: createWorkLimit(options.workLimit),
+    isCrowded: () => connections.counts().waiting > 0,
     hooks: hooked ? { path: hooksPath, ...(isSigned === undefined ? {} : { isSigned }) } : undefined,
   });
   if (hooked) await addHooks(server, hooks);
