@@ -529,9 +529,12 @@ Environment (each secret also as NAME_FILE, the path of a file that holds it):
   REDIS_URL                        redis://host:6379; without it one process only. Also redis+cluster://host1:6379,host2:6379
                                    and redis+sentinel://host1:26379,host2:26379/master-name; rediss… for TLS
   HTTP_HOST, HTTP_PORT             where HTTP is answered (127.0.0.1, 8080)
-  ADMIN_TOKEN                      asked for by all of it but probes and metrics
-  WEBHOOK_TOKEN                    what the vendor signs its callbacks with; without it they come from this machine only
+  HTTP_ALLOWED_HOSTS               names under which the page may be asked for with the token, without ports (any)
+  ADMIN_TOKEN                      asked for by all of it but probes and metrics; set it behind any proxy
+  WEBHOOK_TOKEN                    what the vendor signs its callbacks with; without it none are taken
+  WEBHOOK_ALLOW_UNSIGNED           true: programs of this machine may call back without a signature (false)
   DISCOVER_ACCOUNTS                true: accounts that callbacks and answers name are enrolled (false)
+  DISCOVER_ACCOUNTS_PER_HOUR       of an app, those that callbacks name (1000)
   POLL_MIN_INTERVAL, POLL_MAX_INTERVAL, FULL_READ_INTERVAL   (10s, 24h, 7d)
   ACCOUNTS_SOURCE_URL, ACCOUNTS_QUERY   a Postgres of yours and the select that names the accounts, read by the
                                    daemon every ACCOUNTS_SYNC_INTERVAL (1h) and by accounts sync

@@ -12,6 +12,7 @@ import {
   dayMs,
   defaultCallsPerSecond,
   duration,
+  hostNames,
   integer,
   origin,
   postgresUrl,
@@ -19,6 +20,7 @@ import {
   region,
   secret,
 } from './config/values.ts';
+import { isLoopback } from './http/access.ts';
 import { type RedisServers, redisPasswords } from './redis-servers.ts';
 import { defaultMinIntervalSeconds } from './schedule/line.ts';
 import { isCommonText } from './scrubber.ts';
@@ -59,11 +61,20 @@ export interface Config {
   readonly databaseDirectUrl: string | undefined;
   /** Undefined means: no Redis, one process only. */
   readonly redis: RedisServers | undefined;
-  readonly http: { readonly host: string; readonly port: number };
+  readonly http: {
+    readonly host: string;
+    readonly port: number;
+    /** Hosts that may be asked for with the admin token; undefined allows all. */
+    readonly allowedHosts: readonly string[] | undefined;
+  };
   readonly adminToken: string | undefined;
   readonly webhookToken: string | undefined;
+  /** Whether callbacks without a signature are taken from programs of this machine. */
+  readonly allowUnsignedWebhooks: boolean;
   /** Whether accounts that callbacks and answers name are enrolled. */
   readonly discoverAccounts: boolean;
+  /** Of an app, those that callbacks name: their bodies are not signed. */
+  readonly discoverAccountsPerHour: number;
   readonly poll: PollConfig;
   readonly accounts: {
     /** For queries given without a URL of their own. */
@@ -101,6 +112,11 @@ export class ConfigError extends Error {
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+const yesOrNo = z
+  .enum(['true', 'false'], 'must be true or false')
+  .default('false')
+  .transform((text) => text === 'true');
+
 const variables = {
   TIM_SDK_APP_ID: appId,
   TIM_SECRET_KEY: secret,
@@ -114,12 +130,12 @@ const variables = {
   REDIS_URL: redisServers,
   HTTP_HOST: z.string().default('127.0.0.1'),
   HTTP_PORT: integer(0, 65_535, 'must be a port from 0 to 65535 (0: any free one)').default(8080),
+  HTTP_ALLOWED_HOSTS: hostNames.optional(),
   ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters'),
   WEBHOOK_TOKEN: secret,
-  DISCOVER_ACCOUNTS: z
-    .enum(['true', 'false'], 'must be true or false')
-    .default('false')
-    .transform((text) => text === 'true'),
+  WEBHOOK_ALLOW_UNSIGNED: yesOrNo,
+  DISCOVER_ACCOUNTS: yesOrNo,
+  DISCOVER_ACCOUNTS_PER_HOUR: integer(0, 1_000_000, 'must be a whole number up to 1000000').default(1000),
   POLL_MIN_INTERVAL: duration({
     minMs: 100,
     maxMs: dayMs,
@@ -199,6 +215,13 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
   }
   const vars = parsed.data;
 
+  if (vars.WEBHOOK_ALLOW_UNSIGNED && vars.WEBHOOK_TOKEN !== undefined) {
+    problems.push('WEBHOOK_ALLOW_UNSIGNED and WEBHOOK_TOKEN are both set; keep one of them.');
+  } else if (vars.WEBHOOK_ALLOW_UNSIGNED && !isLoopback(vars.HTTP_HOST)) {
+    problems.push(
+      'WEBHOOK_ALLOW_UNSIGNED needs an HTTP_HOST of the loopback interface; others reach this one, so set WEBHOOK_TOKEN.',
+    );
+  }
   if (vars.POLL_MIN_INTERVAL > vars.POLL_MAX_INTERVAL) {
     problems.push('POLL_MIN_INTERVAL is greater than POLL_MAX_INTERVAL; make it the smaller one.');
   }
@@ -256,10 +279,12 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
     databaseUrl: vars.DATABASE_URL,
     databaseDirectUrl: vars.DATABASE_DIRECT_URL,
     redis: vars.REDIS_URL,
-    http: { host: vars.HTTP_HOST, port: vars.HTTP_PORT },
+    http: { host: vars.HTTP_HOST, port: vars.HTTP_PORT, allowedHosts: vars.HTTP_ALLOWED_HOSTS },
     adminToken: vars.ADMIN_TOKEN,
     webhookToken: vars.WEBHOOK_TOKEN,
+    allowUnsignedWebhooks: vars.WEBHOOK_ALLOW_UNSIGNED,
     discoverAccounts: vars.DISCOVER_ACCOUNTS,
+    discoverAccountsPerHour: vars.DISCOVER_ACCOUNTS_PER_HOUR,
     poll: {
       minIntervalMs: vars.POLL_MIN_INTERVAL,
       maxIntervalMs: vars.POLL_MAX_INTERVAL,

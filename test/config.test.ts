@@ -83,6 +83,26 @@ describe('configuration', () => {
     expect(parse(env, everything, { '/apps.json': apps }).apps[0]?.appId).toBe(7);
   });
 
+  test('hosts that may be asked for are names, in any case, without ports', () => {
+    expect(parse(good).http.allowedHosts).toBeUndefined();
+    const env = { ...good, HTTP_ALLOWED_HOSTS: 'localhost, TIM.example.com [::1]' };
+    expect(parse(env).http.allowedHosts).toEqual(['localhost', 'tim.example.com', '::1']);
+    for (const wrong of ['https://tim.example.com', 'tim.example.com:8080', 'tim/x', '*'])
+      expect(problemsOf({ ...good, HTTP_ALLOWED_HOSTS: wrong })).toEqual([
+        expect.stringMatching(/^HTTP_ALLOWED_HOSTS must name hosts without ports/),
+      ]);
+  });
+
+  test('callbacks without a signature are allowed in as many words, and only to this machine', () => {
+    expect(parse(good).allowUnsignedWebhooks).toBe(false);
+    const allowed = { ...good, WEBHOOK_ALLOW_UNSIGNED: 'true' };
+    expect(parse(allowed).allowUnsignedWebhooks).toBe(true);
+    expect(problemsOf({ ...allowed, WEBHOOK_TOKEN: 'a-token' })).toEqual([expect.stringMatching(/both set/)]);
+    expect(problemsOf({ ...allowed, HTTP_HOST: '0.0.0.0' })).toEqual([
+      expect.stringMatching(/^WEBHOOK_ALLOW_UNSIGNED needs an HTTP_HOST of the loopback interface/),
+    ]);
+  });
+
   test('an endpoint goes before the region', () => {
     const config = parse({ ...good, TIM_REGION: 'sg', TIM_ENDPOINT: 'http://127.0.0.1:9/' });
     expect(config.apps[0]?.origin).toBe('http://127.0.0.1:9');

@@ -1,5 +1,5 @@
 import type { Database } from '../db/client.ts';
-import { discoverAccounts } from '../db/queries/accounts.ts';
+import { discoverAccounts, discoverNamed } from '../db/queries/accounts.ts';
 import { hintAccounts, slowApp } from '../db/queries/hints.ts';
 import { accountIdProblem } from '../src/accounts/account-id.ts';
 import { createGatherer, type Gatherer } from '../src/hints/gatherer.ts';
@@ -24,6 +24,8 @@ export interface HintsOptions {
   readonly lanes: readonly Lane[];
   /** Whether accounts that are named are enrolled. */
   readonly discover: boolean;
+  /** Of an app, accounts that callbacks name, in all processes together. */
+  readonly discoverPerHour: number;
   /** Called again and again while the process is busy: see `look` of the token bucket. */
   readonly onBusy: () => void;
   readonly log: Logger;
@@ -33,6 +35,7 @@ export interface HintsOptions {
 interface AppHints {
   readonly lane: Lane;
   readonly hints: Gatherer;
+  readonly named: Gatherer;
   readonly discoveries: Gatherer;
   /** The last warning that was stored, and until when it need not be stored again. */
   readonly warned: { callsPerSecond: number; until: number };
@@ -47,16 +50,26 @@ const warningKeptMs = 5000;
 const namesRemembered = 50_000;
 
 /** Hints for every app of this process. They only decide what is polled first: none is needed to be right. */
-export function createHints({ db, lanes, discover, onBusy, log }: HintsOptions): Hints {
+export function createHints(options: HintsOptions): Hints {
+  const { db, lanes, discover, discoverPerHour, onBusy, log } = options;
   const ofApps = new Map<number, AppHints>(
     lanes.map((lane) => {
       const { appId } = lane;
+      const noteDiscovered = (enrolled: number) => {
+        lane.count('discovered', enrolled);
+        if (enrolled > 0) log.info({ app: appId, accounts: enrolled }, 'accounts discovered');
+      };
       const discoveries = createGatherer({
         log,
+        store: async (ids) => noteDiscovered(await discoverAccounts(db, appId, ids)),
+      });
+      // The body of a callback is not signed, so what it names is bounded; an answer comes from the vendor.
+      const named = createGatherer({
+        log,
         async store(ids) {
-          const enrolled = await discoverAccounts(db, appId, ids);
-          lane.count('discovered', enrolled);
-          if (enrolled > 0) log.info({ app: appId, accounts: enrolled }, 'accounts discovered');
+          const { enrolled, leftOut } = await discoverNamed(db, appId, ids, discoverPerHour);
+          noteDiscovered(enrolled);
+          lane.count('discovery_left_out', leftOut);
         },
       });
       const hints = createGatherer({
@@ -65,14 +78,14 @@ export function createHints({ db, lanes, discover, onBusy, log }: HintsOptions):
           const unknown = await hintAccounts(db, { appId, ids, leaseSeconds, pauseSeconds });
           lane.count('hinted', ids.length - unknown.length);
           lane.count('hint_unknown', unknown.length);
-          if (discover) discoveries.add(unknown);
+          if (discover) named.add(unknown);
         },
       });
       if (discover) {
         const remembered = Math.ceil(namesRemembered / lanes.length);
         lane.onAnswer(createNameCollector(discoveries.add, remembered));
       }
-      return [appId, { lane, hints, discoveries, warned: { callsPerSecond: 0, until: 0 } }] as const;
+      return [appId, { lane, hints, named, discoveries, warned: { callsPerSecond: 0, until: 0 } }] as const;
     }),
   );
 
@@ -119,7 +132,9 @@ export function createHints({ db, lanes, discover, onBusy, log }: HintsOptions):
     async close() {
       // Hints first: they may hand on accounts to be discovered.
       await Promise.all([...ofApps.values()].map(({ hints }) => hints.close()));
-      await Promise.all([...ofApps.values()].map(({ discoveries }) => discoveries.close()));
+      await Promise.all(
+        [...ofApps.values()].flatMap(({ named, discoveries }) => [named.close(), discoveries.close()]),
+      );
     },
   };
 }

@@ -293,6 +293,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       db,
       lanes,
       discover: config.discoverAccounts,
+      discoverPerHour: config.discoverAccountsPerHour,
       onBusy: look,
       log,
     });
@@ -302,6 +303,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       adminToken: config.adminToken,
       hooks: {
         webhookToken: config.webhookToken,
+        allowUnsigned: config.allowUnsignedWebhooks,
         now: () => clock.now(),
         hasApp: hints.hasApp,
         take: hints.take,

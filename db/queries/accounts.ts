@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { DB } from '../schema.ts';
+import { addActivity, namedEvent } from './activity.ts';
 import { feedTxId } from './feed.ts';
 
 /**
@@ -52,6 +53,37 @@ export async function discoverAccounts(
     select count(*) as enrolled from lined_up
   `.execute(db);
   return rows[0]?.enrolled ?? 0;
+}
+
+/**
+ * Enrols accounts that a callback has named, as `discoverAccounts` does, as long as no more than so many have been within
+ * an hour, by all processes. Returns how many were new, and how many were left out.
+ */
+export function discoverNamed(
+  db: Kysely<DB>,
+  appId: number,
+  ids: readonly string[],
+  perHour: number,
+): Promise<{ readonly enrolled: number; readonly leftOut: number }> {
+  return db.transaction().execute(async (trx) => {
+    // One process at a time counts and adds.
+    await sql`select pg_advisory_xact_lock(hashtext('tim-mirror discovery'), hashtext(${String(appId)}))`.execute(
+      trx,
+    );
+    const { rows } = await sql<{ id: string; room: number }>`
+      select id, greatest(0, ${perHour} - (
+        select coalesce(sum(count), 0) from mirror.activity
+        where app_id = ${appId} and event = ${namedEvent} and bucket > clock_timestamp() - interval '1 hour'
+      ))::float8 as room
+      from unnest(${ids}::text[]) as mentioned (id)
+      where not exists (select from mirror.account where app_id = ${appId} and account_id = id)
+      order by id
+    `.execute(trx);
+    const taken = rows.slice(0, rows[0]?.room ?? 0).map(({ id }) => id);
+    const enrolled = await discoverAccounts(trx, appId, taken);
+    if (enrolled > 0) await addActivity(trx, [{ appId, event: namedEvent, count: enrolled }]);
+    return { enrolled, leftOut: rows.length - taken.length };
+  });
 }
 
 /** Which of the ids are enrolled with the app. */

@@ -4,7 +4,9 @@ import type { DB } from '../schema.ts';
 /**
  * How often something happened to an app: `call` is an HTTP attempt, `first_read` an account that was never read
  * before, `short_answer` an answer that listed fewer friends than it counted, `hinted` one that a callback has named,
- * `hint_unknown` one of these that is not enrolled, `discovered` one enrolled because it was named, `foreign_job` a job
+ * `hint_unknown` one of these that is not enrolled, `discovered` one enrolled because it was named,
+ * `discovered_by_callback` one of these that a callback named, `discovery_left_out` one that was not enrolled because so
+ * many had been within the hour, `foreign_job` a job
  * of another installation that was refused, `refused write 55` a write that Postgres refused with an SQLSTATE of that
  * class; everything else is an outcome of a poll.
  */
@@ -13,6 +15,9 @@ export interface Activity {
   readonly event: string;
   readonly count: number;
 }
+
+/** The event of an account that was enrolled because a callback named it. */
+export const namedEvent = 'discovered_by_callback';
 
 const refusedPrefix = 'refused write ';
 
@@ -33,6 +38,8 @@ const besidesOutcomes: ReadonlySet<string> = new Set([
   'hinted',
   'hint_unknown',
   'discovered',
+  namedEvent,
+  'discovery_left_out',
   'foreign_job',
   'short_answer',
 ]);

@@ -40,6 +40,22 @@ export function integer(min: number, max: number, says: string) {
     .refine((value) => value >= min && value <= max, says);
 }
 
+/** Names of hosts, separated by commas or blanks, in lower case. */
+export const hostNames = z.string().transform((text, context) => {
+  const names = text
+    .toLowerCase()
+    .split(/[\s,]+/)
+    .filter((name) => name !== '')
+    .map((name) => name.replace(/^\[|\]$/g, ''));
+  if (names.every((name) => /^([\w.-]+|[\da-f:.]*:[\da-f:.]*)$/.test(name) && !/^[\w.-]+:\d+$/.test(name)))
+    return names;
+  context.addIssue({
+    code: 'custom',
+    message: 'must name hosts without ports, separated by commas, such as localhost,tim.example.com',
+  });
+  return z.NEVER;
+});
+
 function url(protocols: readonly string[], says: string) {
   return z.string().refine((text) => {
     const parsed = URL.parse(text);

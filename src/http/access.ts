@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 
 /** Who may see more than the probes and the metrics: everybody, who has the token, or nobody. */
 export type Access =
@@ -15,6 +16,30 @@ export function accessFor(host: string, adminToken: string | undefined): Access 
 /** Whether an address to listen on is one that only this machine can reach. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** What proxies add: who asked them, or that they stand between. */
+const forwardingHeader =
+  /^(forwarded|via|(x-)?(forwarded|original|real|client|cluster-client|true-client|envoy|cf-connecting|fastly-client)-.+|x-forwarded|cdn-loop|x-amzn-trace-id)$/;
+
+/**
+ * Whether a request comes from a program of this machine, for this machine. A proxy beside us connects over the loopback
+ * interface too, and often asks for a loopback name; the headers it adds, and HTTP/1.0, as nginx speaks, show it.
+ */
+export function isLocal(request: IncomingMessage): boolean {
+  const from = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+  return (
+    isLoopback(from) &&
+    isLoopback(hostOf(request)) &&
+    request.httpVersion !== '1.0' &&
+    !Object.keys(request.headers).some((name) => forwardingHeader.test(name))
+  );
+}
+
+/** The host that a request asks for, in lower case, without port and brackets; empty where it names none. */
+export function hostOf(request: IncomingMessage): string {
+  const host = URL.parse(`http://${request.headers.host ?? ''}`)?.hostname ?? '';
+  return host.replace(/^\[|\]$/g, '');
 }
 
 /** Compares in a time that tells nothing of how much is alike, or how long either is. */

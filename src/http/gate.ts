@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type Access, bearerToken, isLoopback, isSame } from './access.ts';
+import { type Access, bearerToken, hostOf, isLocal, isSame } from './access.ts';
 import { isSession, sessionOf } from './session.ts';
 import type { WorkLimit } from './work-limit.ts';
 import type { WrongTokens } from './wrong-tokens.ts';
@@ -11,6 +11,8 @@ const openToStrangers: ReadonlySet<string> = new Set(['/login', '/login.css']);
 
 export interface GateOptions {
   readonly access: Access;
+  /** With a token, only these hosts may be asked for; undefined allows all. */
+  readonly allowedHosts: readonly string[] | undefined;
   readonly wrongTokens: WrongTokens;
   /** What is done for those who show no token waits for its turn. */
   readonly work: WorkLimit;
@@ -22,30 +24,31 @@ export interface GateOptions {
 
 /** Lets nobody through to anything but the probes and the metrics who may not see it. */
 export function guard(server: FastifyInstance, options: GateOptions): void {
-  const { access, wrongTokens, work, isCrowded, hooks } = options;
+  const { access, allowedHosts, wrongTokens, work, isCrowded, hooks } = options;
+  const refusal = (request: FastifyRequest) =>
+    refusalOf(request, access.kind === 'open', access.kind === 'token' ? allowedHosts : undefined);
   server.addHook('onRequest', async (request, reply) => {
     const pathname = pathOf(request.url);
     const isHook = pathname === hooks?.path;
     const given = isHook ? undefined : proofOf(request, access);
     if (isHook ? hooks.isSigned?.(request.query) === true : given === 'right') {
-      if (!isHook && comesFromElsewhere(request, access)) return refuseOtherSite(reply);
-      return;
+      const error = isHook || alwaysOpen.has(pathname) ? undefined : refusal(request);
+      return error === undefined ? undefined : reply.code(403).send({ error });
     }
     if (!(await work.turn(request.raw.socket))) return reply.hijack();
     // A connection that is kept would keep its place.
     if (isCrowded()) reply.header('connection', 'close');
     if (alwaysOpen.has(pathname) || (isHook && request.method !== 'POST')) return;
     if (isHook) {
-      if (hooks.isSigned === undefined && !comesFromElsewhere(request, { kind: 'open' })) return;
-      return reply.code(403).send({
-        error:
-          hooks.isSigned === undefined
-            ? 'without WEBHOOK_TOKEN callbacks come from this machine only'
-            : 'not signed with WEBHOOK_TOKEN within the last minute',
-      });
+      const error =
+        hooks.isSigned === undefined
+          ? refusalOf(request, true, undefined)
+          : 'not signed with WEBHOOK_TOKEN within the last minute';
+      return error === undefined ? undefined : reply.code(403).send({ error });
     }
     if (access.kind === 'hidden') return reply.code(404).send({ error: 'not found' });
-    if (comesFromElsewhere(request, access)) return refuseOtherSite(reply);
+    const error = refusal(request);
+    if (error !== undefined) return reply.code(403).send({ error });
     if (access.kind === 'open' || openToStrangers.has(pathname)) return;
     return demand(request, reply, given === 'wrong', wrongTokens);
   });
@@ -54,8 +57,6 @@ export function guard(server: FastifyInstance, options: GateOptions): void {
     if (!request.raw.complete) reply.header('connection', 'close');
   });
 }
-
-const refuseOtherSite = (reply: FastifyReply) => reply.code(403).send({ error: 'asked by another site' });
 
 /** What stands before the query. A path written otherwise than the open ones are is not open. */
 function pathOf(url: string): string {
@@ -88,12 +89,20 @@ async function demand(
 }
 
 /**
- * A page of another site that makes a browser of ours ask: by a form or a script, or by a name of its own that it
- * lets point at this machine, which counts where no token is asked for.
+ * Why a request is refused whatever token it shows. A page of another site may make a browser of ours ask, by a form or a
+ * script, or by a name of its own that it lets point at this machine.
  */
-function comesFromElsewhere(request: FastifyRequest, access: Access): boolean {
-  if (access.kind === 'open' && !isLoopback(request.hostname.replace(/^\[|\]$/g, ''))) return true;
-  if (request.method === 'GET' || request.method === 'HEAD') return false;
+function refusalOf(
+  request: FastifyRequest,
+  localOnly: boolean,
+  allowedHosts: readonly string[] | undefined,
+): string | undefined {
+  if (localOnly && !isLocal(request.raw))
+    return 'without a token only this machine is answered, by its own name and through no proxy';
+  if (allowedHosts !== undefined && !allowedHosts.includes(hostOf(request.raw)))
+    return 'HTTP_ALLOWED_HOSTS does not name this host';
+  if (request.method === 'GET' || request.method === 'HEAD') return undefined;
   const site = request.headers['sec-fetch-site'];
-  return site !== undefined && site !== 'same-origin' && site !== 'none';
+  const own = site === undefined || site === 'same-origin' || site === 'none';
+  return own ? undefined : 'asked by another site';
 }

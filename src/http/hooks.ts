@@ -7,6 +7,8 @@ import { isLoopback } from './access.ts';
 export interface HooksOptions {
   /** With it every callback must be signed. */
   readonly webhookToken: string | undefined;
+  /** Without a token: whether programs of this machine may call back. */
+  readonly allowUnsigned: boolean;
   /** Postgres' time in milliseconds: that of this machine may be wrong. */
   readonly now: () => number;
   /** Remembers what a callback asks for, and is done at once. */
@@ -29,9 +31,9 @@ const signature = z.object({
   RequestTime: z.string().max(20).optional(),
 });
 
-/** Whether callbacks are taken at all: signed ones from everywhere, others from this machine only. */
-export function takesHooks(host: string, webhookToken: string | undefined): boolean {
-  return webhookToken !== undefined || isLoopback(host);
+/** Whether callbacks are taken at all: signed ones from everywhere, others only from this machine and only if allowed. */
+export function takesHooks(host: string, { webhookToken, allowUnsigned }: HooksOptions): boolean {
+  return webhookToken !== undefined || (allowUnsigned && isLoopback(host));
 }
 
 /** Whether the query of a callback is signed; what it brings along is read only then. */

@@ -18,6 +18,8 @@ export interface HttpServerOptions extends FiguresRoutesOptions {
   readonly host: string;
   readonly port: number;
   readonly adminToken: string | undefined;
+  /** Hosts that may be asked for with the token; undefined allows all. */
+  readonly allowedHosts: readonly string[] | undefined;
   readonly hooks: HooksOptions;
   readonly log: Logger;
   readonly scrubber: Scrubber;
@@ -88,10 +90,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const access = accessFor(host, options.adminToken);
   const wrongTokens = createWrongTokens();
   const { hooks } = options;
-  const hooked = takesHooks(host, hooks.webhookToken);
+  const hooked = takesHooks(host, hooks);
   const isSigned = createSignatureCheck(hooks);
   guard(server, {
     access,
+    allowedHosts: options.allowedHosts,
     wrongTokens,
     work: createWorkLimit(options.workLimit),
     isCrowded: () => connections.counts().waiting > 0,

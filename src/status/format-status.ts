@@ -62,11 +62,13 @@ function formatApp(app: AppStatus): string {
 
 function slowed({ calls: { slowed: slowing } }: AppStatus): string {
   if (slowing === null) return '';
-  return `; the vendor warned: no more than ${slowing.callsPerSecond}/s for ${duration(slowing.secondsLeft)}`;
+  return `; the vendor warned: no more than ${slowing.callsPerSecond}/s for ${duration(slowing.secondsLeft)}, and never less than half of the limit`;
 }
 
 /** Said only where callbacks come in, or accounts are discovered. */
-function hintRows({ hints: { accounts, unknown, discovered } }: AppStatus): readonly [string, string][] {
+function hintRows({
+  hints: { accounts, unknown, discovered, leftOut },
+}: AppStatus): readonly [string, string][] {
   if (accounts + unknown + discovered === 0) return [];
   return [
     [
@@ -75,6 +77,7 @@ function hintRows({ hints: { accounts, unknown, discovered } }: AppStatus): read
         `${count(accounts)} accounts put first in line in 15 min`,
         ...some(unknown, 'named that are not enrolled'),
         ...some(discovered, 'discovered'),
+        ...some(leftOut, 'left out, for DISCOVER_ACCOUNTS_PER_HOUR is reached'),
       ].join(', '),
     ],
   ];

@@ -25,7 +25,9 @@ export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] 
     (outcomes['storage_failed'] ?? 0) > 0 &&
       'Postgres refuses to store answers: `tim-mirror status` says which and what to do, in line “refused”.',
     app.calls.slowed !== null &&
-      'The vendor warns that others use up the limit of the app; calls are slower for a minute.',
+      `The vendor warns that others use up the limit of the app: ${app.calls.slowed.callsPerSecond} calls a second instead of ${app.calls.limit} for a minute. An alert never lowers it under half.`,
+    app.hints.leftOut > 0 &&
+      `Callbacks name more new accounts than DISCOVER_ACCOUNTS_PER_HOUR allows: ${app.hints.leftOut} were left out in 15 minutes. Raise it if they are yours.`,
     app.foreignJobs > 0 &&
       'Jobs of another installation were in this one’s queues, and were refused: two mirrors claim one identity.',
     app.sequence.trusted ||

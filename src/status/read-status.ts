@@ -87,6 +87,8 @@ export interface AppStatus {
     readonly unknown: number;
     /** Enrolled because a callback or an answer named them. */
     readonly discovered: number;
+    /** Not enrolled, because callbacks had named as many as DISCOVER_ACCOUNTS_PER_HOUR allows. */
+    readonly leftOut: number;
   };
   /** Answers of the last 15 minutes that listed fewer friends than they counted. */
   readonly shortAnswers: number;
@@ -270,6 +272,7 @@ export async function readStatus(db: Database): Promise<Status> {
           accounts: happened('hinted'),
           unknown: happened('hint_unknown'),
           discovered: happened('discovered'),
+          leftOut: happened('discovery_left_out'),
         },
         shortAnswers: happened('short_answer'),
         foreignJobs: happened('foreign_job'),

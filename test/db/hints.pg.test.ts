@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { discoverAccounts, enrolAccounts } from '../../db/queries/accounts.ts';
+import { discoverAccounts, discoverNamed, enrolAccounts } from '../../db/queries/accounts.ts';
 import { ensureApp, readApps } from '../../db/queries/apps.ts';
 import { hintAccounts, slowApp } from '../../db/queries/hints.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
@@ -113,6 +113,29 @@ describe('accounts that somebody mentions', () => {
       Array.from({ length: 6 }, () => discoverAccounts(database.db, appId, ids)),
     );
     expect(enrolled.reduce((sum, each) => sum + each)).toBe(300);
+  });
+});
+
+describe('accounts that callbacks name', () => {
+  test('are enrolled by all processes together as often an hour as is set, and answers are not bounded', async () => {
+    await ensureApp(database.db, { appId: 77, callsPerSecond: 1 });
+    const lot = (first: number) =>
+      Array.from({ length: 50 }, (_, index) => `named-${String(first + index).padStart(4, '0')}`);
+    const named = await Promise.all(
+      [0, 20, 40, 100, 150, 200].map((first) => discoverNamed(database.db, 77, lot(first), 120)),
+    );
+    expect(named.reduce((sum, { enrolled }) => sum + enrolled, 0)).toBe(120);
+    expect(named.reduce((sum, { leftOut }) => sum + leftOut, 0)).toBeGreaterThanOrEqual(120);
+    expect(await discoverNamed(database.db, 77, lot(300), 120)).toEqual({ enrolled: 0, leftOut: 50 });
+    // Known ones take no room and are not left out.
+    expect(await discoverNamed(database.db, 77, [], 120)).toEqual({ enrolled: 0, leftOut: 0 });
+    expect(await discoverAccounts(database.db, 77, lot(300))).toBe(50);
+    expect(await discoverNamed(database.db, 77, lot(300), 120)).toEqual({ enrolled: 0, leftOut: 0 });
+    // An hour later.
+    await sql`update mirror.activity set bucket = bucket - interval '61 minutes' where app_id = 77`.execute(
+      database.db,
+    );
+    expect(await discoverNamed(database.db, 77, lot(400), 120)).toEqual({ enrolled: 50, leftOut: 0 });
   });
 });
 

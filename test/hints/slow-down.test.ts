@@ -14,8 +14,8 @@ test.each([
   [{ command: groupGet, calls: 210, limit: 200 }, 50, 30],
   // A limit lower than we have been told.
   [{ command: groupGet, calls: 100, limit: 100 }, 190, 95],
-  // However much others send, a quarter is ours; and one call always.
-  [{ command: groupGet, calls: 900, limit: 200 }, 190, 47],
+  // However much others send, half is ours; and one call always.
+  [{ command: groupGet, calls: 900, limit: 200 }, 190, 95],
   [{ command: groupGet, calls: 900, limit: 200 }, 1, 1],
   // Figures are missing.
   [{ command: undefined, calls: undefined, limit: undefined }, 190, 95],

@@ -25,11 +25,19 @@ afterAll(async () => {
 
 const hooks = {
   webhookToken,
+  allowUnsigned: false,
   now: Date.now,
   hasApp: () => true,
   take: () => undefined,
   onRefused: () => undefined,
 };
+
+/** The part of a query that signs a callback now. */
+function sign(): string {
+  const time = Math.floor(Date.now() / 1000);
+  const signature = createHash('sha256').update(`${webhookToken}${time}`).digest('hex');
+  return `Sign=${signature}&RequestTime=${time}`;
+}
 
 /** A connection, with what came over it. */
 async function open(url: string): Promise<{ socket: Socket; said: () => string; ended: Promise<unknown> }> {
@@ -86,6 +94,12 @@ describe('what needs no token', () => {
     const right = { headers: { authorization: `Bearer ${adminToken}` } };
     for (let times = 0; times < 20; times += 1)
       expect((await server.ask('/nothing', right)).status).toBe(404);
+    // Nor does a signed callback.
+    const query = `SdkAppid=1&CallbackCommand=Group.CallbackAfterSendMsg&${sign()}`;
+    for (let times = 0; times < 20; times += 1) {
+      const signed = await server.ask(`/hooks/tim?${query}`, { method: 'POST', body: '{}' });
+      expect(signed.status).toBe(200);
+    }
     expect(answered).toBe(0);
     for (const { socket } of opened) socket.destroy();
   });
@@ -162,10 +176,8 @@ describe('a callback that is not signed', () => {
     await using server = await startTestServer(database.db, { hooks });
     const path = '/hooks/tim?SdkAppid=1&CallbackCommand=Sns.CallbackFriendAdd';
     expect((await server.ask(path, { method: 'POST', body: '{}' })).status).toBe(403);
-    const time = Math.floor(Date.now() / 1000);
-    const sign = createHash('sha256').update(`${webhookToken}${time}`).digest('hex');
     const large = await server
-      .ask(`${path}&Sign=${sign}&RequestTime=${time}`, { method: 'POST', body: 'x'.repeat(500_000) })
+      .ask(`${path}&${sign()}`, { method: 'POST', body: 'x'.repeat(500_000) })
       .then(({ status }) => status)
       // The answer comes while the body is on its way, and the connection ends with it.
       .catch(() => 413);

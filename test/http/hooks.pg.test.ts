@@ -21,11 +21,16 @@ afterAll(async () => {
   await database?.[Symbol.asyncDispose]();
 });
 
-async function startHooks(webhookToken?: string, options: Partial<HttpServerOptions> = {}) {
+async function startHooks(
+  webhookToken?: string,
+  options: Partial<HttpServerOptions> = {},
+  allowUnsigned = webhookToken === undefined,
+) {
   const taken: Callback[] = [];
   let refused = 0;
   const hooks: HooksOptions = {
     webhookToken,
+    allowUnsigned,
     now: Date.now,
     hasApp: (id) => id === appId,
     take: (_, callback) => taken.push(callback),
@@ -149,7 +154,23 @@ describe('without WEBHOOK_TOKEN', () => {
     expect(hooks.taken).toEqual([]);
   });
 
-  test('they are taken from this machine, also beside an admin token, and not from pages of other sites', async () => {
+  test('callbacks are not taken at all, unless that is allowed in as many words', async () => {
+    await using hooks = await startHooks(undefined, { adminToken: 'a-token-for-administrators' }, false);
+    expect((await hooks.post(command('Sns.CallbackFriendAdd'))).status).toBe(401);
+    await using open = await startHooks(undefined, {}, false);
+    expect((await open.post(command('Sns.CallbackFriendAdd'))).status).toBe(404);
+    expect([...hooks.taken, ...open.taken]).toEqual([]);
+  });
+
+  test('they are not taken through a proxy of this machine', async () => {
+    await using hooks = await startHooks();
+    const answer = await hooks.post(command('Sns.CallbackFriendAdd'), undefined, {
+      'x-forwarded-for': '203.0.113.9',
+    });
+    expect([answer.status, hooks.taken]).toEqual([403, []]);
+  });
+
+  test('and allowed, they are taken from this machine, also beside an admin token, and not from pages of other sites', async () => {
     await using hooks = await startHooks(undefined, { adminToken: 'a-token-for-administrators' });
     expect((await hooks.post(command('Sns.CallbackFriendAdd'))).status).toBe(200);
     const fromPage = { 'sec-fetch-site': 'cross-site', 'content-type': 'text/plain' };

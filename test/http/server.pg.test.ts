@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import { connect as connectTo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect } from '../../db/client.ts';
@@ -85,6 +86,41 @@ describe('everything but the probes and the metrics', () => {
     expect((await server.ask('/status')).status).toBe(200);
     expect((await server.ask('/login')).status).toBe(404);
     expect(await statusWithHost(server, 'evil.example.com')).toBe(403);
+  });
+
+  test.each([
+    'X-Forwarded-For: 203.0.113.9',
+    'X-Forwarded-Host: tim.example.com',
+    'X-Forwarded-Proto: https',
+    'Forwarded: for=203.0.113.9',
+    'Via: 1.1 proxy',
+    'X-Real-IP: 203.0.113.9',
+    'True-Client-IP: 203.0.113.9',
+    'CF-Connecting-IP: 203.0.113.9',
+  ])('without a token is not shown through a proxy of this machine, which says %s', async (header) => {
+    await using server = await start();
+    expect(await statusOf(server, `GET / HTTP/1.1\r\nHost: localhost\r\n${header}\r\n\r\n`)).toBe(403);
+    expect(await statusOf(server, `GET /readyz HTTP/1.1\r\nHost: localhost\r\n${header}\r\n\r\n`)).toBe(200);
+  });
+
+  test('without a token is not shown to nginx, which asks the upstream by its own name, in HTTP/1.0', async () => {
+    await using server = await start();
+    const host = new URL(server.server.url).host;
+    for (const path of ['/', '/status', '/explain?app=1&account=a', '/queues'])
+      expect(await statusOf(server, `GET ${path} HTTP/1.0\r\nHost: ${host}\r\n\r\n`)).toBe(403);
+  });
+
+  test('with a token is shown under the hosts that are allowed, and the probes and metrics under any', async () => {
+    const allowedHosts = ['tim.example.com', '::1'];
+    await using server = await start({ adminToken: token, allowedHosts });
+    const ask = (path: string, host: string) =>
+      statusOf(server, `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+    for (const host of ['tim.example.com', 'TIM.example.com:8080', '[::1]:8080'])
+      expect(await ask('/status', host)).toBe(200);
+    for (const host of ['evil.example.com', '127.0.0.1', 'tim.example.com.evil.example.com'])
+      expect(await ask('/status', host)).toBe(403);
+    expect(await ask('/login', 'evil.example.com')).toBe(403);
+    for (const path of ['/livez', '/readyz', '/metrics']) expect(await ask(path, '10.0.0.7:8080')).toBe(200);
   });
 
   test('is not told to whoever guesses', async () => {
@@ -273,6 +309,19 @@ describe('the figures', () => {
 // biome-ignore lint/suspicious/noExplicitAny: a test looks at what it knows to be there
 async function json(server: TestServer, path: string): Promise<any> {
   return (await server.ask(path)).json();
+}
+
+/** The status of what a request written by hand is answered. */
+async function statusOf({ server }: TestServer, text: string): Promise<number> {
+  const { port } = new URL(server.url);
+  const socket = connectTo({ host: '127.0.0.1', port: Number(port) });
+  socket.write(text);
+  let answer = '';
+  for await (const chunk of socket) {
+    answer += chunk;
+    if (answer.includes('\r\n\r\n')) break;
+  }
+  return Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1]);
 }
 
 /** What `/status` answers to a browser that believes to ask somebody else; fetch would not say so. */

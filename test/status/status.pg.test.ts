@@ -160,15 +160,20 @@ test('callbacks and the vendor’s warning are told while they matter', async ()
       at: Date.now() - 60_000,
     })),
   );
+  await addActivity(database.db, [
+    { appId, event: 'discovery_left_out', count: 7, at: Date.now() - 60_000 },
+    { appId, event: 'discovered_by_callback', count: 9, at: Date.now() - 60_000 },
+  ]);
   await slowApp(database.db, appId, { callsPerSecond: 1, seconds: 60 });
   const { app, text } = await statusNow();
-  expect(app.hints).toEqual({ accounts: 3000, unknown: 2000, discovered: 1000 });
+  expect(app.hints).toEqual({ accounts: 3000, unknown: 2000, discovered: 1000, leftOut: 7 });
   expect(app.outcomes).toEqual({});
   expect(text).toMatch(
-    /hints +3,000 accounts put first in line in 15 min, 2,000 named that are not enrolled, 1,000 discovered/,
+    /hints +3,000 accounts put first in line in 15 min, 2,000 named that are not enrolled, 1,000 discovered, 7 left out, for DISCOVER_ACCOUNTS_PER_HOUR is reached/,
   );
   expect(text).toMatch(/of 2\/s allowed \(last minute\); the vendor warned: no more than 1\/s for (60|59) s/);
-  expect(app.problems.join(' ')).toContain('The vendor warns');
+  expect(app.problems.join(' ')).toMatch(/The vendor warns .*1 calls a second instead of 2 .*under half/);
+  expect(app.problems.join(' ')).toMatch(/DISCOVER_ACCOUNTS_PER_HOUR allows: 7 were left out/);
 });
 
 test('what is learnt adds up, from however many processes', async () => {

@@ -27,8 +27,10 @@ export async function startTestServer(
     host: '127.0.0.1',
     port: 0,
     adminToken: undefined,
+    allowedHosts: undefined,
     hooks: {
       webhookToken: undefined,
+      allowUnsigned: false,
       now: Date.now,
       hasApp: () => true,
       take: () => undefined,
