@@ -1,7 +1,7 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { daemonEnvironment } from '../support/daemon.ts';
 import { populateWorld } from '../support/mirroring.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -12,15 +12,26 @@ test('a log that nobody reads holds up no poll and no end; lines are dropped, co
   await populateWorld(world);
   // Each writes 100 bytes of log; 64 kB fit into the pipe, and as much waits for it.
   const enough = 1600;
-  const start = () =>
-    spawn(process.execPath, [fileURLToPath(new URL('../../bin/tim-mirror.ts', import.meta.url)), 'start'], {
-      env: daemonEnvironment({
-        vendor: world.vendor,
-        databaseUrl: world.database.url,
-        env: { LOG_LEVEL: 'trace', POLL_MIN_INTERVAL: '100ms' },
-      }),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+  const started: ChildProcess[] = [];
+  onTestFinished(() => {
+    for (const each of started) each.kill('SIGKILL');
+  });
+  const start = () => {
+    const child = spawn(
+      process.execPath,
+      [fileURLToPath(new URL('../../bin/tim-mirror.ts', import.meta.url)), 'start'],
+      {
+        env: daemonEnvironment({
+          vendor: world.vendor,
+          databaseUrl: world.database.url,
+          env: { LOG_LEVEL: 'trace', POLL_MIN_INTERVAL: '100ms' },
+        }),
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
+    started.push(child);
+    return child;
+  };
   // Nobody listens to its standard output yet.
   const daemon = start();
   let address = '';
