@@ -29,6 +29,10 @@ import { waitFor } from '../support/wait-for.ts';
 const asRoot = process.getuid?.() === 0;
 /** A user who is neither root nor the one that root lets servers run as. */
 const stranger = findStranger();
+if (stranger === undefined)
+  process.stderr.write(
+    'test/local-servers/owned-folder: two tests skipped, for only root can act for another user\n',
+  );
 let shared: string;
 const children: ChildProcess[] = [];
 
