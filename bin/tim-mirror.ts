@@ -7,7 +7,7 @@ const { createProgram, runProgram } = await import('./program.ts');
 const { settleLog } = await import('../src/log-stream.ts');
 
 const exitCode = await runProgram(createProgram(), process.argv);
-// A write to a pipe that nobody reads can't be taken back, and Node would wait for it.
+// A write to a pipe without a reader can't be cancelled, and Node would wait for it.
 if (!(await settleLog())) process.kill(process.pid, 'SIGKILL');
 // A connection that is still trying to reach a server must not keep the process alive.
 process.exit(exitCode);

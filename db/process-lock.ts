@@ -7,11 +7,11 @@ import { keepAsking, type Moment, msSince, thisMoment, watchSession } from './wa
 /** Held by a daemon as long as it lives, so that a daemon without Redis can be sure to be the only one. */
 export interface ProcessLock {
   /**
-   * False while the connection that holds the lock is broken, and while it has not been heard of for so long that the
-   * server may soon give the lock to another: a process that was stopped, or a machine that was suspended, finds it so.
+   * False while the connection that holds the lock is broken, and while it has not answered a beat for 20 s, after which the
+   * server may soon give the lock to another daemon: a process that was stopped, or a machine that was suspended, finds it so.
    */
   isHeld(): boolean;
-  /** Shows beside the lock, to whoever reads the status, what the daemon waits for: short words, or none. */
+  /** Shows beside the lock, for `status`, what the daemon waits for: short words, or none. */
   show(words: string): void;
   release(): Promise<void>;
 }
@@ -34,7 +34,7 @@ const silentMs = 10_000;
 const heartbeatMs = 5000;
 /** Longer than the heartbeat by far: a session whose process has vanished gives the lock back after so long. */
 const forsakenMs = 60_000;
-/** The lock is ours for so long after a beat. A second daemon can have it at the earliest after `forsakenMs`. */
+/** How long after a beat the lock is certainly ours. A second daemon can have it at the earliest after `forsakenMs`. */
 const assuredMs = 20_000;
 
 /** A session as the server knows it: process ids come again, with another start. */

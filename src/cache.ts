@@ -10,7 +10,7 @@ export interface Cache<T> {
 
 export interface CacheOptions<T> {
   readonly read: () => Promise<T>;
-  /** A value is kept for so long, or for as many times as long as it took to read. */
+  /** How long a value is kept, in milliseconds, or as a multiple of the time it took to read. */
   readonly keepMs: number;
   /** Default: twenty, so that at most a twentieth of the time goes into reading. */
   readonly timesItsCost?: number;

@@ -4,9 +4,9 @@ import { type DestinationStream, pino } from 'pino';
 
 /** The log of this process, one line at a time, as it goes to standard output. */
 export interface LogStream extends DestinationStream {
-  /** Lines that were dropped because nobody read those before them. */
+  /** Lines that were dropped because those before them were not read. */
   dropped(): number;
-  /** Resolves with true when all lines are written, and with false when that takes longer than so many milliseconds. */
+  /** Resolves with true when all lines are written, and with false when that takes longer than `ms`. */
   settle(ms: number): Promise<boolean>;
 }
 
@@ -15,7 +15,7 @@ const mostWaiting = 2 ** 16;
 let opened: LogStream | undefined;
 
 /**
- * Standard output for the log. A reader that stands still, such as a full pipe to a log driver, holds nothing up:
+ * Standard output for the log. A reader that stops reading, such as a log driver behind a full pipe, blocks nothing:
  * 64 kB wait for it, and what comes after that is dropped and counted.
  */
 export function standardLog(): LogStream {
@@ -28,7 +28,7 @@ export function droppedLogLines(): number {
   return opened?.dropped() ?? 0;
 }
 
-/** Waits until the log of this process is written, a second at most; false when nobody reads it. */
+/** Waits until the log of this process is written, a second at most; false when it is not read. */
 export async function settleLog(): Promise<boolean> {
   return opened === undefined || (await opened.settle(1000));
 }
@@ -73,4 +73,4 @@ function openLogStream(): LogStream {
   };
 }
 
-const lost = 'nobody read the log for a while, and lines were dropped';
+const lost = 'the log was not read for a while, and lines were dropped';

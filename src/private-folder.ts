@@ -10,14 +10,14 @@ export function ownUser(): number | undefined {
   return process.geteuid?.();
 }
 
-/** Whether a file or folder is this user's, and nobody else may write it. A link is nobody's. */
+/** Whether a file or folder is this user's, and no other user may write it. A link belongs to no user. */
 export function isOwn(stats: Stats): boolean {
   return !stats.isSymbolicLink() && stats.uid === ownUser() && (stats.mode & writableByOthers) === 0;
 }
 
 /**
  * Makes a folder that only this user may enter, below one that others may write to, or finds it so. False where it is
- * somebody else's, open to others or a link, or where others could put another in its place.
+ * another user's, open to others or a link, or where others could put another in its place.
  */
 export function isPrivateFolder(folder: string): boolean {
   try {

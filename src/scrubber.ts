@@ -21,7 +21,7 @@ const looseSignature = /eJ[A-Za-z0-9*_+/=-]{60,}/g;
 const jsonText = /"(?:[^"\\]|\\.)*"(\s*:)?/g;
 
 /**
- * Whether a secret may well stand in ordinary text by chance: letters only such as `postgres`, a number, or fewer than
+ * Whether a secret may occur in ordinary text by chance: letters only such as `postgres`, a number, or fewer than
  * six characters. Such a word gives nothing away, so it is removed only where it is given as a password; removed
  * everywhere, it would take names and numbers with it.
  */

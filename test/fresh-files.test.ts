@@ -7,10 +7,10 @@ function openFile() {
   let text: string | undefined = 'first';
   let reads = 0;
   const files = createFreshFiles(() => now);
-  const told: string[] = [];
+  const calls: string[] = [];
   files.listen({
-    onChange: (name, value) => told.push(`${name} is ${value}`),
-    onTrouble: (name) => told.push(`${name} in trouble`),
+    onChange: (name, value) => calls.push(`${name} is ${value}`),
+    onTrouble: (name) => calls.push(`${name} in trouble`),
   });
   files.remember('first', 'KEY_FILE', () => {
     reads += 1;
@@ -19,7 +19,7 @@ function openFile() {
   });
   return {
     files,
-    told,
+    calls,
     reads: () => reads,
     hold: (value: string | undefined) => {
       text = value;
@@ -40,13 +40,13 @@ test('a file is read again once a second at most, however often its value is nee
 });
 
 test('while a file is away or empty its last good text is used, and that is said once', () => {
-  const { files, told, hold } = openFile();
+  const { files, calls, hold } = openFile();
   for (const text of [undefined, '', ' \n', 'second', undefined, undefined, 'second', 'third']) {
     hold(text);
     files.fresh('first');
   }
   expect(files.fresh('first')).toBe('third');
-  expect(told).toEqual([
+  expect(calls).toEqual([
     'KEY_FILE in trouble',
     'KEY_FILE is second',
     'KEY_FILE in trouble',

@@ -77,7 +77,7 @@ export interface Health {
   unready(): Promise<readonly Unready[]>;
   /** Takes the error of a statement. Returns whether it is Postgres' trouble as a whole, which is logged once. */
   failed(error: unknown): boolean;
-  /** Why a part is not well, and for how many seconds; undefined when it is. */
+  /** Why a part is unavailable, and for how many seconds; undefined when it is available. */
   troubleOf(part: Part): { readonly cause: string; readonly seconds: number } | undefined;
   /** Seconds for which each part has not been well; 0 when it is. */
   unreadyFor(): ReadonlyMap<Part, number>;

@@ -84,7 +84,7 @@ const clockMs = 30_000;
 const healthMs = 5000;
 /** What is told of the whole mirror is at most so old. */
 const figuresMs = 15_000;
-/** However many pages are open, the status is read once in so long. */
+/** However many pages are open, the status is read at most once per this many milliseconds. */
 const statusMs = 1000;
 const closeMs = 3000;
 /** A loop is stuck when it has not come round for so long; a slow database alone must not restart us. */

@@ -14,7 +14,7 @@ const quick: FloodsScale = { accounts: 2000, rounds: 1, ms: 6000 };
 /** `bench floods`: whether requests without a token take calls from polling, or keep a probe waiting. */
 export function floodsCommand(): Command {
   return new Command('floods')
-    .description('polling at the limit while somebody without a token floods the HTTP server')
+    .description('polling at the limit while unauthenticated clients flood the HTTP server')
     .option('--quick', 'short stretches')
     .option('--json', 'one JSON object as the last line')
     .action(measureFloods);

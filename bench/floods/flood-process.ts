@@ -1,4 +1,4 @@
-// Asks a server as fast as it answers, in so many loops, in a process of its own.
+// Sends requests as fast as a server answers, in a given number of loops, in a process of its own.
 import { Agent, request } from 'node:http';
 import { z } from 'zod';
 import { serve } from '../support/serve.ts';

@@ -26,7 +26,7 @@ interface Flood {
 }
 
 const hook = '/hooks/tim?SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendAdd';
-/** What somebody without a token may try. */
+/** What an unauthenticated client may try. */
 export const floods: readonly Flood[] = [
   { name: '5 loops of /metrics', path: '/metrics', loops: 5, bodyBytes: 0 },
   { name: '20 loops of /metrics', path: '/metrics', loops: 20, bodyBytes: 0 },
@@ -127,7 +127,7 @@ export async function runFloods(
   });
 }
 
-/** Asks for /livez as Kubernetes does, until told to end; gives the longest time that took. A failure counts as a minute. */
+/** Requests /livez as Kubernetes does until it is stopped; returns the longest response time. A failure counts as a minute. */
 async function probe(origin: string, signal: AbortSignal): Promise<number> {
   let longest = 0;
   while (!signal.aborted) {

@@ -1,4 +1,4 @@
-// A server that answers everything at once with two letters: what a flood costs whoever sends it.
+// A server that answers everything at once with two letters: what a flood costs its client.
 import { createServer } from 'node:http';
 import { serve } from '../support/serve.ts';
 

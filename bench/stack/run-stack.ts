@@ -25,7 +25,7 @@ export interface DaemonFigures extends Delays {
   readonly callsPerSecond: number;
   /** Slots a second that came too late to be used. */
   readonly forfeitedPerSecond: number;
-  /** Of the slots, those that this process came to later than so many milliseconds. */
+  /** Of the slots, those that this process came to later than each number of milliseconds. */
   readonly laterThan: Readonly<Record<string, number>>;
 }
 

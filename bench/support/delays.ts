@@ -81,7 +81,7 @@ function timeCalls(name: 'parse' | 'stringify', onCall: (ms: number) => void): v
   };
 }
 
-/** Linux tells of the main thread, in nanoseconds, how long it ran and how long it was ready to. */
+/** Linux reports for the main thread, in nanoseconds, how long it ran and how long it was ready to. */
 function readSchedule(): { readonly ranMs: number; readonly awaitedMs: number } | undefined {
   try {
     const [ran, awaited] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ');

@@ -4,7 +4,7 @@
 alter function mirror.attach_change_months(integer) security definer;
 revoke execute on function mirror.attach_change_months(integer) from public;
 
--- Takes a month out of the feed and drops it; false while somebody reads it. Only whole months that ended before the day.
+-- Takes a month out of the feed and drops it; false while a session reads it. Only whole months that ended before the day.
 create function mirror.drop_change_month(month text) returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$

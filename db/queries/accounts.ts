@@ -56,8 +56,8 @@ export async function discoverAccounts(
 }
 
 /**
- * Enrols accounts that a callback has named, as `discoverAccounts` does, as long as no more than so many have been within
- * an hour, by all processes. Returns how many were new, and how many were left out.
+ * Enrols accounts that a callback has named, as `discoverAccounts` does: at most `perHour` within an hour, by all
+ * processes together. Returns how many were new, and how many were left out.
  */
 export function discoverNamed(
   db: Kysely<DB>,

@@ -8,7 +8,7 @@ export interface DaemonSession {
   readonly started: boolean;
   /** Since when; undefined where this role may not see the sessions of others. */
   readonly since: Date | undefined;
-  /** A part that it can't do without and that is not well, as it shows beside its lock. */
+  /** A required part that is unavailable, as the daemon shows it beside its lock. */
   readonly waitsFor: { readonly part: string; readonly cause: string; readonly since: Date } | undefined;
 }
 
@@ -43,7 +43,7 @@ export async function readDaemons(db: Kysely<DB>): Promise<readonly DaemonSessio
   }));
 }
 
-/** The words for `ProcessLock.show`: a part, why it is not well, and since when, in milliseconds. */
+/** The words for `ProcessLock.show`: a part, why it is unavailable, and since when, in milliseconds. */
 export function nameTrouble(part: string, cause: string, sinceMs: number): string {
   return `${part} ${cause} ${Math.floor(sinceMs / 1000)}`;
 }

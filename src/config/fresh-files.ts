@@ -29,7 +29,7 @@ const keptMs = 1000;
 /** No file yet. `now` in milliseconds, monotonic. */
 export function createFreshFiles(now: () => number = () => performance.now()): FreshFiles {
   const files = new Map<string, File>();
-  let told: FreshFilesListener | undefined;
+  let listener: FreshFilesListener | undefined;
 
   function look(file: File): void {
     try {
@@ -38,9 +38,9 @@ export function createFreshFiles(now: () => number = () => performance.now()): F
       file.troubled = false;
       if (text === file.last) return;
       file.last = text;
-      told?.onChange(file.name, text);
+      listener?.onChange(file.name, text);
     } catch (error) {
-      if (!file.troubled) told?.onTrouble(file.name, error);
+      if (!file.troubled) listener?.onTrouble(file.name, error);
       file.troubled = true;
     }
   }
@@ -58,8 +58,8 @@ export function createFreshFiles(now: () => number = () => performance.now()): F
       }
       return file.last;
     },
-    listen(listener) {
-      told = listener;
+    listen(next) {
+      listener = next;
     },
   };
 }

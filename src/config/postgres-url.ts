@@ -2,7 +2,7 @@ import { accessSync, constants } from 'node:fs';
 
 const form = 'must be a URL such as postgres://user@host:5432/database';
 const url = /^(postgres(?:ql)?:\/\/)(?:([^/?#]*)@)?([^@/?#]*)(\/[^?#]*)?(\?[^#]*)?$/;
-/** Modes of libpq that the driver reads as `verify-full` unless it is told to mean what libpq means. */
+/** Modes of libpq that the driver reads as `verify-full` without `uselibpqcompat=true`. */
 const libpqModes: ReadonlySet<string> = new Set(['prefer', 'require', 'verify-ca']);
 const modes: ReadonlySet<string> = new Set(['disable', 'verify-full', ...libpqModes]);
 

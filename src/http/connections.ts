@@ -3,13 +3,13 @@ import type { Socket } from 'node:net';
 
 /** Bounds on connections; times in milliseconds. */
 export interface ConnectionLimits {
-  /** So many are served at once. */
+  /** Connections served at once. */
   readonly served: number;
-  /** So many more wait, unread, until one of the others has ended; beyond them none is accepted. */
+  /** Connections beyond those that wait, unread, until one of the others has ended; above both, none is accepted. */
   readonly waiting: number;
   /** One that waits for longer is closed. */
   readonly longestWaitMs: number;
-  /** One that owes us its request for so long gives way to one that waits. */
+  /** One without a complete request for longer is closed for one that waits. */
   readonly patienceMs: number;
 }
 

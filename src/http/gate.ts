@@ -52,7 +52,7 @@ export function guard(server: FastifyInstance, options: GateOptions): void {
     if (access.kind === 'open' || openToStrangers.has(pathname)) return;
     return demand(request, reply, given === 'wrong', wrongTokens);
   });
-  // What is left of a body that nobody wants is not read: the connection ends with the answer.
+  // The rest of an unwanted body is not read: the connection ends with the answer.
   server.addHook('onSend', async (request, reply) => {
     if (!request.raw.complete) reply.header('connection', 'close');
   });

@@ -19,7 +19,7 @@ export interface HooksOptions {
 }
 
 export const hooksPath = '/hooks/tim';
-/** An account that unfriends all of its 3,000 friends at once tells of it in 330 kB. */
+/** An account that unfriends all of its 3,000 friends at once sends a callback of 330 kB. */
 const bodyLimit = 400_000;
 
 const query = z.object({

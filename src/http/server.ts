@@ -52,7 +52,7 @@ const limits = {
   // Node looks after its limits every 30 s otherwise.
   http: { connectionsCheckingInterval: 1000, headersTimeout: 10_000 },
 };
-/** However many scrape, the metrics are put together once in so long. */
+/** However many scrape, the metrics are rendered at most once per this many milliseconds. */
 const metricsMs = 1000;
 
 /**

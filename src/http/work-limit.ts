@@ -13,7 +13,7 @@ export interface WorkLimit {
 
 export interface WorkLimitOptions {
   readonly perSecond: number;
-  /** So many at once after a pause. */
+  /** Turns that may come at once after a pause. */
   readonly burst: number;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;

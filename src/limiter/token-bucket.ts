@@ -29,7 +29,7 @@ export interface TokenBucketOptions {
   /** To how many calls a second the app keeps at present; default: `callsPerSecond`. */
   readonly slowedTo?: () => number;
   readonly log: Logger;
-  /** A slot was used, or given up as too late, so many milliseconds after its moment. */
+  /** A slot was used, or given up as too late, `lateMs` after its moment. */
   readonly onSlot?: (lateMs: number) => void;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;

@@ -105,7 +105,7 @@ export async function sweepAbandonedFolders(): Promise<readonly string[]> {
 
 /**
  * Whether a path is a folder, no link, that is ours, or that of the user whom root lets servers run as. Its group may
- * write to one that somebody has made with the common umask 002; everybody may not.
+ * write to one that was made with the common umask 002; all other users may not.
  */
 function isTrusted(folder: string): boolean {
   try {
@@ -117,7 +117,7 @@ function isTrusted(folder: string): boolean {
   }
 }
 
-/** Under a new name first: a link that stands where the file goes is replaced, not followed. */
+/** Under a new name first: a link at the file's place is replaced, not followed. */
 function writeIdentity(file: string, pid: number): void {
   const fresh = `${file}.${randomBytes(6).toString('hex')}`;
   writeFileSync(fresh, JSON.stringify({ pid, ...describeProcess(pid) }), { flag: 'wx', mode: 0o600 });

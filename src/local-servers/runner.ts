@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { LocalServerError } from './local-server-error.ts';
 
-/** Who a server runs as; nobody in particular where we are not root. */
+/** The user a server runs as; undefined where we are not root. */
 export interface Runner {
   readonly uid?: number;
   readonly gid?: number;

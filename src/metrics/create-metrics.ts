@@ -18,7 +18,7 @@ export interface Metrics {
 /** What one lane tells of itself; times in seconds. */
 export interface AppMetrics {
   tokenTaken(waited: number): void;
-  /** A slot was used or given up, so many seconds after its moment. */
+  /** A slot was used or given up, `late` seconds after its moment. */
   slotCame(late: number): void;
   callSent(): void;
   callEnded(outcome: string, took: number): void;

@@ -70,7 +70,7 @@ export const counters = {
   },
   droppedLogLines: {
     name: 'tim_mirror_dropped_log_lines_total',
-    help: 'Lines of the log that this process has dropped, because nobody read those before them.',
+    help: 'Lines of the log that this process has dropped, because those before them were not read.',
     labelNames: [],
   },
   forgottenHints: {

@@ -18,7 +18,7 @@ export function perSecondOf(recent: readonly Activity[], appId: number, event: s
   return (found?.count ?? 0) / rateSeconds;
 }
 
-/** Null once every account has been read. The rate of the last minute tells nothing of an app that does not poll now. */
+/** Null once every account has been read. The rate of the last minute means nothing for an app that does not poll now. */
 export function firstReadOf(
   recent: readonly Activity[],
   appId: number,

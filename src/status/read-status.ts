@@ -44,7 +44,7 @@ export interface AppStatus {
    * `failing`: most calls to the vendor fail.
    */
   readonly state: 'polling' | 'halted' | 'idle' | 'waiting' | 'failing';
-  /** Why daemons that are running claim no accounts, or can’t work; null when all is well, and when none is running. */
+  /** Why daemons that are running claim no accounts, or can’t work; null when nothing is wrong, and when none is running. */
   readonly waiting: string | null;
   /** Whether any daemon is running. */
   readonly daemonRuns: boolean;

@@ -158,7 +158,7 @@ test('a daemon without Redis whose role may not keep queues is not ready, and sa
   await db.destroy();
 });
 
-test('nobody else may call what does an owner’s work', async () => {
+test('no other role may call the owner’s functions', async () => {
   await sql`create role plain_reader login password 'plain' in role tim_reader`.execute(admin);
   const db = open(urlOf('plain_reader', 'plain'));
   for (const call of ['mirror.attach_change_months(3)', "mirror.drop_change_month('change_2020_01')"])

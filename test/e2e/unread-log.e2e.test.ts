@@ -7,7 +7,7 @@ import { populateWorld } from '../support/mirroring.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { createWorld } from '../support/world.ts';
 
-test('a log that nobody reads holds up no poll and no end; lines are dropped, counted, and said when it is read again', async () => {
+test('a log without a reader blocks neither polling nor shutdown; lines are dropped and counted, and the log says so once it is read again', async () => {
   await using world = await createWorld({ callsPerSecond: 200 });
   await populateWorld(world);
   // Each writes 100 bytes of log; 64 kB fit into the pipe, and as much waits for it.
@@ -32,7 +32,7 @@ test('a log that nobody reads holds up no poll and no end; lines are dropped, co
     started.push(child);
     return child;
   };
-  // Nobody listens to its standard output yet.
+  // Its standard output is not read yet.
   const daemon = start();
   let address = '';
   const { calls } = world.vendor.stats();
@@ -44,7 +44,7 @@ test('a log that nobody reads holds up no poll and no end; lines are dropped, co
   });
   const dropped = await waitFor(
     'a word of what was dropped',
-    () => /"lines":(\d+),"msg":"nobody read/.exec(text)?.[1],
+    () => /"lines":(\d+),"msg":"the log was not read/.exec(text)?.[1],
   );
   expect(Number(dropped)).toBeGreaterThan(0);
   expect(await (await fetch(`${address}/metrics`)).text()).toMatch(

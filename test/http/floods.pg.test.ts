@@ -115,7 +115,7 @@ describe('what needs no token', () => {
 });
 
 describe('the limit of work', () => {
-  test('gives so many turns as it says, and none to who has gone', async () => {
+  test('gives as many turns as it says, and none to a client that has gone', async () => {
     let now = 0;
     const limit = createWorkLimit({ perSecond: 1000, burst: 5, now: () => now });
     const sockets = Array.from({ length: 20 }, () => new Socket());
@@ -206,7 +206,7 @@ describe('connections', () => {
     for (const { socket } of held) socket.destroy();
   });
 
-  test('beyond those that are served wait unread, give up after a while, and are no more than so many', async () => {
+  test('beyond those that are served wait unread, give up after a while, and are bounded in number', async () => {
     const limits = { served: 3, waiting: 2, longestWaitMs: 500, patienceMs: 60_000 };
     let requests = 0;
     const server: Server = createServer((_request, response) => {

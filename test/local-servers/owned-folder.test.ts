@@ -163,7 +163,7 @@ describe('what Node has compiled', () => {
     });
   const me = process.getuid?.() ?? 0;
 
-  test('is kept in a folder that nobody else may enter', () => {
+  test('is kept in a folder that no other user may enter', () => {
     expect(run().status).toBe(0);
     const stats = lstatSync(folderOf(me));
     expect([stats.uid, stats.mode & 0o777]).toEqual([me, 0o700]);

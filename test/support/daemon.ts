@@ -17,7 +17,7 @@ export interface DaemonOptions {
   readonly files?: Readonly<Record<string, string>>;
 }
 
-/** How a daemon under test is told where everything is. Accounts are polled every three seconds. */
+/** The environment of a daemon under test. Accounts are polled every three seconds. */
 export function daemonEnvironment(options: DaemonOptions): Record<string, string> {
   return {
     PATH: process.env['PATH'] ?? '',

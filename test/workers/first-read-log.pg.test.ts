@@ -25,7 +25,7 @@ test('the first read of all accounts is told in the log with rate and time left 
       done();
     },
   });
-  // As old as they may be: what is told comes from the status.
+  // As old as they may be: what is reported comes from the status.
   const old = await readFigures(world.db, Date.now);
   const tell = createFirstReadLog({
     figures: { get: async () => old, latest: () => undefined },
