@@ -47,11 +47,8 @@ export function chooseApp(config: Config, appId: number | undefined): AppConfig 
   }
   const app = config.apps.find((candidate) => candidate.appId === appId);
   if (app === undefined) {
-    const ids = config.apps.map((each) => each.appId).join(', ');
-    throw new CommandError(
-      `App ${appId} is not configured; ${ids === '' ? 'none is' : `these are: ${ids}`}.`,
-      2,
-    );
+    const ids = config.apps.map((each) => each.appId);
+    throw new CommandError(`App ${appId} is not configured; ${listApps(ids)}.`, 2);
   }
   return app;
 }
@@ -69,16 +66,17 @@ export async function chooseMirroredApp(
   const ids = mirrored.map((app) => app.appId);
   if (appId !== undefined && ids.includes(appId)) return appId;
   if (appId !== undefined)
-    throw new CommandError(
-      `App ${appId} is neither configured nor in the database; ${ids.length === 0 ? 'none is' : `these are: ${ids.join(', ')}`}.`,
-      2,
-    );
+    throw new CommandError(`App ${appId} is neither configured nor in the database; ${listApps(ids)}.`, 2);
   const [only, ...others] = ids;
   if (only === undefined)
     throw new CommandError('The database has no app yet; set TIM_SDK_APP_ID and enrol accounts.', 2);
   if (others.length > 0)
     throw new CommandError(`There are several apps (${ids.join(', ')}); name one with --app.`, 2);
   return only;
+}
+
+function listApps(ids: readonly number[]): string {
+  return ids.length === 0 ? 'none is' : `these are: ${ids.join(', ')}`;
 }
 
 /** Aborts at the first SIGINT or SIGTERM, so that a command can end what it has begun; a second one ends the process. */

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { createFreshFiles } from '../src/config/fresh-files.ts';
 import { parseRedisServers, withLoginOf } from '../src/redis-servers.ts';
+import { freshLogin } from '../workers/redis-login.ts';
 
 function openFile() {
   let now = 0;
@@ -72,4 +73,17 @@ test.each([
   expect(changed.kind).toBe(servers.kind);
   for (const part of ['nodes', 'sentinels', 'name', 'tls'] as const)
     expect(Reflect.get(changed, part)).toEqual(Reflect.get(servers, part));
+});
+
+test.each([
+  ['redis://tim:p%40ss@host', { username: 'tim', password: 'p@ss' }],
+  ['redis://host', {}],
+  [
+    'rediss+sentinel://tim:pw@one/main?sentinelPassword=s',
+    { username: 'tim', password: 'pw', sentinelPassword: 's' },
+  ],
+])('the next attempt to connect to %s has its login, however it is encoded', (url, login) => {
+  const servers = parseRedisServers(url);
+  if (typeof servers === 'string') throw new Error(servers);
+  expect(freshLogin(servers)).toEqual(login);
 });

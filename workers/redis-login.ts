@@ -1,11 +1,6 @@
 import type { RedisOptions } from 'ioredis';
 import { freshFiles } from '../src/config/fresh-files.ts';
-import {
-  type RedisCluster,
-  type RedisSentinels,
-  type RedisServers,
-  withLoginOf,
-} from '../src/redis-servers.ts';
+import { type RedisCluster, type RedisServers, withLoginOf } from '../src/redis-servers.ts';
 
 /** The servers with the user and password that REDIS_URL_FILE holds now. */
 export function withFreshLogin<Servers extends RedisServers>(servers: Servers): Servers {
@@ -17,25 +12,23 @@ export function freshLogin(
   servers: RedisServers,
 ): Pick<RedisOptions, 'username' | 'password' | 'sentinelPassword'> {
   const fresh = withFreshLogin(servers);
-  if (fresh.kind !== 'single')
-    return {
-      ...defined('username', fresh.username),
-      ...defined('password', fresh.password),
-      ...defined('sentinelPassword', fresh.kind === 'sentinel' ? fresh.sentinelPassword : undefined),
-    };
-  const { username, password } = new URL(fresh.url);
+  if (fresh.kind === 'single') {
+    const { username, password } = new URL(fresh.url);
+    return loginOf({
+      tls: false,
+      username: decodeURIComponent(username) || undefined,
+      password: decodeURIComponent(password) || undefined,
+    });
+  }
+  const sentinelPassword = fresh.kind === 'sentinel' ? fresh.sentinelPassword : undefined;
   return {
-    ...defined('username', decodeURIComponent(username)),
-    ...defined('password', decodeURIComponent(password)),
+    ...loginOf({ ...fresh, tls: false }),
+    ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
   };
 }
 
-function defined<Name extends string>(name: Name, value: string | undefined): Partial<Record<Name, string>> {
-  return value === undefined || value === '' ? {} : ({ [name]: value } as Record<Name, string>);
-}
-
-/** User, password and TLS, as the client is told of them. */
-export function loginOf(servers: RedisCluster | RedisSentinels) {
+/** User, password and TLS, as the client's options hold them. */
+export function loginOf(servers: Pick<RedisCluster, 'tls' | 'username' | 'password'>) {
   return {
     ...(servers.username === undefined ? {} : { username: servers.username }),
     ...(servers.password === undefined ? {} : { password: servers.password }),

@@ -7,7 +7,7 @@ export interface DaemonStatus {
   readonly started: boolean;
   /** Null where the role that asks may not see the sessions of others. */
   readonly since: string | null;
-  /** Set while it can’t work, for want of a part that is not well. */
+  /** Set while it can’t work because a required part is unavailable. */
   readonly waitsFor: { readonly part: string; readonly since: string; readonly sentence: string } | null;
 }
 

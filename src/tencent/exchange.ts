@@ -37,17 +37,13 @@ const headers = { 'content-type': 'application/json' };
 export function createExchange(options: ExchangeOptions): Exchange {
   // No bound on connections: the poll workers bound the calls in flight, and a call that has
   // its token must not wait in a queue, or the calls would leave in bursts.
-  const { origin, proxies } = options;
+  const { origin, proxies, connectMs, answerMs } = options;
+  const timeouts = { connect: { timeout: connectMs }, headersTimeout: answerMs, bodyTimeout: answerMs };
   const proxy = proxyFor(origin, proxies);
   const dispatcher =
     proxy === undefined
-      ? new Pool(origin, {
-          connections: null,
-          connect: { timeout: options.connectMs },
-          headersTimeout: options.answerMs,
-          bodyTimeout: options.answerMs,
-        })
-      : createProxyAgent(proxy, proxies?.none, options);
+      ? new Pool(origin, { connections: null, ...timeouts })
+      : createProxyAgent(proxy, proxies?.none, timeouts);
   const stops = createAbortListeners();
   return {
     post(path, body, stop) {

@@ -42,14 +42,12 @@ export function placeOfProxy(proxy: string): string {
 export function createProxyAgent(
   proxy: string,
   none: string | undefined,
-  options: { readonly connectMs: number; readonly answerMs: number },
+  timeouts: Pick<EnvHttpProxyAgent.Options, 'connect' | 'headersTimeout' | 'bodyTimeout'>,
 ): EnvHttpProxyAgent {
   return new EnvHttpProxyAgent({
     httpsProxy: proxy,
     httpProxy: proxy,
     noProxy: none === undefined ? loopback : `${loopback},${none}`,
-    connect: { timeout: options.connectMs },
-    headersTimeout: options.answerMs,
-    bodyTimeout: options.answerMs,
+    ...timeouts,
   });
 }
