@@ -3,12 +3,10 @@ import { z } from 'zod';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import {
   benchApp,
-  createMirror,
+  createSeededMirror,
   startBenchDaemon,
-  startBenchVendor,
   withBenchServers,
 } from '../support/bench-servers.ts';
-import { seedMirror } from '../support/seed-mirror.ts';
 import { median } from '../support/statistics.ts';
 
 /** How much and how long. */
@@ -66,9 +64,8 @@ export async function runFloods(
 ): Promise<FloodsFigures> {
   onStep(0, 'starting servers');
   return withBenchServers(async (servers) => {
-    const vendor = await startBenchVendor(servers, benchApp, { accounts: scale.accounts, latency });
-    const { url, db } = await createMirror(servers, 'floods', [{ app: benchApp, ids: vendor.ids }]);
-    await seedMirror(db, benchApp.appId, await vendor.accounts(), changesPerDay);
+    const { accounts } = scale;
+    const { vendor, url } = await createSeededMirror(servers, 'floods', { accounts, latency }, changesPerDay);
     const daemon = await startBenchDaemon(servers, {
       databaseUrl: url,
       apps: [{ ...benchApp, origin: vendor.origin, callsPerSecond: rate }],

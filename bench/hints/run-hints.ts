@@ -4,12 +4,10 @@ import { z } from 'zod';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import {
   benchApp,
-  createMirror,
+  createSeededMirror,
   startBenchDaemon,
-  startBenchVendor,
   withBenchServers,
 } from '../support/bench-servers.ts';
-import { seedMirror } from '../support/seed-mirror.ts';
 import { median } from '../support/statistics.ts';
 
 /** How much and how long. */
@@ -57,9 +55,13 @@ export async function runHints(
 ): Promise<HintsFigures> {
   onStep(0, 'starting servers');
   return withBenchServers(async (servers) => {
-    const vendor = await startBenchVendor(servers, benchApp, { accounts: scale.accounts, latency });
-    const { url, db } = await createMirror(servers, 'hints', [{ app: benchApp, ids: vendor.ids }]);
-    await seedMirror(db, benchApp.appId, await vendor.accounts(), changesPerDay);
+    const { accounts } = scale;
+    const { vendor, url, db } = await createSeededMirror(
+      servers,
+      'hints',
+      { accounts, latency },
+      changesPerDay,
+    );
     const order = {
       databaseUrl: url,
       apps: [{ ...benchApp, origin: vendor.origin, callsPerSecond: rate }],

@@ -3,12 +3,10 @@ import { Redis } from 'ioredis';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import {
   benchApp,
-  createMirror,
+  createSeededMirror,
   startBenchDaemon,
-  startBenchVendor,
   withBenchServers,
 } from '../support/bench-servers.ts';
-import { seedMirror } from '../support/seed-mirror.ts';
 import { slopeOf } from '../support/slope.ts';
 import { type Sample, takeSample } from './sample.ts';
 
@@ -61,13 +59,8 @@ export async function runSoak(
   return withBenchServers(async (servers) => {
     const redis = new Redis(servers.redis.url);
     try {
-      const vendor = await startBenchVendor(servers, benchApp, {
-        accounts: scale.accounts,
-        callsPerSecond: 200,
-        latency,
-      });
-      const { url, db } = await createMirror(servers, 'soak', [{ app: benchApp, ids: vendor.ids }]);
-      await seedMirror(db, benchApp.appId, await vendor.accounts(), changesPerDay);
+      const vendorOptions = { accounts: scale.accounts, callsPerSecond: 200, latency };
+      const { vendor, url, db } = await createSeededMirror(servers, 'soak', vendorOptions, changesPerDay);
       await vendor.process.tell('change', changedShare);
       const daemon = await startBenchDaemon(
         servers,

@@ -3,15 +3,13 @@ import { z } from 'zod';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import {
   benchApp,
-  createMirror,
+  createSeededMirror,
   startBenchDaemon,
-  startBenchVendor,
   withBenchServers,
 } from '../support/bench-servers.ts';
 import { type Delays, delays } from '../support/delays.ts';
 import type { HelperProcess } from '../support/helper-process.ts';
 import { postgresCpuMs } from '../support/process-time.ts';
-import { seedMirror } from '../support/seed-mirror.ts';
 
 /** How much and how long. */
 export interface StackScale {
@@ -59,13 +57,12 @@ export async function runStack(
 ): Promise<StackFigures> {
   onStep(0, 'starting servers');
   return withBenchServers(async (servers) => {
-    const vendor = await startBenchVendor(servers, benchApp, {
-      accounts: scale.accounts,
+    const { accounts } = scale;
+    const { vendor, url } = await createSeededMirror(servers, 'stack', {
+      accounts,
       callsPerSecond: 200,
       latency,
     });
-    const { url, db } = await createMirror(servers, 'stack', [{ app: benchApp, ids: vendor.ids }]);
-    await seedMirror(db, benchApp.appId, await vendor.accounts());
     await vendor.process.tell('change', changedShare);
     onStep(0.1, 'starting three daemons');
     const daemons = await Promise.all(

@@ -10,7 +10,7 @@ import { type LocalPostgres, startPostgres } from '../../src/local-servers/postg
 import { type LocalRedis, startRedis } from '../../src/local-servers/redis.ts';
 import type { DaemonOrder } from './daemon-process.ts';
 import { type HelperProcess, startHelper } from './helper-process.ts';
-import { type SeedAccount, seedAccounts } from './seed-mirror.ts';
+import { type SeedAccount, seedAccounts, seedMirror } from './seed-mirror.ts';
 
 /** Servers of a bench's own, and the processes it has started on them. */
 export interface BenchServers {
@@ -134,6 +134,19 @@ export async function createMirror(
   // The others are empty. Told that they are, Postgres would plan for empty tables while they fill, until it looks again.
   await sql`vacuum analyze mirror.account, mirror.poll_state`.execute(db);
   return { url, db };
+}
+
+/** A vendor, and a mirror of it that seems to have read all accounts a moment ago; `changesPerDay` as for `seedMirror`. */
+export async function createSeededMirror(
+  servers: BenchServers,
+  name: string,
+  vendorOptions: Parameters<typeof startBenchVendor>[2],
+  changesPerDay?: number,
+): Promise<{ readonly vendor: BenchVendor; readonly url: string; readonly db: Database }> {
+  const vendor = await startBenchVendor(servers, benchApp, vendorOptions);
+  const mirror = await createMirror(servers, name, [{ app: benchApp, ids: vendor.ids }]);
+  await seedMirror(mirror.db, benchApp.appId, await vendor.accounts(), changesPerDay);
+  return { vendor, ...mirror };
 }
 
 /** What the first line of bin/tim-mirror.ts tells Node. */
