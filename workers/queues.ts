@@ -262,12 +262,27 @@ export async function migratePostgresQueues(databaseUrl: string): Promise<void> 
     if (await areQueuesReady(pool)) return;
     const client = await pool.connect();
     try {
-      await runMigrations(client);
+      await makeQueues(client);
     } finally {
       client.release();
     }
   } finally {
     await pool.end();
+  }
+}
+
+/**
+ * Makes BullMQ's own tables, or finds that somebody else has made them meanwhile. A session of a pooler that has seen
+ * that the schema is not there, and then waits for the lock of the other, may still believe it in that transaction:
+ * Postgres tells a session of such things when it begins the next one.
+ */
+export async function makeQueues(client: pg.ClientBase): Promise<void> {
+  try {
+    await runMigrations(client);
+  } catch (error) {
+    const { code, constraint } = error as pg.DatabaseError;
+    if (code !== '23505' || constraint !== 'pg_namespace_nspname_index') throw error;
+    await runMigrations(client);
   }
 }
 

@@ -15,6 +15,7 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Files that variables name, by path. */
   readonly files?: Readonly<Record<string, string>>;
+  readonly confirmRemovalAfterMs?: number;
 }
 
 /** The environment of a daemon under test. Accounts are polled every three seconds. */
@@ -40,8 +41,9 @@ export interface TestDaemon extends AsyncDisposable {
   readonly logLines: () => readonly string[];
 }
 
-/** Starts a daemon in this process, with removals confirmed after a second instead of a minute. */
+/** Starts a daemon in this process, with removals confirmed after a second instead of a minute, unless told. */
 export async function startTestDaemon(options: DaemonOptions): Promise<TestDaemon> {
+  const { confirmRemovalAfterMs = 1000 } = options;
   let text = '';
   const destination = new Writable({
     write(chunk, _encoding, done) {
@@ -62,7 +64,7 @@ export async function startTestDaemon(options: DaemonOptions): Promise<TestDaemo
   );
   const scrubber = createScrubber();
   const log = createLogger({ level: config.logLevel, scrubber, destination });
-  const daemon = await startDaemon({ config, roles: ['all'], log, scrubber, confirmRemovalAfterMs: 1000 });
+  const daemon = await startDaemon({ config, roles: ['all'], log, scrubber, confirmRemovalAfterMs });
   return {
     daemon,
     logLines: () => text.split('\n').filter((line) => line !== ''),

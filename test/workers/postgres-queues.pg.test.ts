@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
+import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
-import { assertPostgresQueues, createPostgresQueues } from '../../workers/queues.ts';
+import { assertPostgresQueues, createPostgresQueues, makeQueues } from '../../workers/queues.ts';
 import { daemonEnvironment, runCommand } from '../support/daemon.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { createWorld, type World } from '../support/world.ts';
 
 let world: World;
@@ -45,3 +47,38 @@ test('start without REDIS_URL refuses a database without the queues, and migrate
   expect((await runCommand(['migrate'], environment('redis://127.0.0.1:1')).ended).code).toBe(0);
   await assertPostgresQueues(world.database.url);
 });
+
+test('a session that still believes that the queues are not there finds that another has just made them', async () => {
+  const drop = () => sql`drop schema if exists bullmq cascade`.execute(world.db);
+  await using other = await createClient();
+  await using session = await createClient();
+  // BullMQ's own: “BULL”.
+  const lock = `select pg_advisory_xact_lock(${0x42554c4c}, hashtext('bullmq'))`;
+  // What a pooler's session has done before: it knows these statements, and that there is no such schema.
+  await drop();
+  for (const statement of ['begin', lock, 'create schema if not exists bullmq', 'rollback'])
+    await session.client.query(statement);
+  await session.client.query("select to_regclass('bullmq.migration')");
+
+  await other.client.query('begin');
+  await other.client.query(lock);
+  const made = makeQueues(session.client);
+  await waitFor('the session to wait for the lock', async () => {
+    const { rows } = await sql`
+      select from pg_locks
+      where locktype = 'advisory' and not granted
+        and database = (select oid from pg_database where datname = current_database())
+    `.execute(world.db);
+    return rows.length > 0;
+  });
+  await other.client.query('create schema bullmq');
+  await other.client.query('commit');
+  await made;
+  await assertPostgresQueues(world.database.url);
+});
+
+async function createClient() {
+  const client = new pg.Client({ connectionString: world.database.url });
+  await client.connect();
+  return { client, [Symbol.asyncDispose]: () => client.end() };
+}
