@@ -387,15 +387,15 @@ function inspect(run: Run, players: readonly Player[], sight: Sight, now: Held):
     expect(tell(groups), 'the newest applied read').toBe(tell(worker.truth ?? []));
 }
 
-/** What an answer adds to what is there; counts stay as they were. */
+/** What an answer adds to what is there; a group's count grows by those who come. */
 function unite(before: readonly FriendGroup[], answer: readonly FriendGroup[]): readonly FriendGroup[] {
   const told = new Map(answer.map((each) => [each.name, each]));
   const held = new Set(before.map((each) => each.name));
   return [
-    ...before.map((each) => ({
-      ...each,
-      members: [...new Set([...each.members, ...(told.get(each.name)?.members ?? [])])],
-    })),
+    ...before.map((each) => {
+      const members = [...new Set([...each.members, ...(told.get(each.name)?.members ?? [])])];
+      return { ...each, members, friendNumber: each.friendNumber + members.length - each.members.length };
+    }),
     ...answer.filter((each) => !held.has(each.name)),
   ];
 }
