@@ -7,6 +7,7 @@ import { floodsCommand } from './floods/command.ts';
 import { freshnessCommand } from './freshness/command.ts';
 import { hintsCommand } from './hints/command.ts';
 import { lanesCommand } from './lanes/command.ts';
+import { largeCommand } from './large/command.ts';
 import { limiterCommand } from './limiter/command.ts';
 import { redisCommand } from './redis/command.ts';
 import { soakCommand } from './soak/command.ts';
@@ -23,6 +24,7 @@ const benches: readonly (() => Command)[] = [
   freshnessCommand,
   hintsCommand,
   lanesCommand,
+  largeCommand,
   limiterCommand,
   redisCommand,
   soakCommand,

@@ -20,12 +20,19 @@ import type { Line } from '../src/schedule/line.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { createRemovalBreaker } from '../src/sync/breaker.ts';
 import { shortGroups } from '../src/sync/doubt.ts';
-import { type PollOutcome, type PollResult, pollAccount } from '../src/sync/poll-account.ts';
+import {
+  noRoom,
+  type PollDeps,
+  type PollOutcome,
+  type PollResult,
+  pollAccount,
+} from '../src/sync/poll-account.ts';
 import { createRefusalLog } from '../src/sync/refusal-log.ts';
 import { mistrustSeconds } from '../src/sync/sequence-evidence.ts';
 import { createStorageHealth } from '../src/sync/storage-health.ts';
 import { createVendorHealth } from '../src/sync/vendor-health.ts';
 import { createVendorLog } from '../src/sync/vendor-log.ts';
+import type { AnswerMemory } from '../src/tencent/answer-memory.ts';
 import { createTencentClient } from '../src/tencent/client.ts';
 import { remedyFor, type TencentError } from '../src/tencent/errors.ts';
 import type { FriendGroup } from '../src/tencent/wire.ts';
@@ -76,6 +83,8 @@ export interface LaneOptions {
   readonly db: Database;
   readonly clock: DatabaseClock;
   readonly slots: SlotSource;
+  /** Of the process: all lanes share it. */
+  readonly answers: AnswerMemory;
   readonly metrics: AppMetrics;
   /** For benches: a bucket without these slots. */
   readonly openBucket?: (() => TokenBucket) | undefined;
@@ -305,31 +314,37 @@ export function createLane(options: LaneOptions): Lane {
     if (await resumeApp(db, app.appId)) log.info('app goes on: the vendor answers again');
   }
 
+  const pollDeps: PollDeps = {
+    db,
+    appId: app.appId,
+    client,
+    line: () => line,
+    random: Math.random,
+    now: () => clock.now(),
+    fullReadIntervalMs,
+    confirmRemovalAfterMs: options.confirmRemovalAfterMs,
+    onAnswer,
+    mayBelieve: breaker.mayBelieve,
+    onRateLimited,
+    onRefused,
+    vendorIsIll: health.isIll,
+    storage,
+    scrub: options.scrubber.scrub,
+    log,
+  };
+
   async function pollAndCount(account: ClaimedAccount, onSent: () => void): Promise<PollResult> {
-    const signals = { soft: waiting.signal, hard: stop.hard, onSent };
     const began = performance.now();
-    const result = await pollAccount(
-      {
-        db,
-        appId: app.appId,
-        client,
-        line: () => line,
-        random: Math.random,
-        now: () => clock.now(),
-        fullReadIntervalMs,
-        confirmRemovalAfterMs: options.confirmRemovalAfterMs,
-        onAnswer,
-        mayBelieve: breaker.mayBelieve,
-        onRateLimited,
-        onRefused,
-        vendorIsIll: health.isIll,
-        storage,
-        scrub: options.scrubber.scrub,
-        log,
-      },
-      account,
-      signals,
-    );
+    const share = options.answers.open(account.accountKey);
+    const result =
+      share === undefined
+        ? noRoom(pollDeps, account)
+        : await pollAccount(pollDeps, account, {
+            soft: waiting.signal,
+            hard: stop.hard,
+            onSent,
+            share,
+          }).finally(() => share.close());
     metrics.polled(result.outcome, secondsSince(began));
     countResult(account, result);
     log.debug({ account: account.accountId, outcome: result.outcome, note: result.note?.message }, 'polled');
@@ -368,7 +383,8 @@ export function createLane(options: LaneOptions): Lane {
       if (halted) return;
       const { appId, callsPerSecond } = app;
       const signals = { soft: waiting.signal, hard: stop.hard };
-      const deps = { db, client, appId, callsPerSecond, log, onCompared: metrics.compared };
+      const { open: openShare } = options.answers;
+      const deps = { db, client, appId, callsPerSecond, log, openShare, onCompared: metrics.compared };
       await auditSample(deps, seconds, Math.random, signals);
     },
 

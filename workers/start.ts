@@ -26,6 +26,7 @@ import { exposeProcess } from '../src/metrics/process-gauges.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { readFigures } from '../src/status/read-figures.ts';
 import { readStatus } from '../src/status/read-status.ts';
+import { createAnswerMemory } from '../src/tencent/answer-memory.ts';
 import { hasSource, startAccountsWorker } from './accounts-worker.ts';
 import { startDispatchWorker } from './dispatch-worker.ts';
 import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
@@ -187,6 +188,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const look = () => {
       for (const lane of lanes) lane.bucket.look();
     };
+    const answers = createAnswerMemory();
     const lanes: readonly Lane[] = apps.map((app) =>
       createLane({
         app,
@@ -195,6 +197,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         db,
         clock,
         slots: slotsOf(app, redis, lock),
+        answers,
         metrics: metrics.forApp(app.appId, app.callsPerSecond),
         openBucket: options.openBucket,
         onBusy: look,
@@ -286,6 +289,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       build,
       loopAges,
       pool,
+      answers: answers.stats,
       unreadyFor: watch.unreadyFor,
       redisEvicted: watch.redisEvicted,
     });

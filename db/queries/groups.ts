@@ -52,6 +52,16 @@ export interface ClaimRef {
   readonly claimNo: number;
 }
 
+/**
+ * Rows in one statement: one of the largest answers is 96,000, and their parameters would keep the event loop, and the
+ * statement, busy for seconds.
+ */
+const rowsAtOnce = 5000;
+
+function* inParts<T>(rows: readonly T[]): Generator<readonly T[]> {
+  for (let from = 0; from < rows.length; from += rowsAtOnce) yield rows.slice(from, from + rowsAtOnce);
+}
+
 /** An account that nobody else writes until the transaction ends. Times in milliseconds. */
 export interface LockedAccount {
   /** When its state was last proved or changed; 0 for never. */
@@ -119,7 +129,10 @@ export async function insertMembers(
   at: number,
   members: readonly Membership[],
 ): Promise<void> {
-  if (members.length === 0) return;
+  for (const part of inParts(members)) await insertPart(trx, at, part);
+}
+
+async function insertPart(trx: Transaction<DB>, at: number, members: readonly Membership[]): Promise<void> {
   const { numAffectedRows } = await sql`
     insert into mirror.friend_group_member (group_key, friend_id, added_at)
     select group_key, friend_id, ${instant(at)}
@@ -143,7 +156,10 @@ export async function endMembers(
   at: number,
   members: readonly Membership[],
 ): Promise<void> {
-  if (members.length === 0) return;
+  for (const part of inParts(members)) await endPart(trx, at, part);
+}
+
+async function endPart(trx: Transaction<DB>, at: number, members: readonly Membership[]): Promise<void> {
   await sql`
     update mirror.friend_group_member member set removed_at = greatest(member.added_at, ${instant(at)})
     from unnest(${members.map((member) => member.groupKey)}::bigint[], ${members.map((member) => member.friendId)}::text[])
@@ -189,18 +205,28 @@ export interface Change {
   readonly oldGroupName?: string;
 }
 
+/** Whose lines of the change feed they are, read at which sequence, and when. */
+export interface ChangeOrigin {
+  readonly appId: number;
+  readonly accountKey: number;
+  readonly sequence: number | null;
+  readonly at: number;
+}
+
 /** Appends to the change feed, numbered in the order given. */
 export async function insertChanges(
   trx: Transaction<DB>,
-  of: {
-    readonly appId: number;
-    readonly accountKey: number;
-    readonly sequence: number | null;
-    readonly at: number;
-  },
+  of: ChangeOrigin,
   changes: readonly Change[],
 ): Promise<void> {
-  if (changes.length === 0) return;
+  for (const part of inParts(changes)) await insertChangePart(trx, of, part);
+}
+
+async function insertChangePart(
+  trx: Transaction<DB>,
+  of: ChangeOrigin,
+  changes: readonly Change[],
+): Promise<void> {
   await sql`
     insert into mirror.change
       (app_id, account_key, kind, group_name, friend_id, observed_at, sequence, old_group_name, tx_id)

@@ -1,6 +1,7 @@
 import type { Database } from '../../db/client.ts';
 import { addAudit, readAnew, sampleAccounts } from '../../db/queries/audit.ts';
 import type { Logger } from '../log.ts';
+import type { AnswerMemory } from '../tencent/answer-memory.ts';
 import type { StopSignals, TencentClient } from '../tencent/client.ts';
 import { compareAccount } from './compare-account.ts';
 
@@ -9,6 +10,8 @@ export interface AuditDeps {
   readonly client: TencentClient;
   readonly appId: number;
   readonly callsPerSecond: number;
+  /** Undefined while there is no room for the account's answer; it is left out then. */
+  readonly openShare: AnswerMemory['open'];
   /** Told how each comparison came out. */
   readonly onCompared?: (outcome: 'equal' | 'stale' | 'wrong') => void;
   readonly log: Logger;
@@ -42,7 +45,11 @@ export async function auditSample(
     while (performance.now() < ends) {
       const account = left.shift();
       if (account === undefined) return;
-      const { outcome, differences } = await compareAccount(deps, account, stop);
+      const share = deps.openShare(account.accountKey);
+      if (share === undefined) continue;
+      const { outcome, differences } = await compareAccount(deps, account, { ...stop, share }).finally(() =>
+        share.close(),
+      );
       if (outcome === 'unread') continue;
       counts.checked += 1;
       deps.onCompared?.(outcome);

@@ -2,6 +2,7 @@ import type { Database } from '../../db/client.ts';
 import { type AuditableAccount, readMirroredAccount } from '../../db/queries/audit.ts';
 import { changesOf, diffGroups, isEmpty } from '../sync/diff.ts';
 import { doubtOf } from '../sync/doubt.ts';
+import { NoRoomError } from '../tencent/answer-memory.ts';
 import type { StopSignals, TencentClient } from '../tencent/client.ts';
 import { TencentError } from '../tencent/errors.ts';
 
@@ -36,7 +37,7 @@ export async function compareAccount(
   let differences: readonly string[] = [];
   for (let attempt = 0; attempt < 2; attempt += 1) {
     const read = await client.groupGet(accountId, 0, stop).catch((error: unknown) => {
-      if (error instanceof TencentError) return undefined;
+      if (error instanceof TencentError || error instanceof NoRoomError) return undefined;
       throw error;
     });
     const mirrored = await readMirroredAccount(db, account.accountKey);

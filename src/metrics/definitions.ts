@@ -20,7 +20,7 @@ export const counters = {
   },
   polls: {
     name: 'tim_mirror_polls_total',
-    help: 'Polls of this process by what came of them.',
+    help: 'Polls of this process by what came of them; postponed ones had no memory for a large answer.',
     labelNames: ['app', 'outcome'],
   },
   failures: {
@@ -149,6 +149,16 @@ export const processGauges = {
   poolWaiting: {
     name: 'tim_mirror_postgres_pool_waiting_statements',
     help: 'Statements of this process that wait for a connection to Postgres.',
+    labelNames: [],
+  },
+  answerBytes: {
+    name: 'tim_mirror_answer_bytes',
+    help: 'Bytes of answers of the vendor that this process holds, from their first byte until they are written.',
+    labelNames: [],
+  },
+  answersWaiting: {
+    name: 'tim_mirror_waiting_answers',
+    help: 'Answers that have begun to arrive, and wait until there is memory for them.',
     labelNames: [],
   },
   redisEvicted: {

@@ -1,5 +1,6 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { Build } from '../build.ts';
+import type { AnswerMemoryStats } from '../tencent/answer-memory.ts';
 import { processGauges } from './definitions.ts';
 
 /** What a process can tell of itself at any moment, without asking anybody. */
@@ -14,6 +15,7 @@ export interface ProcessState {
     readonly idleCount: number;
     readonly waitingCount: number;
   };
+  readonly answers: () => AnswerMemoryStats;
   /** Undefined without Redis, or while it is not known. */
   readonly redisEvicted: () => number | undefined;
 }
@@ -50,6 +52,20 @@ export function exposeProcess(registry: Registry, state: ProcessState): void {
     registers,
     collect() {
       this.set(state.pool.waitingCount);
+    },
+  });
+  new Gauge({
+    ...processGauges.answerBytes,
+    registers,
+    collect() {
+      this.set(state.answers().heldBytes);
+    },
+  });
+  new Gauge({
+    ...processGauges.answersWaiting,
+    registers,
+    collect() {
+      this.set(state.answers().waiting);
     },
   });
   new Gauge({

@@ -29,6 +29,14 @@ export function unpolled(account: ClaimedAccount): PollRecord {
   return { ...account, stride: null, strideFrom: null };
 }
 
+/** Between two looks for room, on average; a large answer takes seconds to write. */
+const roomSeconds = 10;
+
+/** The account as it was claimed, some seconds later in the line: there was no room for its answer. */
+export function postponed(account: ClaimedAccount, line: Line, random: () => number): PollRecord {
+  return { ...unpolled(account), stride: unitsOf(line, roomSeconds * (0.5 + random())) };
+}
+
 /** The state after a good read that showed nothing new to write. */
 export function afterRead(
   account: ClaimedAccount,

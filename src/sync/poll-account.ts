@@ -2,9 +2,10 @@ import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollNote } from '../../db/queries/poll-records.ts';
 import { type Refusal, refusalOf } from '../../db/storage-errors.ts';
 import type { Logger } from '../log.ts';
+import { NoRoomError } from '../tencent/answer-memory.ts';
 import type { StopSignals } from '../tencent/client.ts';
 import { TencentError, type TencentErrorKind } from '../tencent/errors.ts';
-import { afterFailure, afterQuarantine, unpolled } from './next-state.ts';
+import { afterFailure, afterQuarantine, postponed, unpolled } from './next-state.ts';
 import type { StorageHealth } from './storage-health.ts';
 import { type SyncDeps, type SyncResult, syncAccount, syncGoneAccount } from './sync-account.ts';
 
@@ -30,6 +31,7 @@ export type PollOutcome =
   | 'refused'
   | 'quarantined'
   | 'storage_failed'
+  | 'postponed'
   | 'returned';
 
 export interface PollResult extends Omit<SyncResult, 'outcome' | 'story'> {
@@ -62,9 +64,18 @@ export async function pollAccount(
       return { outcome: 'returned', record: unpolled(account) };
     if (stop.hard.aborted && error === stop.hard.reason)
       return { outcome: 'returned', record: unpolled(account) };
+    if (error instanceof NoRoomError) return noRoom(deps, account);
     if (error instanceof TencentError) return { failure: error.kind, ...(await actOn(deps, account, error)) };
     return storageFailed(deps, account, error);
   }
+}
+
+/** What comes of a poll for whose answer there is no room: nothing, and the account is read some seconds later. */
+export function noRoom(
+  { line, random }: Pick<PollDeps, 'line' | 'random'>,
+  account: ClaimedAccount,
+): PollResult {
+  return { outcome: 'postponed', record: postponed(account, line(), random) };
 }
 
 /** The one place that turns kinds of errors into what is done about them. */

@@ -1,6 +1,7 @@
 import { freshFiles } from '../config/fresh-files.ts';
 import type { CallingAppConfig } from '../config.ts';
 import type { Scrubber } from '../scrubber.ts';
+import { type AnswerShare, NoRoomError } from './answer-memory.ts';
 import { kindOfCode, kindOfStatus, TencentError, type TencentErrorKind } from './errors.ts';
 import { AnswerTooLongError, createExchange } from './exchange.ts';
 import { placeOfProxy, proxyFor } from './proxy.ts';
@@ -13,6 +14,8 @@ export interface StopSignals {
   readonly hard: AbortSignal;
   /** Told when a call is sent, which may be more than once. */
   readonly onSent?: () => void;
+  /** Room for the answer; without it, an answer is received whatever else is under way. */
+  readonly share?: AnswerShare;
 }
 
 export interface TencentClientOptions {
@@ -50,7 +53,7 @@ interface Answer {
 }
 
 export interface TencentClient {
-  /** One account's groups with members; `lastSequence` 0 asks for everything. Throws TencentError. */
+  /** One account's groups with members; `lastSequence` 0 asks for everything. Throws TencentError or NoRoomError. */
   groupGet(accountId: string, lastSequence: number, stop: StopSignals): Promise<GroupRead>;
   /** The answer to any `group_get` body, just as it came. Throws TencentError for a failed call only. */
   callGroupGet(body: string, stop: StopSignals): Promise<{ readonly sentAt: number; readonly body: unknown }>;
@@ -59,8 +62,8 @@ export interface TencentClient {
 
 // The vendor's backend gives up after 3 s, so its own time-out answer (30007) must still reach us.
 const defaultTimeouts: Timeouts = { connectMs: 5000, answerMs: 8000 };
-// 32 groups x 3000 members x 32 bytes is 3 MB; anything far beyond is not an answer to our question.
-const maxAnswerBytes = 32 * 1024 * 1024;
+// 32 groups of 3,000 members with ids of 32 bytes are 3.4 MB, and twice that if every letter is written as an escape.
+const maxAnswerBytes = 16 * 2 ** 20;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Calls the vendor for one app over a keep-alive pool. */
@@ -84,7 +87,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     const sent = performance.now();
     const end = (outcome: CallOutcome) => options.onCallEnd?.(outcome, (performance.now() - sent) / 1000);
     try {
-      const answer = parseJson(await post(body, stop.hard));
+      const answer = parseJson(await post(body, stop));
       const verdict = parseVerdict(answer);
       end(verdict === undefined ? 'answered' : kindOfCode(verdict.code));
       return { sentAt, body: answer, verdict };
@@ -94,9 +97,10 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     }
   }
 
-  async function post(body: string, hardStop: AbortSignal): Promise<Uint8Array> {
-    const answer = await exchange.post(path(), body, hardStop).catch((error: unknown) => {
-      hardStop.throwIfAborted();
+  async function post(body: string, { hard, share }: StopSignals): Promise<Uint8Array> {
+    const answer = await exchange.post(path(), body, hard, share).catch((error: unknown) => {
+      hard.throwIfAborted();
+      if (error instanceof NoRoomError) throw error;
       throw asTencentError(error, proxyFor(app.origin, app.proxies));
     });
     if (answer.status === 200) return answer.body;

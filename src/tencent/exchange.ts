@@ -1,5 +1,6 @@
 import { type Dispatcher, Pool } from 'undici';
 import { type AbortListeners, createAbortListeners } from '../abort-listeners.ts';
+import type { AnswerShare } from './answer-memory.ts';
 import { createProxyAgent, type Proxies, proxyFor } from './proxy.ts';
 
 export interface ExchangeOptions {
@@ -23,8 +24,11 @@ export class AnswerTooLongError extends Error {
 
 /** Posts JSON to one origin over kept connections. */
 export interface Exchange {
-  /** Rejects with the network's error, with AnswerTooLongError, or with the reason of `stop`. */
-  post(path: string, body: string, stop: AbortSignal): Promise<HttpAnswer>;
+  /**
+   * Rejects with the network's error, with AnswerTooLongError, with the reason of `stop`, or with NoRoomError. The
+   * answer is received once `share` has room for it.
+   */
+  post(path: string, body: string, stop: AbortSignal, share?: AnswerShare): Promise<HttpAnswer>;
   close(): Promise<void>;
 }
 
@@ -46,10 +50,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
       : createProxyAgent(proxy, proxies?.none, timeouts);
   const stops = createAbortListeners();
   return {
-    post(path, body, stop) {
+    post(path, body, stop, share) {
       return new Promise((resolve, reject) => {
         stop.throwIfAborted();
-        const handler = receive({ ...options, stop, stops, resolve, reject });
+        const handler = receive({ ...options, stop, stops, share, resolve, reject });
         dispatcher.dispatch({ origin, method: 'POST', path, headers, body }, handler);
       });
     },
@@ -60,24 +64,32 @@ export function createExchange(options: ExchangeOptions): Exchange {
 interface Receiver extends ExchangeOptions {
   readonly stop: AbortSignal;
   readonly stops: AbortListeners;
+  readonly share: AnswerShare | undefined;
   readonly resolve: (answer: HttpAnswer) => void;
   readonly reject: (error: unknown) => void;
 }
 
+/** Of an answer that does not tell its length, room is taken for so much at a time. */
+const stepBytes = 64 * 1024;
+
 /** Gathers one answer; gives up when it is told to stop, and when the answer dribbles in for too long. */
 function receive(receiver: Receiver): Dispatcher.DispatchHandler {
-  const { stop, stops, connectMs, answerMs, maxAnswerBytes } = receiver;
+  const { stop, stops, share, connectMs, answerMs, maxAnswerBytes } = receiver;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
+  let roomFor = 0;
   let status = 0;
   let controller: Dispatcher.DispatchController | undefined;
   let failure: Error | undefined;
+  let ended = false;
 
   const onStop = () => giveUp(new Error('stopped'));
-  const timer = setTimeout(() => giveUp(new Error('too slow')), connectMs + answerMs);
+  const tooSlow = () => giveUp(new Error('too slow'));
+  let timer = setTimeout(tooSlow, connectMs + answerMs);
   stops.add(stop, onStop);
 
   function end(): void {
+    ended = true;
     clearTimeout(timer);
     stops.remove(stop, onStop);
   }
@@ -89,20 +101,37 @@ function receive(receiver: Receiver): Dispatcher.DispatchHandler {
     receiver.reject(stop.aborted ? stop.reason : failure);
   }
 
+  /** The vendor is not to blame for the time in which we let it wait. */
+  function makeRoom(from: Dispatcher.DispatchController, wanted: number): void {
+    roomFor = wanted;
+    const waiting = share?.take(wanted, stop);
+    if (waiting === undefined) return;
+    from.pause();
+    clearTimeout(timer);
+    waiting.then(() => {
+      if (ended) return;
+      timer = setTimeout(tooSlow, answerMs);
+      from.resume();
+    }, giveUp);
+  }
+
   return {
     onRequestStart(started) {
       controller = started;
       // It was given up before it had a connection.
       if (failure !== undefined) started.abort(failure);
     },
-    onResponseStart(_controller, statusCode) {
+    onResponseStart(from, statusCode, head) {
       status = statusCode;
+      const told = Number(head['content-length'] ?? 0);
+      if (told > maxAnswerBytes) giveUp(tooLong(maxAnswerBytes));
+      else makeRoom(from, told);
     },
-    onResponseData(_controller, chunk) {
+    onResponseData(from, chunk) {
       bytes += chunk.length;
-      if (bytes > maxAnswerBytes)
-        giveUp(new AnswerTooLongError(`the answer is longer than ${maxAnswerBytes} bytes`));
-      else chunks.push(chunk);
+      if (bytes > maxAnswerBytes) return giveUp(tooLong(maxAnswerBytes));
+      chunks.push(chunk);
+      if (bytes > roomFor) makeRoom(from, bytes + stepBytes);
     },
     onResponseEnd() {
       end();
@@ -116,4 +145,8 @@ function receive(receiver: Receiver): Dispatcher.DispatchHandler {
       receiver.reject(stop.aborted ? stop.reason : error);
     },
   };
+}
+
+function tooLong(bytes: number): AnswerTooLongError {
+  return new AnswerTooLongError(`the answer is longer than ${bytes} bytes`);
 }

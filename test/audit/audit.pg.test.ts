@@ -6,6 +6,7 @@ import { auditSample } from '../../src/audit/audit-sample.ts';
 import { compareAccount } from '../../src/audit/compare-account.ts';
 import { probeSequence } from '../../src/audit/probe-sequence.ts';
 import { silentLogger } from '../../src/log.ts';
+import { createAnswerMemory } from '../../src/tencent/answer-memory.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
 let world: World;
@@ -101,7 +102,14 @@ describe('comparing an account with the vendor', () => {
 describe('the audit of a sample', () => {
   const audit = () =>
     auditSample(
-      { db: world.db, client: world.client, appId: testApp.appId, callsPerSecond: 190, log: silentLogger() },
+      {
+        db: world.db,
+        client: world.client,
+        appId: testApp.appId,
+        callsPerSecond: 190,
+        openShare: createAnswerMemory().open,
+        log: silentLogger(),
+      },
       60,
       () => 0.5,
       world.stop,

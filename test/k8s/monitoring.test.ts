@@ -8,6 +8,7 @@ import { createCache } from '../../src/cache.ts';
 import { createMetrics } from '../../src/metrics/create-metrics.ts';
 import { exposeDatabase } from '../../src/metrics/database-gauges.ts';
 import { exposeProcess } from '../../src/metrics/process-gauges.ts';
+import { createAnswerMemory } from '../../src/tencent/answer-memory.ts';
 import { k8sFolder } from './kustomizations.ts';
 
 interface Alert {
@@ -31,6 +32,7 @@ function knownNames(): ReadonlySet<string> {
     loopAges: () => new Map(),
     unreadyFor: () => new Map(),
     pool: { totalCount: 0, idleCount: 0, waitingCount: 0 },
+    answers: createAnswerMemory().stats,
     redisEvicted: () => undefined,
   });
   return new Set(
