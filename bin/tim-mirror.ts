@@ -1,7 +1,9 @@
 #!/usr/bin/env -S node --max-semi-space-size=2
 // Garbage of the young is collected in pauses of 2 ms instead of 24: longer ones cost slots (`bench lanes`).
 import { keepCompiled } from './compile-cache.ts';
+import { obeySignals } from './first-process.ts';
 
+obeySignals();
 keepCompiled();
 const { createProgram, runProgram } = await import('./program.ts');
 const { settleLog } = await import('../src/log-stream.ts');

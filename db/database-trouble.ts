@@ -59,7 +59,7 @@ const table: readonly Row[] = [
     ['53300'],
     'no_connection',
     'has no connection left',
-    'raise max_connections, or end the connections of others',
+    'raise max_connections or the connection limit of the role, or end the connections of others',
   ],
   [['53'], 'full', 'has run out of memory or of another resource', 'look at the log of its server'],
   [['57P03'], 'starting', 'is starting up or shutting down', 'wait, or look at the log of its server'],

@@ -60,9 +60,11 @@ export function parseRedisServers(text: string): RedisServers | string {
     return 'must be a URL such as redis://host:6379, redis+cluster://host1:6379,host2:6379 or redis+sentinel://host1:26379,host2:26379/master-name';
   const { kind, tls } = found;
   if (kind === 'single') {
-    return found.hosts.includes(',')
-      ? 'names several hosts; write redis+cluster:// for the nodes of a Redis Cluster, redis+sentinel:// for sentinels'
-      : { kind, url: text };
+    if (found.hosts.includes(','))
+      return 'names several hosts; write redis+cluster:// for the nodes of a Redis Cluster, redis+sentinel:// for sentinels';
+    return /^\d*$/.test(found.path)
+      ? { kind, url: text }
+      : 'names a database that is no number behind its host; write redis://host:6379/0, or leave it out';
   }
   const endpoints = parseEndpoints(found.hosts, kind === 'cluster' ? redisPort : sentinelPort);
   if (endpoints === undefined) return 'must name hosts as host1:port,host2:port';

@@ -330,6 +330,7 @@ describe('configuration', () => {
   test.each([
     ['http://:hunter22@host', /must be a URL such as/],
     ['redis://:hunter22@one,two', /names several hosts; write redis\+cluster/],
+    ['redis://:hunter22@one/abc', /names a database that is no number behind its host; write redis:/],
     ['redis+cluster://:hunter22@one:99999', /host1:port,host2:port/],
     ['redis+cluster://:hunter22@one,/3', /host1:port,host2:port/],
     ['redis+cluster://:hunter22@one/3', /has only one/],

@@ -13,6 +13,7 @@ import { createCache } from '../src/cache.ts';
 import { freshFiles } from '../src/config/fresh-files.ts';
 import { passwordsIn } from '../src/config/url-passwords.ts';
 import { type CallingAppConfig, type Config, commonSecrets } from '../src/config.ts';
+import { isLoopback } from '../src/http/access.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
 import { createStop, repeat, within } from '../src/lifecycle.ts';
 import { createLocalSlots } from '../src/limiter/local-slots.ts';
@@ -23,6 +24,7 @@ import type { Logger } from '../src/log.ts';
 import { createMetrics } from '../src/metrics/create-metrics.ts';
 import { exposeDatabase } from '../src/metrics/database-gauges.ts';
 import { exposeProcess } from '../src/metrics/process-gauges.ts';
+import { neededOpenFiles, openFilesLimit } from '../src/open-files.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { readFigures } from '../src/status/read-figures.ts';
 import { readStatus } from '../src/status/read-status.ts';
@@ -355,6 +357,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       return shutDown(error);
     });
     warnOfCommonSecrets(config, log);
+    warnOfPlainHttp(apps, log);
+    warnOfFewFiles(log);
     log.info({ ...build, ...describeConfig(config), roles: options.roles }, 'tim-mirror runs');
     return { http, stop: () => shutDown(), hurry: () => stop.abortHard(), stopped: stopped.promise };
   } catch (error) {
@@ -426,6 +430,27 @@ function warnOfCommonSecrets(config: Config, log: Logger): void {
   log.warn(
     { variables },
     'a secret is short, a number or a plain word: it is easily guessed, and it is kept out of logs and pages only where it is given as a password; use a longer one with letters and digits',
+  );
+}
+
+/** The UserSig is in the URL: whoever reads it on the way may do with the app what we may. */
+function warnOfPlainHttp(apps: readonly CallingAppConfig[], log: Logger): void {
+  for (const { appId, origin } of apps) {
+    const { protocol, hostname } = new URL(origin);
+    if (protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) continue;
+    log.warn(
+      { app: appId, host: hostname },
+      'TIM_ENDPOINT is http://: the signature of the app and the friends of its users travel unencrypted; use https://',
+    );
+  }
+}
+
+function warnOfFewFiles(log: Logger): void {
+  const limit = openFilesLimit();
+  if (limit === undefined || limit >= neededOpenFiles) return;
+  log.warn(
+    { limit, needed: neededOpenFiles },
+    'the process may open too few files: calls fail with EMFILE while the vendor is slow; raise the limit (ulimit -n, LimitNOFILE)',
   );
 }
 

@@ -92,6 +92,17 @@ test('a daemon names the variables whose secret is a plain word, and says no les
   }
 });
 
+test('a daemon that may open few files, and whose endpoint has no TLS, says both and runs', async () => {
+  await using world = await createWorld();
+  const through = ['sh', '-c', 'ulimit -n 256; exec "$0" "$@"'];
+  const env = { TIM_ENDPOINT: 'http://vendor.invalid' };
+  const daemon = startCommand(world, undefined, env, { through });
+  await untilRunning(daemon);
+  expect(await endCommands(daemon)).toEqual([0]);
+  expect(daemon.said()).toMatch(/"limit":256,"needed":2048,"msg":"the process may open too few files/);
+  expect(daemon.said()).toMatch(/"host":"vendor.invalid","msg":"TIM_ENDPOINT is http:/);
+});
+
 describe('a daemon that can’t start says why in one sentence', () => {
   const secret = 'a-password-that-nobody-shows';
   /** The URL of the world's database with another part. */
@@ -152,6 +163,24 @@ describe('a daemon that can’t start says why in one sentence', () => {
     expect(stderr).toMatch(/^tim-mirror: .*\n$/);
     expect(stderr).toMatch(sentence);
     expect(stderr).not.toMatch(new RegExp(`${secret}|://`));
+  });
+
+  test('a role that may have no connection', async () => {
+    await using world = await createWorld();
+    const role = `limited_${world.seed}`;
+    await sql`create role ${sql.id(role)} login password 'Five-9-words-for-it' connection limit 0`.execute(
+      world.db,
+    );
+    try {
+      const url = changed(world.database.url, { username: role, password: 'Five-9-words-for-it' });
+      const { code, stderr } = await startCommand(world, undefined, { DATABASE_URL: url }).ended;
+      expect(code).toBe(1);
+      expect(stderr).toMatch(
+        /has no connection left \(53300\); raise max_connections or the connection limit/,
+      );
+    } finally {
+      await sql`drop role ${sql.id(role)}`.execute(world.db);
+    }
   });
 
   test('an empty database', async () => {

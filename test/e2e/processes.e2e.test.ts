@@ -29,7 +29,7 @@ describe('two daemons on one Redis', () => {
     await using world = await createWorld({ callsPerSecond: 200 });
     const ids = await populateWorld(world);
     const program = fileURLToPath(new URL('../support/daemon-process.ts', import.meta.url));
-    const daemons = [0, 1].map(() => startCommand(world, redis.url, {}, program));
+    const daemons = [0, 1].map(() => startCommand(world, redis.url, {}, { program }));
     await Promise.all(daemons.map(untilRunning));
     const changing = keepChanging(world, ids, 20);
     const polled = (daemon: Command) => daemon.said().split('"msg":"polled"').length - 1;

@@ -1,4 +1,4 @@
-import { type Command, daemonEnvironment, runCommand } from './daemon.ts';
+import { type Command, type CommandOptions, daemonEnvironment, runCommand } from './daemon.ts';
 import { waitFor } from './wait-for.ts';
 import type { World } from './world.ts';
 
@@ -7,7 +7,7 @@ export function startCommand(
   world: World,
   redisUrl: string | undefined,
   env: Record<string, string> = {},
-  program?: string,
+  { program, ...options }: Pick<CommandOptions, 'program' | 'through'> = {},
 ): Command {
   return runCommand(
     program === undefined ? ['start'] : [],
@@ -17,7 +17,7 @@ export function startCommand(
       env,
       ...(redisUrl === undefined ? {} : { redisUrl }),
     }),
-    program === undefined ? {} : { program },
+    program === undefined ? options : { program, ...options },
   );
 }
 

@@ -87,15 +87,18 @@ export interface CommandOptions {
   readonly input?: string;
   /** Another program than the command line. */
   readonly program?: string;
+  /** What starts Node, such as a shell with a limit. */
+  readonly through?: readonly string[];
 }
 
 /** Runs `tim-mirror` with these arguments and nothing but this environment. */
 export function runCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-  { input = '', program = commandLine }: CommandOptions = {},
+  { input = '', program = commandLine, through = [] }: CommandOptions = {},
 ): Command {
-  const child = spawn('node', [program, ...args], {
+  const [starter = 'node', ...line] = [...through, 'node', program, ...args];
+  const child = spawn(starter, line, {
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
