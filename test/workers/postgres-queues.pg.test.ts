@@ -48,6 +48,29 @@ test('start without REDIS_URL refuses a database without the queues, and migrate
   await assertPostgresQueues(world.database.url);
 });
 
+test('options in DATABASE_URL, which Neon’s URLs have, take nothing from the queues', async () => {
+  const url = new URL(world.database.url);
+  url.searchParams.set('options', '-c search_path=public -c statement_timeout=7000');
+  const queues = createPostgresQueues(url.href, 1, {
+    installationId: 'x',
+    onForeignJob: () => undefined,
+    log: createLogger({ level: 'silent', scrubber: createScrubber() }),
+  });
+  const polls = queues.open('poll', 1);
+  await polls.add([{ claimedAt: 0, probe: false, accounts: [] }]);
+  expect(await polls.countUnfinished()).toBe(1);
+  let polled = false;
+  queues.work('poll', {
+    appId: 1,
+    concurrency: 1,
+    async process() {
+      polled = true;
+    },
+  });
+  await waitFor('the job to be done', () => polled);
+  await queues.close();
+});
+
 test('a session that still believes that the queues are not there finds that another has just made them', async () => {
   const drop = () => sql`drop schema if exists bullmq cascade`.execute(world.db);
   await using other = await createClient();
