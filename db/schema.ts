@@ -98,6 +98,11 @@ export interface MirrorChange {
   tx_id: Generated<string>;
 }
 
+export interface MirrorEndedSession {
+  ends_at: Date;
+  session_id: string;
+}
+
 export interface MirrorFeed {
   months_problem: string | null;
   only_row: Generated<boolean>;
@@ -428,6 +433,7 @@ export interface DB {
   "mirror.app": MirrorApp;
   "mirror.audit": MirrorAudit;
   "mirror.change": MirrorChange;
+  "mirror.ended_session": MirrorEndedSession;
   "mirror.feed": MirrorFeed;
   "mirror.friend_group": MirrorFriendGroup;
   "mirror.friend_group_member": MirrorFriendGroupMember;

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Access, bearerToken, hostOf, isLocal, isSame } from './access.ts';
-import { isSession, sessionOf } from './session.ts';
+import type { EndedSessions } from './ended-sessions.ts';
+import { readSession, sessionOf } from './session.ts';
 import type { WorkLimit } from './work-limit.ts';
 import type { WrongTokens } from './wrong-tokens.ts';
 
@@ -14,6 +15,7 @@ export interface GateOptions {
   /** With a token, only these hosts may be asked for; undefined allows all. */
   readonly allowedHosts: readonly string[] | undefined;
   readonly wrongTokens: WrongTokens;
+  readonly endedSessions: EndedSessions;
   /** What is done for those who show no token waits for its turn. */
   readonly work: WorkLimit;
   /** Whether other connections wait to be served. */
@@ -24,13 +26,13 @@ export interface GateOptions {
 
 /** Lets nobody through to anything but the probes and the metrics who may not see it. */
 export function guard(server: FastifyInstance, options: GateOptions): void {
-  const { access, allowedHosts, wrongTokens, work, isCrowded, hooks } = options;
+  const { access, allowedHosts, wrongTokens, endedSessions, work, isCrowded, hooks } = options;
   const refusal = (request: FastifyRequest) =>
     refusalOf(request, access.kind === 'open', access.kind === 'token' ? allowedHosts : undefined);
   server.addHook('onRequest', async (request, reply) => {
     const pathname = pathOf(request.url);
     const isHook = pathname === hooks?.path;
-    const given = isHook ? undefined : proofOf(request, access);
+    const given = isHook ? undefined : await proofOf(request, access, endedSessions);
     if (isHook ? hooks.isSigned?.(request.query) === true : given === 'right') {
       const error = isHook || alwaysOpen.has(pathname) ? undefined : refusal(request);
       return error === undefined ? undefined : reply.code(403).send({ error });
@@ -64,10 +66,15 @@ function pathOf(url: string): string {
   return end < 0 ? url : url.slice(0, end);
 }
 
-/** Whether a request shows the admin token, or a session that was got with it. */
-function proofOf(request: FastifyRequest, access: Access): 'right' | 'wrong' | undefined {
+/** Whether a request shows the admin token, or a session that was got with it and not logged out. */
+async function proofOf(
+  request: FastifyRequest,
+  access: Access,
+  endedSessions: EndedSessions,
+): Promise<'right' | 'wrong' | undefined> {
   if (access.kind !== 'token') return undefined;
-  if (isSession(sessionOf(request.headers.cookie), access.token, Date.now())) return 'right';
+  const session = readSession(sessionOf(request.headers.cookie), access.token, Date.now());
+  if (session !== undefined && !(await endedSessions.has(session))) return 'right';
   const given = bearerToken(request.headers.authorization);
   return given === undefined ? undefined : isSame(given, access.token) ? 'right' : 'wrong';
 }

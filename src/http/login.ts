@@ -2,14 +2,20 @@ import { readFileSync } from 'node:fs';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { isSame } from './access.ts';
-import { createSession, sessionHeader } from './session.ts';
+import type { EndedSessions } from './ended-sessions.ts';
+import { createSession, readSession, sessionHeader, sessionOf } from './session.ts';
 import type { WrongTokens } from './wrong-tokens.ts';
 
 const form = z.object({ token: z.string().max(1000) });
 const query = z.object({ next: z.string().max(1000).optional() });
 
 /** A form for the token, which is exchanged for a session in a cookie; and the way out. */
-export function addLogin(server: FastifyInstance, token: string, wrongTokens: WrongTokens): void {
+export function addLogin(
+  server: FastifyInstance,
+  token: string,
+  wrongTokens: WrongTokens,
+  endedSessions: EndedSessions,
+): void {
   const page = readFileSync(new URL('./page/login.html', import.meta.url), 'utf8');
   const refused = page.replace('<p hidden', '<p');
 
@@ -29,9 +35,11 @@ export function addLogin(server: FastifyInstance, token: string, wrongTokens: Wr
       .redirect(ownPath(data?.next), 303);
   });
 
-  server.post('/logout', async (request, reply) =>
-    reply.header('set-cookie', sessionHeader(undefined, isEncrypted(request))).redirect('/login', 303),
-  );
+  server.post('/logout', async (request, reply) => {
+    const session = readSession(sessionOf(request.headers.cookie), token, Date.now());
+    if (session !== undefined) await endedSessions.end(session);
+    return reply.header('set-cookie', sessionHeader(undefined, isEncrypted(request))).redirect('/login', 303);
+  });
 }
 
 /** Where to go on: a path of ours, and nothing that a browser would take for another site. */

@@ -6,6 +6,7 @@ import type { Scrubber } from '../scrubber.ts';
 import { accessFor } from './access.ts';
 import { addLoginAssets, addPage } from './assets.ts';
 import { limitConnections } from './connections.ts';
+import { createEndedSessions } from './ended-sessions.ts';
 import { addFiguresRoutes, type FiguresRoutesOptions } from './figures-routes.ts';
 import { guard } from './gate.ts';
 import { addHooks, createSignatureCheck, type HooksOptions, hooksPath, takesHooks } from './hooks.ts';
@@ -89,6 +90,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 
   const access = accessFor(host, options.adminToken);
   const wrongTokens = createWrongTokens();
+  const endedSessions = createEndedSessions(options.db, log);
   const { hooks } = options;
   const hooked = takesHooks(host, hooks);
   const isSigned = createSignatureCheck(hooks);
@@ -96,6 +98,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     access,
     allowedHosts: options.allowedHosts,
     wrongTokens,
+    endedSessions,
     work: createWorkLimit(options.workLimit),
     isCrowded: () => connections.counts().waiting > 0,
     hooks: hooked ? { path: hooksPath, ...(isSigned === undefined ? {} : { isSigned }) } : undefined,
@@ -105,7 +108,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   addMetrics(server, options);
   if (access.kind === 'token') {
     addLoginAssets(server);
-    addLogin(server, access.token, wrongTokens);
+    addLogin(server, access.token, wrongTokens, endedSessions);
   }
   if (access.kind !== 'hidden') {
     addPage(server, access.kind === 'token');

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { accessFor, bearerToken, isSame } from '../../src/http/access.ts';
 import {
   createSession,
-  isSession,
+  readSession,
   sessionHeader,
   sessionOf,
   sessionSeconds,
@@ -49,24 +49,26 @@ describe('a session', () => {
   const session = createSession(token, now);
 
   test('is good until its end, for the token it was made with, and holds no token', () => {
-    expect(isSession(session, token, now)).toBe(true);
-    expect(isSession(session, token, now + sessionSeconds * 1000 - 1)).toBe(true);
-    expect(isSession(session, token, now + sessionSeconds * 1000 + 1000)).toBe(false);
-    expect(isSession(session, `${token}2`, now)).toBe(false);
+    expect(readSession(session, token, now)).toMatchObject({ endsMs: now + sessionSeconds * 1000 });
+    expect(readSession(session, token, now + sessionSeconds * 1000 - 1)).toBeDefined();
+    expect(readSession(session, token, now + sessionSeconds * 1000 + 1000)).toBeUndefined();
+    expect(readSession(session, `${token}2`, now)).toBeUndefined();
     expect(session).not.toContain(token);
   });
 
   test('that was tampered with is none', () => {
-    const [ends = '', signature = ''] = session.split('.');
+    const [ends = '', id = '', signature = ''] = session.split('.');
     for (const other of [
       undefined,
       '',
       signature,
-      `${Number(ends) + 1}.${signature}`,
-      `${ends}.${signature.slice(1)}`,
-      `${ends}.${signature}x`,
+      `${ends}.${signature}`,
+      `${Number(ends) + 1}.${id}.${signature}`,
+      `${ends}.${id.slice(1)}A.${signature}`,
+      `${ends}.${id}.${signature.slice(1)}`,
+      `${ends}.${id}.${signature}x`,
     ]) {
-      expect(isSession(other, token, now)).toBe(false);
+      expect(readSession(other, token, now)).toBeUndefined();
     }
   });
 

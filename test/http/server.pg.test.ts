@@ -6,6 +6,7 @@ import { connect } from '../../db/client.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { daemonEnvironment, runCommand } from '../support/daemon.ts';
 import { startTestServer, type TestServer } from '../support/http.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
 const token = 'the-admin-token-of-the-tests';
@@ -173,8 +174,36 @@ describe('a browser', () => {
 
     const session = { headers: { cookie: cookie.split(';')[0] ?? '' } };
     expect((await server.ask('/status', session)).status).toBe(200);
+    // Another replica has seen it, and knows what was logged out a moment ago.
+    await using other = await start({ adminToken: token });
+    expect((await other.ask('/status', session)).status).toBe(200);
     const out = await server.ask('/logout', { method: 'POST', ...session });
     expect(out.headers.get('set-cookie')).toContain('Max-Age=0');
+    expect((await server.ask('/status', session)).status).toBe(401);
+    await waitFor('the other replica to refuse the cookie', async () => {
+      return (await other.ask('/status', session)).status === 401;
+    });
+    await using restarted = await start({ adminToken: token });
+    expect((await restarted.ask('/status', session)).status).toBe(401);
+    // Somebody else's session goes on.
+    const again = await server.ask('/login', login(token));
+    const second = { headers: { cookie: again.headers.get('set-cookie')?.split(';')[0] ?? '' } };
+    expect((await other.ask('/status', second)).status).toBe(200);
+  });
+
+  test('that is logged in sees the page while Postgres is away, and may log out', async () => {
+    const away = connect({
+      url: 'postgres://127.0.0.1:1/none',
+      applicationName: 'test',
+      onIdleError: () => undefined,
+    });
+    await using server = await startTestServer(away, { adminToken: token });
+    const accepted = await server.ask('/login', login(token));
+    const session = { headers: { cookie: accepted.headers.get('set-cookie')?.split(';')[0] ?? '' } };
+    expect((await server.ask('/', session)).status).toBe(200);
+    expect((await server.ask('/logout', { method: 'POST', ...session })).status).toBe(303);
+    expect((await server.ask('/', session)).status).toBe(401);
+    await away.destroy();
   });
 
   test.each(['//evil.example.com', '/\\evil.example.com', 'https://evil.example.com', 'javascript:alert(1)'])(
