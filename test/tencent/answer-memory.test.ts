@@ -6,6 +6,7 @@ import { createScrubber } from '../../src/scrubber.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { answerLimit, createAnswerMemory, NoRoomError } from '../../src/tencent/answer-memory.ts';
 import { createTencentClient } from '../../src/tencent/client.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { testSeed } from '../support/world.ts';
 
 const MB = 2 ** 20;
@@ -33,8 +34,11 @@ describe('memory for answers', () => {
 
   test('is there for small answers however many large ones wait', () => {
     const memory = createAnswerMemory({ limit: 16 * MB });
-    for (let key = 0; key < 20; key += 1) open(memory, key).take(4 * MB, never);
+    const large = Array.from({ length: 20 }, (_, key) => open(memory, key));
+    for (const share of large) share.take(4 * MB, never);
     for (let key = 20; key < 420; key += 1) expect(open(memory, key).take(10_000, never)).toBeUndefined();
+    // Those that wait are told nothing more.
+    for (const share of large) share.close();
   });
 
   test('of an account whose last answer was large is not even opened while there is none', () => {
@@ -122,6 +126,8 @@ describe('an answer for which there is no room yet', () => {
     callsPerSecond: 190,
   };
 
+  const answerMs = 1500;
+
   async function serving(send: (response: ServerResponse) => void) {
     const server = createServer((_request, response) => send(response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -130,8 +136,7 @@ describe('an answer for which there is no room yet', () => {
       takeToken: async () => undefined,
       now: () => 1000,
       scrubber: createScrubber([app.secretKey]),
-      // The vendor would be too slow in this time, were the waiting its own.
-      timeouts: { connectMs: 100, answerMs: 100 },
+      timeouts: { connectMs: answerMs, answerMs },
     });
     return {
       client,
@@ -167,9 +172,11 @@ describe('an answer for which there is no room yet', () => {
     other.take(4 * MB, never);
     const share = open(memory, 2);
     const read = vendor.client.groupGet('alice', 0, { ...createStop(), share });
+    read.catch(() => undefined);
+    await waitFor('the answer to wait', () => memory.stats().waiting === 1);
     const began = performance.now();
-    while (memory.stats().waiting === 0 || performance.now() - began < 500)
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    // The vendor would be too slow by then, were the waiting its own.
+    await waitFor('the time of the vendor to be over', () => performance.now() - began > 2 * answerMs + 500);
     expect(memory.stats().heldBytes).toBeLessThan(4.2 * MB);
     other.close();
     expect((await read).groups[0]?.members).toEqual(members);
