@@ -98,16 +98,25 @@ export async function openStage(url: string, room: number): Promise<Stage> {
     return new Map(rows.map((row) => [row.pid, row.by]));
   }
 
-  async function cut(lane: Lane, statement: Statement): Promise<void> {
-    const ended = new Promise<void>((resolve) => statement.client.once('end', resolve));
-    await monitor.query('select pg_terminate_backend($1, 10000)', [backendOf(statement.client)]);
-    await ended;
+  const ends = new WeakMap<pg.PoolClient, Promise<void>>();
+
+  /** Resolves when the connection has ended, which it may have long ago: a rollback follows a break. */
+  function endOf(client: pg.PoolClient): Promise<void> {
+    const end = ends.get(client) ?? new Promise<void>((resolve) => client.once('end', resolve));
+    ends.set(client, end);
+    return end;
+  }
+
+  async function cut(lane: Lane, { client }: Statement): Promise<void> {
+    await monitor.query('select pg_terminate_backend($1, 10000)', [backendOf(client)]);
+    await endOf(client);
     lane.inTransaction = false;
   }
 
   function openLane(databaseUrl: string): Lane {
     const lane: Lane = {
       db: connectGated(databaseUrl, async (statement) => {
+        void endOf(statement.client);
         const fate = await turn(lane, statement.text.trim().replace(/\s+/g, ' ').slice(0, 60), statement);
         if (fate === 'dies' || fate === 'cut_before') {
           await cut(lane, statement);
