@@ -55,8 +55,8 @@ const heapPerByte = 16;
 const heapOfRest = 128 * 2 ** 20;
 /** One of the largest answers at a time: 32 groups of 3,000 friends are 3.4 MB. */
 const leastLimit = 5 * 2 ** 20;
-/** More than ten of the largest at once are not written sooner. */
-const mostLimit = 48 * 2 ** 20;
+/** Three of the largest at once. Eleven are not written sooner, and keep the event loop busy for a second. */
+const mostLimit = 16 * 2 ** 20;
 /** An answer that has waited for so long is given up, and its account asked again: its lease lasts 25 s. */
 const defaultPatienceMs = 10_000;
 /** Of which accounts it is remembered that they are large; 100,000 numbers are 8 MB. */

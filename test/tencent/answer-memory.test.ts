@@ -112,7 +112,8 @@ describe('memory for answers', () => {
   test.each([
     [64, 5],
     [384, 16],
-    [4096, 48],
+    [256, 8],
+    [4096, 16],
   ])('of a heap of %d MB is %d MB of answers', (heap, limit) => {
     expect(answerLimit(heap * MB)).toBe(limit * MB);
   });
