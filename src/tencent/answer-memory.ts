@@ -45,7 +45,7 @@ export class NoRoomError extends Error {
   override readonly name = 'NoRoomError';
 }
 
-/** An account of 300 friends answers with 10 kB; one of a thousandth of this is no matter. */
+/** Answers of some 1,800 friends and more; one of 300 friends has 11 kB. */
 const largeBytes = 64 * 1024;
 /** Large answers have this part of the memory for themselves, so that they hold no small one up. */
 const shareOfLarge = 0.75;
@@ -99,11 +99,21 @@ export function createAnswerMemory({
 
   const poolFor = (bytes: number) => (bytes < largeBytes ? small : large);
 
+  const isFirst = (share: Share, pool: Pool) => pool.holders.values().next().value === share;
+
   /** One at least is let in, and the one that came first may grow: else some might wait for each other. */
   function fits(share: Share, bytes: number): boolean {
     const pool = poolFor(bytes);
     const others = pool.held - (share.pool === pool ? share.bytes : 0);
-    return others === 0 || others + bytes <= pool.limit || pool.holders.values().next().value === share;
+    return others === 0 || others + bytes <= pool.limit || isFirst(share, pool);
+  }
+
+  /** Whether a large answer has to stand behind others that wait, or the largest would wait for ever. */
+  function standsBehind(share: Share, bytes: number): boolean {
+    if (poolFor(bytes) !== large || bytes <= share.bytes || isFirst(share, large)) return false;
+    for (const { waiter } of waiting)
+      if (waiter !== undefined && poolFor(waiter.bytes) === large) return true;
+    return false;
   }
 
   function hold(share: Share, bytes: number): void {
@@ -126,11 +136,16 @@ export function createAnswerMemory({
   }
 
   function admitWaiting(): void {
+    let largeWaits = false;
     for (const share of waiting) {
       const { waiter } = share;
-      if (waiter === undefined || !fits(share, waiter.bytes)) continue;
-      hold(share, waiter.bytes);
-      waiter.admit();
+      if (waiter === undefined) continue;
+      const pool = poolFor(waiter.bytes);
+      const behind = pool === large && largeWaits && !isFirst(share, large);
+      if (!behind && fits(share, waiter.bytes)) {
+        hold(share, waiter.bytes);
+        waiter.admit();
+      } else if (pool === large) largeWaits = true;
     }
   }
 
@@ -181,7 +196,7 @@ export function createAnswerMemory({
       return {
         take(bytes, signal) {
           remember(accountKey, bytes);
-          if (!fits(share, bytes)) return wait(share, bytes, signal);
+          if (standsBehind(share, bytes) || !fits(share, bytes)) return wait(share, bytes, signal);
           hold(share, bytes);
           // It may have given some back.
           admitWaiting();

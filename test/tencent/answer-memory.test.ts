@@ -32,6 +32,18 @@ describe('memory for answers', () => {
     expect(memory.stats()).toMatchObject({ heldBytes: 0, waiting: 0 });
   });
 
+  test('lets no large answer pass one that has waited for longer, though it would fit', async () => {
+    const memory = createAnswerMemory({ limit: 16 * MB });
+    const [first, second, third] = [open(memory, 1), open(memory, 2), open(memory, 3)];
+    first.take(10 * MB, never);
+    const waits = second.take(3 * MB, never);
+    const behind = third.take(MB, never);
+    expect(memory.stats()).toMatchObject({ heldBytes: 10 * MB, waiting: 2 });
+    first.close();
+    await Promise.all([waits, behind]);
+    expect(memory.stats()).toMatchObject({ heldBytes: 4 * MB, waiting: 0 });
+  });
+
   test('is there for small answers however many large ones wait', () => {
     const memory = createAnswerMemory({ limit: 16 * MB });
     const large = Array.from({ length: 20 }, (_, key) => open(memory, key));
