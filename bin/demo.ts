@@ -7,7 +7,7 @@ const program = new Command('npm run demo --')
   .description(
     'Mirrors a simulated app, or your own, into a PostgreSQL of its own. Needs nothing but Node and npm.',
   )
-  .option('--for <duration>', 'end after this long, with a summary', parseFor)
+  .option('--for <duration>', 'mirror for this long, then end with a summary', parseFor)
   .option('--data <folder>', 'keep the database in this folder (default: a folder that goes with the demo)')
   .option(
     '--accounts <file>',

@@ -63,7 +63,7 @@ interface Stage extends EndOfDemo {
   readonly vendor: DemoVendor | undefined;
 }
 
-async function mirror({ options, postgres, vendor, ended, hurried }: Stage): Promise<void> {
+async function mirror({ options, postgres, vendor, count, ended, hurried }: Stage): Promise<void> {
   const { config } = readEnvironment(['app', 'credentials', 'database'], demoEnvironment(postgres, vendor));
   const app = chooseApp(config, undefined);
   const scrubber = createScrubber(secretsOf(config));
@@ -94,6 +94,7 @@ async function mirror({ options, postgres, vendor, ended, hurried }: Stage): Pro
     });
     hurried.addEventListener('abort', () => daemon.hurry());
     if (hurried.aborted) daemon.hurry();
+    count();
     process.stdout.write(whereToLook(config, postgres, logFile, vendor, daemon.http.url));
     try {
       await watch(db, app.appId, ended, vendor);
@@ -108,6 +109,8 @@ async function mirror({ options, postgres, vendor, ended, hurried }: Stage): Pro
 }
 
 interface EndOfDemo {
+  /** Begins to count the time given: starting servers may take longer than that. */
+  count(): void;
   readonly ended: AbortSignal;
   /** Nobody wants to wait for calls under way; what was started is still cleared away. */
   readonly hurried: AbortSignal;
@@ -128,8 +131,13 @@ function endOfDemo(forMs: number | undefined): EndOfDemo {
     if (signals === 2) for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, onSignal);
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, onSignal);
-  if (forMs !== undefined) setTimeout(() => end.abort(), Math.max(forMs - calmMs, forMs / 2)).unref();
-  return { ended: end.signal, hurried: hurry.signal };
+  return {
+    count() {
+      if (forMs !== undefined) setTimeout(() => end.abort(), Math.max(forMs - calmMs, forMs / 2)).unref();
+    },
+    ended: end.signal,
+    hurried: hurry.signal,
+  };
 }
 
 function demoEnvironment(postgres: LocalPostgres, vendor: DemoVendor | undefined): NodeJS.ProcessEnv {
