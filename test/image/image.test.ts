@@ -1,23 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { installedPackages } from './bill-of-materials.ts';
 import { createDockerIgnore } from './docker-ignore.ts';
 
 // `npm run image:prove` carries the Dockerfile's steps out; this is what can be told without installing anything.
 const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
 const { devDependencies, dependencies } = JSON.parse(read('package.json'));
 
-interface Locked {
-  readonly dev?: boolean;
-  readonly devOptional?: boolean;
-  readonly optional?: boolean;
-}
-
 test('what npm ci --omit=dev --omit=optional leaves is no tool for tests, lint or development', () => {
   expect(read('Dockerfile')).toContain('RUN npm ci --omit=dev --omit=optional --ignore-scripts');
-  const { packages } = JSON.parse(read('package-lock.json')) as { packages: Record<string, Locked> };
-  const left = Object.entries(packages)
-    .filter(([, { dev, devOptional, optional }]) => !dev && !devOptional && !optional)
-    .map(([path]) => path.split('node_modules/').at(-1) ?? '');
+  const left = installedPackages().map(({ name }) => name);
   for (const name of Object.keys(devDependencies)) expect(left).not.toContain(name);
   for (const name of Object.keys(dependencies)) expect(left).toContain(name);
   expect(
