@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { BlockList } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -78,6 +79,54 @@ describe.each(overlays)('overlay %s', (name) => {
     expect(references.length).toBeGreaterThan(0);
     for (const reference of references) expect(reference).toMatch(/tim-mirror-[a-z0-9]{10}"/);
   });
+});
+
+interface EgressRule {
+  readonly to?: readonly {
+    readonly ipBlock?: { readonly cidr: string; readonly except?: readonly string[] };
+    readonly namespaceSelector?: unknown;
+    readonly podSelector?: unknown;
+  }[];
+  readonly ports: readonly { readonly protocol: 'TCP' | 'UDP'; readonly port: number }[];
+}
+
+/** Whether the network policies of an overlay let the daemon out to an address outside the cluster. */
+function letsOut(name: string, address: string, port: number): boolean {
+  const rules = (resolved[name]?.manifests ?? [])
+    .filter(({ kind }) => kind === 'NetworkPolicy')
+    .flatMap(({ spec }) => (spec as { readonly egress?: readonly EgressRule[] }).egress ?? []);
+  const familyOf = (text: string) => (text.includes(':') ? 'ipv6' : 'ipv4');
+  const contains = (cidr: string) => {
+    const [net = '', prefix] = cidr.split('/');
+    const block = new BlockList();
+    block.addSubnet(net, Number(prefix), familyOf(net));
+    // An address of the other family would be compared as an IPv4-mapped one.
+    return familyOf(net) === familyOf(address) && block.check(address, familyOf(address));
+  };
+  return rules.some(
+    ({ to, ports }) =>
+      ports.some((each) => each.port === port) &&
+      (to === undefined ||
+        to.some(
+          ({ ipBlock }) => ipBlock !== undefined && contains(ipBlock.cidr) && !ipBlock.except?.some(contains),
+        )),
+  );
+}
+
+test.each([
+  ['a Postgres at a private address', '10.1.2.3', 5432, true],
+  ['a Redis at a private address', 'fd00::5', 6379, true],
+  ['the vendor', '203.0.113.7', 443, true],
+  ['the vendor over IPv6', '2001:db8::7', 443, true],
+  ['a Postgres of somebody else’s on the Internet', '203.0.113.7', 5432, false],
+  ['a Redis of somebody else’s on the Internet', '2001:db8::7', 6379, false],
+  ['the API of the cluster', '10.96.0.1', 443, false],
+  ['the cloud’s metadata', '169.254.169.254', 80, false],
+  ['the cloud’s metadata over TLS', '169.254.169.254', 443, false],
+  ['a name server of somebody else’s', '203.0.113.7', 53, false],
+  ['any other port', '203.0.113.7', 25, false],
+] as const)('the production overlay’s network policy: %s', (_where, address, port, allowed) => {
+  expect(letsOut('production', address, port)).toBe(allowed);
 });
 
 describe.skipIf(!hasKubectl)('the production overlay', () => {
