@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { noteRefusal, prefersTls, takesTls, unverifiedTls } from './tls-preference.ts';
 
 let freshUrl: (url: string) => string = (url) => url;
 
@@ -7,11 +8,54 @@ export function takeLoginsFrom(source: (url: string) => string): void {
   freshUrl = source;
 }
 
-/** A connection whose user and password are as new as itself; a password may change while a daemon runs. */
+/**
+ * A connection whose user and password are as new as itself; a password may change while a daemon runs. Where its URL
+ * says nothing of TLS, it is encrypted if the server encrypts. Over a socket of this machine it never is, whatever the
+ * URL says; libpq holds it so.
+ */
 export class FreshClient extends pg.Client {
+  readonly #config: pg.ClientConfig;
+  readonly #asksServer: boolean;
+
   constructor(config: pg.ClientConfig = {}) {
     const { connectionString: url } = config;
-    super(url === undefined ? config : { ...config, connectionString: withLogin(url, freshUrl(url)) });
+    const fresh = url === undefined ? config : { ...config, connectionString: withLogin(url, freshUrl(url)) };
+    super(fresh);
+    this.#config = fresh;
+    const isSocket = this.host.startsWith('/');
+    // PGSSLMODE, which the driver reads, says something too.
+    const isSaid = Boolean(this.ssl) && !url?.includes('sslmode=prefer');
+    this.#asksServer = url !== undefined && prefersTls(url) && !isSaid && !isSocket;
+    if (isSocket) this.#encrypt(false);
+  }
+
+  override connect(): Promise<pg.Client>;
+  override connect(callback: ((error: Error) => void) | ((error: null, client: pg.Client) => void)): void;
+  override connect(callback?: unknown): Promise<pg.Client> | undefined {
+    const connected = this.#connect();
+    if (typeof callback !== 'function') return connected;
+    connected.then(
+      () => callback(null, this),
+      (error: unknown) => callback(error),
+    );
+    return undefined;
+  }
+
+  async #connect(): Promise<this> {
+    if (this.#asksServer) this.#encrypt((await takesTls(this.#config)) && unverifiedTls);
+    try {
+      await super.connect();
+      return this;
+    } catch (error) {
+      if (this.#asksServer) noteRefusal(this.#config, error);
+      throw error;
+    }
+  }
+
+  /** The driver decides by these two, when it connects. */
+  #encrypt(ssl: false | typeof unverifiedTls): void {
+    Reflect.set(this, 'ssl', ssl);
+    Reflect.set(Reflect.get(this, 'connection') as object, 'ssl', ssl);
   }
 }
 

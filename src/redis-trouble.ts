@@ -49,9 +49,23 @@ const table: readonly Row[] = [
     'lasting',
   ],
   [
-    /wrong version number|packet length too long|EPROTO|SSL routines|CERT_|certificate/i,
+    /altnames|ALTNAME/,
     'tls',
-    'speaks no TLS there, or shows a certificate that is not trusted',
+    'shows a certificate for another host',
+    'let REDIS_URL name the host that the certificate names',
+    'lasting',
+  ],
+  [
+    /CERT_|certificate/i,
+    'tls',
+    'shows a certificate that is not trusted',
+    'have NODE_EXTRA_CA_CERTS name the file of its CA',
+    'lasting',
+  ],
+  [
+    /wrong version number|packet length too long|EPROTO|SSL routines/i,
+    'tls',
+    'speaks no TLS there',
     'write redis:// for rediss:// in REDIS_URL, or name its TLS port',
     'lasting',
   ],
@@ -68,7 +82,8 @@ const table: readonly Row[] = [
 const away: RedisTrouble = {
   cause: 'away',
   says: 'does not answer',
-  remedy: 'check REDIS_URL and that it is running',
+  remedy:
+    'check REDIS_URL, that it is running, and whether it speaks TLS there (rediss://) or not (redis://)',
   lasting: false,
 };
 

@@ -2,6 +2,7 @@ import { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Endpoint, RedisCluster } from '../src/redis-servers.ts';
 import { loginOf, withFreshLogin } from './redis-login.ts';
+import { SurvivingStandaloneConnector } from './surviving-connectors.ts';
 
 /** Which node of a Redis Cluster holds which keys, asked of the cluster itself. */
 export interface ClusterMap {
@@ -84,6 +85,7 @@ function optionsOf(servers: RedisCluster) {
   return {
     ...loginOf(servers),
     connectionName: 'tim-mirror-map',
+    Connector: SurvivingStandaloneConnector,
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
     enableReadyCheck: false,

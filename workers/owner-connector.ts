@@ -1,8 +1,7 @@
-import { connect as connectPlain } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect as connectTls } from 'node:tls';
 import { AbstractConnector } from 'ioredis';
 import type { Endpoint } from '../src/redis-servers.ts';
+import { connectTo } from './surviving-connectors.ts';
 
 type ErrorEmitter = (type: string, error: Error) => void;
 
@@ -27,8 +26,7 @@ export function connectorTo(find: () => Promise<Endpoint>, tls: boolean) {
           emit('error', error);
         });
         if (endpoint !== undefined && this.connecting) {
-          this.stream = tls ? connectTls({ ...endpoint, servername: endpoint.host }) : connectPlain(endpoint);
-          this.stream.once('error', (error) => {
+          this.stream = connectTo(endpoint, tls ? { servername: endpoint.host } : undefined, (error) => {
             this.firstError = error;
           });
           return this.stream;

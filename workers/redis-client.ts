@@ -3,6 +3,7 @@ import type { RedisServers } from '../src/redis-servers.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import { connectorTo } from './owner-connector.ts';
 import { freshLogin, loginOf, withFreshLogin } from './redis-login.ts';
+import { SurvivingSentinelConnector, SurvivingStandaloneConnector } from './surviving-connectors.ts';
 
 export interface RedisClientOptions {
   /** Shown by `CLIENT LIST`. */
@@ -55,11 +56,12 @@ export function createRedisClient(
   const now = withFreshLogin(servers);
   switch (now.kind) {
     case 'single':
-      return new Redis(now.url, common);
+      return new Redis(now.url, { ...common, Connector: SurvivingStandaloneConnector });
     case 'sentinel':
       return new Redis({
         ...common,
         ...loginOf(now),
+        Connector: SurvivingSentinelConnector,
         sentinels: [...now.sentinels],
         name: now.name,
         ...(now.sentinelPassword === undefined ? {} : { sentinelPassword: now.sentinelPassword }),

@@ -57,16 +57,21 @@ export async function connectRedis(
     for (const { queues, bucket } of all) for (const redis of [queues, bucket]) redis.disconnect();
   };
   let last: Error | undefined;
+  /** Why a connection is not there; a command on it only tells that it is not. */
+  const causes = new WeakMap<Redis, Error>();
   // What a single server refuses for good is not tried for long; of several another may be well.
   const refused = Promise.withResolvers<never>();
   refused.promise.catch(() => undefined);
   for (const { queues, bucket } of all)
-    for (const redis of [queues, bucket])
+    for (const redis of [queues, bucket]) {
+      redis.on('ready', () => causes.delete(redis));
       redis.on('error', (error: Error) => {
         last = error;
+        causes.set(redis, error);
         if (servers.kind === 'single' && redisTroubleOf(error).lasting) refused.reject(error);
         log.debug({ err: error }, 'redis in trouble');
       });
+    }
   const connecting = [...lanes].map(async ([tag, lane]) => {
     await Promise.all([lane.queues.connect(), lane.bucket.connect()]);
     await lane.bucket.ping();
@@ -94,7 +99,11 @@ export async function connectRedis(
     async tryWrite() {
       await Promise.all(
         [...lanes].map(([tag, { bucket }]) =>
-          bucket.eval(writeScript, 1, `${tag === '' ? redisTag(undefined) : tag}:ready`),
+          bucket
+            .eval(writeScript, 1, `${tag === '' ? redisTag(undefined) : tag}:ready`)
+            .catch((error: unknown) => {
+              throw bucket.status === 'ready' ? error : (causes.get(bucket) ?? error);
+            }),
         ),
       );
     },

@@ -1,48 +1,27 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect, type Database } from '../../db/client.ts';
 import { describeTrouble, troubleOf } from '../../db/database-trouble.ts';
+import { FreshClient } from '../../db/fresh-client.ts';
 import { asWeUseIt } from '../../src/config/postgres-url.ts';
 import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
+import { canMakeCertificates, makeCertificates, type TestCertificates } from '../support/certificates.ts';
 import { runCommand } from '../support/daemon.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const hasOpenssl = (() => {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    process.stderr.write(
-      'test/db/tls.pg: skipped, for openssl, which makes the certificates, is not installed\n',
-    );
-    return false;
-  }
-})();
-
-let folder: string;
+const hasOpenssl = canMakeCertificates('test/db/tls.pg');
+let certificates: TestCertificates;
 let postgres: LocalPostgres;
-const ca = () => join(folder, 'ca.pem');
+const ca = () => certificates.ca;
 
 const open = (url: string) => connect({ url, applicationName: 'test', onIdleError: () => undefined });
 
-/** A CA, and a certificate of its for `localhost`. */
-function makeCertificates(): void {
-  const openssl = (...given: string[]) => execFileSync('openssl', given, { cwd: folder, stdio: 'ignore' });
-  const key = ['-newkey', 'rsa:2048', '-nodes', '-days', '2'];
-  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test CA');
-  openssl('req', ...key, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=localhost');
-  const signing = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2'];
-  openssl('x509', '-req', '-in', 'server.csr', ...signing, '-out', 'server.pem');
-}
-
 /** The server's own user must own the key, so the server writes it itself. */
 async function useTls(db: Database): Promise<void> {
-  for (const name of ['server.key', 'server.pem']) {
-    const text = readFileSync(join(folder, name)).toString('base64');
+  const files = { 'server.key': certificates.key, 'server.pem': certificates.certificate };
+  for (const [name, path] of Object.entries(files)) {
+    const text = readFileSync(path).toString('base64');
     await sql`
       copy (select ${sql.lit(text)}) to program ${sql.lit(`base64 -d > ${name} && chmod 600 ${name}`)}
     `.execute(db);
@@ -74,8 +53,7 @@ async function isEncrypted(url: string): Promise<boolean | undefined> {
 
 describe.skipIf(!hasOpenssl)('a Postgres that speaks TLS with a CA of its ownerâ€™s', () => {
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'tls-'));
-    makeCertificates();
+    certificates = makeCertificates();
     postgres = await startPostgres({ durable: false });
     const db = open(postgres.url());
     await useTls(db);
@@ -85,10 +63,12 @@ describe.skipIf(!hasOpenssl)('a Postgres that speaks TLS with a CA of its ownerâ
 
   afterAll(async () => {
     await postgres?.stop();
-    rmSync(folder, { recursive: true, force: true });
+    certificates?.[Symbol.dispose]();
   });
 
   test.each([
+    ['', true],
+    ['application_name=x', true],
     ['sslmode=disable', false],
     ['sslmode=prefer', true],
     ['sslmode=require', true],
@@ -97,6 +77,51 @@ describe.skipIf(!hasOpenssl)('a Postgres that speaks TLS with a CA of its ownerâ
     ['sslmode=verify-full&sslrootcert=CA', true],
   ])('%s connects', async (parameters, encrypted) => {
     expect(await isEncrypted(urlWith(parameters.replace('CA', ca())))).toBe(encrypted);
+  });
+
+  test('logins that pg_hba.conf lets in without TLS only, or with it only, get in where the URL says nothing', async () => {
+    const rules = [
+      'hostnossl all plain_only all trust',
+      'hostssl all tls_only all trust',
+      'host all plain_only,tls_only all reject',
+      'host all all all trust',
+    ];
+    const db = open(postgres.url());
+    await sql`create role plain_only login; create role tls_only login`.execute(db);
+    const { rows } = await sql<{ file: string }>`select current_setting('hba_file') as file`.execute(db);
+    await sql`
+      copy (select unnest(array[${sql.join(rules.map((rule) => sql.lit(rule)))}])) to ${sql.lit(rows[0]?.file)}
+    `.execute(db);
+    await sql`select pg_reload_conf()`.execute(db);
+    await db.destroy();
+    const as = (user: string, parameters = '') =>
+      isEncrypted(Object.assign(new URL(urlWith(parameters)), { username: user }).href);
+    await waitFor('the rules', () =>
+      as('tls_only', 'sslmode=disable').then(
+        () => false,
+        () => true,
+      ),
+    );
+    expect([await as('plain_only'), await as('tls_only')]).toEqual([false, true]);
+  });
+
+  test('many connections at once ask the server for TLS once', async () => {
+    const name = 'asks once';
+    const db = connect({
+      url: urlWith(`application_name=${name}`),
+      applicationName: name,
+      maxConnections: 8,
+      onIdleError: () => undefined,
+    });
+    try {
+      await Promise.all(Array.from({ length: 8 }, () => sql`select pg_sleep(0.05)`.execute(db)));
+      const { rows } = await sql<{ ssl: boolean }>`
+        select ssl from pg_stat_ssl join pg_stat_activity using (pid) where application_name = ${name}
+      `.execute(db);
+      expect(rows.map(({ ssl }) => ssl)).toEqual(Array.from({ length: 8 }, () => true));
+    } finally {
+      await db.destroy();
+    }
   });
 
   test('sslmode=verify-full without the CA says that the certificate is not trusted, and what to do', async () => {
@@ -124,4 +149,11 @@ describe.skipIf(!hasOpenssl)('a Postgres that speaks TLS with a CA of its ownerâ
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/^tim-mirror: DATABASE_URL has sslrootcert=\/nowhere\/ca\.pem, .*\n$/);
   });
+});
+
+test('over a socket of this machine nothing is encrypted, whatever the URL says', () => {
+  for (const mode of ['', '&sslmode=prefer', '&sslmode=require', '&sslmode=verify-full']) {
+    const url = asWeUseIt(`postgres://tim@/tim?host=/run/postgresql${mode}`);
+    expect(new FreshClient({ connectionString: url })).toMatchObject({ ssl: false });
+  }
 });
