@@ -31,10 +31,15 @@ export function createProgram(): Command {
       '--restored',
       'the database comes from a backup or has lost commits: new lines of the change feed get numbers beyond all that anybody has read',
     )
+    .option(
+      '--daemon-role <role>',
+      'give this role, which owns nothing, what the daemon and all other commands need, and nothing more',
+    )
     .addHelpText(
       'after',
       examples(
         'DATABASE_URL=postgres://tim@localhost/tim tim-mirror migrate',
+        'DATABASE_URL=postgres://tim_owner@localhost/tim tim-mirror migrate --daemon-role tim_daemon',
         'DATABASE_URL=postgres://tim@localhost/tim tim-mirror migrate --restored',
       ),
     )

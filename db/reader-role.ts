@@ -31,8 +31,14 @@ export async function ensureReaderRole(trx: Transaction<DB>): Promise<boolean> {
   return true;
 }
 
+/** Lets one grant at a time: two that change the rights of one object at once end in an error. */
+export async function waitForTurnToGrant(trx: Transaction<DB>): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtext('tim-mirror grants'))`.execute(trx);
+}
+
 /** Gives the role what it lacks of its rights on schema tim, and nothing where it has them all. */
 export async function grantToReaders(trx: Transaction<DB>): Promise<void> {
+  await waitForTurnToGrant(trx);
   const { rows } = await sql<{ statement: string }>`
     select format('grant usage on schema tim to %I', ${role}::text) as statement
     where not has_schema_privilege(${role}, 'tim', 'usage')

@@ -1,3 +1,4 @@
+import { grantToDaemon } from '../../db/daemon-role.ts';
 import { migrate } from '../../db/migrate.ts';
 import { describeJump } from '../../db/queries/feed.ts';
 import { assertServerVersion } from '../../db/server-version.ts';
@@ -5,8 +6,14 @@ import { migrationLimits } from '../../db/session-limits.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { readEnvironment, withDatabase } from '../environment.ts';
 
-/** `migrate [--restored]` */
-export async function migrateCommand(options: { readonly restored?: boolean } = {}): Promise<void> {
+interface MigrateCommandOptions {
+  readonly restored?: boolean;
+  readonly daemonRole?: string;
+}
+
+/** `migrate [--restored] [--daemon-role <role>]` */
+export async function migrateCommand(options: MigrateCommandOptions = {}): Promise<void> {
+  const { daemonRole } = options;
   const environment = readEnvironment(['database']);
   const { databaseUrl, databaseDirectUrl } = environment.config;
   const work = async (db: Parameters<typeof migrate>[0]) => {
@@ -18,6 +25,7 @@ export async function migrateCommand(options: { readonly restored?: boolean } = 
     // With REDIS_URL too: the daemon may be started without it tomorrow, and empty tables cost nothing.
     const queuesUrl = databaseDirectUrl ?? databaseUrl;
     if (queuesUrl !== undefined) await migratePostgresQueues(queuesUrl);
+    if (daemonRole !== undefined) await db.transaction().execute((trx) => grantToDaemon(trx, daemonRole));
     const done = report.applied.length === 0 ? 'nothing to do' : `applied ${report.applied.join(', ')}`;
     process.stdout.write(`schema is at ${report.version}: ${done}\n`);
     if (report.jump !== undefined) process.stdout.write(`${describeJump(report.jump)}\n`);

@@ -10,14 +10,11 @@ import { createTestRedis } from '../support/redis.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { createWorld } from '../support/world.ts';
 
-/** The statements of docs/operations.md, as an operator copies them: an administrator's, and the owner's. */
-function documented(): readonly [string, string] {
+/** The statements of docs/operations.md, as an administrator copies them. */
+function documented(): string {
   const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
-  const section = page.slice(page.indexOf('## Two roles of the database'));
-  const [administrator = '', owner = ''] = [...section.matchAll(/```sql\n([\s\S]*?)```/g)].map(
-    ([, text = '']) => text,
-  );
-  return [administrator, owner];
+  const section = page.slice(page.indexOf('## Three roles of the database'));
+  return /```sql\n([\s\S]*?)```/.exec(section)?.[1] ?? '';
 }
 
 let server: LocalPostgres;
@@ -38,13 +35,12 @@ beforeAll(async () => {
   // A server of its own: roles belong to the whole server.
   server = await startPostgres({ durable: false });
   admin = open(server.url());
-  const [administrators, owners] = documented();
-  await runAll(admin, administrators);
+  await runAll(admin, documented());
   const ownerUrl = urlOf('tim_owner', 'password-of-the-owner');
-  const migrated = await runCommand(['migrate'], { DATABASE_URL: ownerUrl }).ended;
+  const migrated = await runCommand(['migrate', '--daemon-role', 'tim_daemon'], { DATABASE_URL: ownerUrl })
+    .ended;
   expect(migrated).toMatchObject({ code: 0, stderr: '' });
   owner = open(ownerUrl);
-  await runAll(owner, owners);
   daemonUrl = urlOf('tim_daemon', 'password-of-the-daemon');
 }, 60_000);
 
@@ -156,6 +152,50 @@ test('a daemon without Redis whose role may not keep queues is not ready, and sa
   await sql`grant create on schema bullmq to tim_daemon`.execute(owner);
   expect(await findUnready(db, undefined)).toEqual([]);
   await db.destroy();
+});
+
+test('migrate --daemon-role gives what is missing, also from several places at once, and changes nothing twice', async () => {
+  const migrate = () =>
+    runCommand(['migrate', '--daemon-role', 'tim_daemon'], {
+      DATABASE_URL: urlOf('tim_owner', 'password-of-the-owner'),
+    }).ended;
+  await sql`revoke update on mirror.account from tim_daemon`.execute(owner);
+  await sql`revoke usage on schema tim from tim_daemon`.execute(owner);
+  await sql`create table mirror.of_a_later_release (n integer)`.execute(owner);
+  const rights = async () =>
+    (
+      await sql<{ all: string }>`
+        select string_agg(relacl::text, ' ' order by oid) as all from pg_class where relnamespace = 'mirror'::regnamespace
+      `.execute(owner)
+    ).rows[0]?.all;
+  for (const { code, stderr } of await Promise.all([migrate(), migrate(), migrate()]))
+    expect([code, stderr]).toEqual([0, '']);
+  const given = await rights();
+  const db = open(daemonUrl);
+  await sql`insert into mirror.of_a_later_release values (1)`.execute(db);
+  await expect(sql`update mirror.migration set name = 'x'`.execute(db)).rejects.toMatchObject({
+    code: '42501',
+  });
+  await db.destroy();
+  await migrate();
+  expect(await rights()).toBe(given);
+  await sql`drop table mirror.of_a_later_release`.execute(owner);
+});
+
+test('migrate --daemon-role says in a sentence that there is no such role, or that its user may not give rights', async () => {
+  const ended = async (role: string, DATABASE_URL: string) =>
+    runCommand(['migrate', '--daemon-role', role], { DATABASE_URL }).ended;
+  const nobody = await ended('nobody_here', urlOf('tim_owner', 'password-of-the-owner'));
+  expect([nobody.code, nobody.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^tim-mirror: There is no role nobody_here .* create role nobody_here login .*\n$/),
+  ]);
+  await sql`create role other_daemon login`.execute(admin);
+  const powerless = await ended('other_daemon', daemonUrl);
+  expect([powerless.code, powerless.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^tim-mirror: This user may not run: grant .*as the owner of the schemas.*\n$/),
+  ]);
 });
 
 test('no other role may call the owner’s functions', async () => {
