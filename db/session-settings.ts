@@ -86,10 +86,32 @@ async function checkSettings(client: pg.ClientBase): Promise<void> {
     [indispensable],
   );
   const wrong = rows.find(({ name, value }) => !isGood(name, value));
-  if (wrong === undefined) return;
+  if (wrong === undefined) return checkSearchPath(client);
   throw new SessionSettingsError(
     `Behind the connection pooler ${wrong.name} is “${wrong.value}”, and it must be “${relied[wrong.name]}”; ` +
       `run: alter role <the user of DATABASE_URL> set ${wrong.name} = '${relied[wrong.name]}', and have the pooler reconnect.`,
+  );
+}
+
+/**
+ * A function of a schema that others may create in can stand in for one of Postgres' own, such as `to_char(date, text)`,
+ * and would run with our rights.
+ */
+async function checkSearchPath(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(`
+    select nspname as name
+    from pg_catalog.pg_namespace
+    where nspname = any(pg_catalog.current_schemas(false)) and exists (
+      select from pg_catalog.aclexplode(nspacl) as given
+      where privilege_type = 'CREATE' and grantee <> nspowner
+        and grantee <> (select oid from pg_catalog.pg_roles where rolname = current_user)
+    )
+  `);
+  const [open] = rows;
+  if (open === undefined) return;
+  throw new SessionSettingsError(
+    `Behind the connection pooler search_path names the schema ${open.name}, in which others may make functions that would run with our rights; ` +
+      `run: alter role <the user of DATABASE_URL> set search_path = 'pg_catalog', and have the pooler reconnect.`,
   );
 }
 

@@ -167,3 +167,15 @@ describe('a member of tim_reader', () => {
     await expect(reader.query(text)).rejects.toThrow(/permission denied|cannot|must be owner/);
   });
 });
+
+test('no function of ours finds what it calls by its caller’s search_path', async () => {
+  const { rows } = await sql<{ name: string; isSafe: boolean }>`
+    select oid::regprocedure::text as name,
+      prosqlbody is not null or exists (
+        select from unnest(proconfig) as setting where setting like 'search\_path=pg\_catalog%'
+      ) as "isSafe"
+    from pg_proc where pronamespace in ('mirror'::regnamespace, 'tim'::regnamespace)
+  `.execute(database.db);
+  expect(rows.length).toBeGreaterThan(5);
+  expect(rows.filter(({ isSafe }) => !isSafe)).toEqual([]);
+});

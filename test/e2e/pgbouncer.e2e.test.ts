@@ -59,6 +59,26 @@ describe.skipIf(program === '')(
       });
     });
 
+    test('where others may make functions in a schema of the search path, a command says which and what to run', async () => {
+      await using database = await createTestDatabase({ hostile: false });
+      const role = 'pooled_analyst';
+      await sql`do $$ begin create role pooled_analyst; exception when duplicate_object then null; end $$`.execute(
+        database.db,
+      );
+      await sql.raw(`grant create on schema public to ${role}`).execute(database.db);
+      await using pooler = await start(database.url);
+      const status = (DATABASE_URL: string) =>
+        runCommand(['status'], { DATABASE_URL, TIM_SDK_APP_ID: '1400000000' }).ended;
+      expect(await status(pooler.through(database.url))).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(
+          /^tim-mirror: Behind the connection pooler search_path names the schema public, .*; run: alter role .* set search_path = 'pg_catalog', .*\n$/,
+        ),
+      });
+      expect(await status(database.url)).toMatchObject({ code: 0 });
+      await sql.raw(`drop owned by ${role}`).execute(database.db);
+    });
+
     test.each([
       ['with Redis', true],
       ['without Redis', false],
