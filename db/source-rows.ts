@@ -42,7 +42,7 @@ export async function* readSourceRows(
   let connected = false;
   let asking: number | undefined;
   try {
-    client = openClient(source.url, Math.min(connectMs, patienceMs));
+    client = connectToSource(source.url, Math.min(connectMs, patienceMs));
     await inTime(client.connect());
     connected = true;
     await inTime(client.query('begin transaction read only'));
@@ -70,7 +70,8 @@ export async function* readSourceRows(
   }
 }
 
-function openClient(url: string, connectionTimeoutMillis: number): pg.Client {
+/** A connection to a source that is not made yet. */
+export function connectToSource(url: string, connectionTimeoutMillis: number): pg.Client {
   const client = new FreshClient({
     connectionString: url,
     application_name: 'tim-mirror accounts',
@@ -83,7 +84,7 @@ function openClient(url: string, connectionTimeoutMillis: number): pg.Client {
 
 /** Ends a query that nobody waits for any more; a server that can't be reached ends it by its own time limit. */
 async function cancel(url: string, pid: number): Promise<void> {
-  const client = openClient(url, closeMs);
+  const client = connectToSource(url, closeMs);
   const asked = client.connect().then(() => client.query('select pg_cancel_backend($1)', [pid]));
   await patiently(asked, closeMs).catch(() => undefined);
   await patiently(client.end(), closeMs).catch(() => undefined);
@@ -110,7 +111,7 @@ function findColumn(columns: readonly string[]): number {
 }
 
 /** What `work` comes to, unless the signal aborts or it takes too long; the work itself goes on. */
-function patiently<T>(work: Promise<T>, ms: number, signal?: AbortSignal): Promise<T> {
+export function patiently<T>(work: Promise<T>, ms: number, signal?: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const end = () => {
       clearTimeout(timer);

@@ -8,7 +8,7 @@ import { printable } from '../../src/status/printable.ts';
 import { CommandError } from '../command-error.ts';
 import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
 import { createProgress, formatCount, formatRate } from '../progress.ts';
-import { createProblemTeller } from './accounts.ts';
+import { createProblemTeller, warnOfSourceRisk } from './accounts.ts';
 
 export interface SyncAccountsCommand {
   readonly app?: number;
@@ -32,13 +32,15 @@ export async function syncAccountsCommand(options: SyncAccountsCommand): Promise
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
     await ensureApp(db, app);
+    const signal = abortOnSignals();
+    await warnOfSourceRisk(source.url, signal);
     const progress = createProgress('accounts', 0);
     const started = performance.now();
     const sync = await syncAccounts(db, {
       appId: app.appId,
       source,
       prune: options.prune === true ? { maxRemovals: options.maxRemovals } : undefined,
-      signal: abortOnSignals(),
+      signal,
       onProblem: createProblemTeller('row'),
       onProgress({ rows }) {
         progress.update(0, `${formatCount(rows)} rows, ${formatRate(rows, started)}`);

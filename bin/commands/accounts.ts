@@ -3,6 +3,7 @@ import type { Database } from '../../db/client.ts';
 import { assertSchema } from '../../db/migrate.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
 import { countLine } from '../../db/queries/count-line.ts';
+import { findSourceRisk } from '../../db/source-rights.ts';
 import { accountIdProblem } from '../../src/accounts/account-id.ts';
 import { type ImportReport, importAccounts } from '../../src/accounts/import-accounts.ts';
 import { ListError } from '../../src/accounts/list-error.ts';
@@ -57,9 +58,17 @@ export async function importCommand(file: string | undefined, options: ImportCom
     const url = given ?? app.accountSource?.url ?? environment.config.accounts.sourceUrl;
     if (url === undefined)
       throw new CommandError('Say which Postgres to ask, with --source-url or ACCOUNTS_SOURCE_URL.', 2);
-    const rows = readSourceAccounts({ url, query: fromSql }, { signal: abortOnSignals() });
+    const signal = abortOnSignals();
+    await warnOfSourceRisk(url, signal);
+    const rows = readSourceAccounts({ url, query: fromSql }, { signal });
     await enrol(db, app, { lines: rows, what: 'row', bytes: 0, bytesRead: () => 0 });
   });
+}
+
+/** Says on standard error what the source's role may do besides reading. */
+export async function warnOfSourceRisk(url: string, signal: AbortSignal): Promise<void> {
+  const risk = await findSourceRisk(url, signal);
+  if (risk !== undefined) process.stderr.write(`tim-mirror: ${printable(risk)}\n`);
 }
 
 /** A URL given on the command line goes before the variables, and its password is kept like theirs. */

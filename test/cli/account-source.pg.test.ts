@@ -247,3 +247,20 @@ describe('accounts sync', () => {
     expect((await run(['status'])).stdout).not.toMatch(/source +/);
   });
 });
+
+test('a source whose role may do more than read is warned of on standard error, and read', async () => {
+  const over = { ...source(), ACCOUNTS_SOURCE_URL: customer.adminUrl };
+  for (const args of [
+    ['accounts', 'sync', '--json'],
+    ['accounts', 'import', '--from-sql', query],
+  ]) {
+    const { code, stderr } = await run(args, over);
+    expect([args, code, stderr]).toEqual([
+      args,
+      0,
+      expect.stringMatching(
+        /^tim-mirror: The role that reads the source of the accounts is a superuser, .*\n/,
+      ),
+    ]);
+  }
+});

@@ -3,7 +3,10 @@ import { type LocalPostgres, startPostgres } from '../../src/local-servers/postg
 
 /** A Postgres server of the customer's, beside the one of the tests, with a table `users (id text)`. */
 export interface CustomerDatabase extends AsyncDisposable {
+  /** For a role that may select from this table, and nothing more. */
   readonly url: string;
+  /** For the administrator. */
+  readonly adminUrl: string;
   readonly server: LocalPostgres;
   /** Runs a statement there. */
   run(text: string, values?: readonly unknown[]): Promise<pg.QueryResult>;
@@ -11,15 +14,21 @@ export interface CustomerDatabase extends AsyncDisposable {
   setUsers(...ids: readonly string[]): Promise<void>;
 }
 
+const readerPassword = 'reader-hunter22';
+
 /** Starts the server; stopped and deleted when disposed. */
 export async function startCustomerDatabase(): Promise<CustomerDatabase> {
   const server = await startPostgres({ durable: false });
   const pool = new pg.Pool({ connectionString: server.url() });
   pool.on('error', () => undefined);
   await pool.query('create table users (id text)');
+  await pool.query(
+    `create role account_reader login password '${readerPassword}'; grant select on users to account_reader`,
+  );
   const run = (text: string, values: readonly unknown[] = []) => pool.query(text, [...values]);
   return {
-    url: server.url(),
+    url: Object.assign(new URL(server.url()), { username: 'account_reader', password: readerPassword }).href,
+    adminUrl: server.url(),
     server,
     run,
     async setUsers(...ids) {

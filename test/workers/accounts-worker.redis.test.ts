@@ -82,6 +82,7 @@ describe.each([
     );
     await customer.setUsers('alice', 'bob', 'dave', 'eve');
     await seen(world, 'a good sync', ({ failure, enrolled: fresh }) => failure === null && fresh === 1);
+    expect(running.logLines().join('\n')).not.toContain('may select from one table');
     expect(running.logLines().join('\n')).not.toContain(new URL(customer.url).password);
   });
 
@@ -97,6 +98,15 @@ describe.each([
     expect(performance.now() - began).toBeLessThan(12_000);
     expect(await readAccountSources(world.db)).toEqual([]);
   });
+});
+
+test('a daemon whose source lets it do more than read says so when it starts', async () => {
+  await using world = await createWorld();
+  await using running = await startDaemon(world, redis.url, { ACCOUNTS_SOURCE_URL: customer.adminUrl });
+  await waitFor('a warning', () =>
+    running.logLines().some((line) => /"level":"warn".*the source of the accounts is a superuser/.test(line)),
+  );
+  expect(running.logLines().join('\n')).not.toContain(new URL(customer.adminUrl).password);
 });
 
 test('two daemons on one Redis sync one at a time', async () => {
