@@ -82,8 +82,7 @@ const table: readonly Row[] = [
 const away: RedisTrouble = {
   cause: 'away',
   says: 'does not answer',
-  remedy:
-    'check REDIS_URL, that it is running, and whether it speaks TLS there (rediss://) or not (redis://)',
+  remedy: 'check REDIS_URL, that it is running, and whether it speaks TLS there (rediss) or not (redis)',
   lasting: false,
 };
 

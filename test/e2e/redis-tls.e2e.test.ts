@@ -167,7 +167,7 @@ describe.skipIf(!hasOpenssl)('a Redis that speaks TLS with a CA of its owner’s
     [
       'TLS on a port without it',
       () => `rediss://localhost:${master.server.port}`,
-      /Redis at localhost:\d+ \(TLS\) .*redis:\/\//,
+      /Redis at localhost:\d+ \(TLS\) .*whether it speaks TLS there \(rediss\) or not \(redis\)/,
       false,
     ],
     [
@@ -179,7 +179,7 @@ describe.skipIf(!hasOpenssl)('a Redis that speaks TLS with a CA of its owner’s
     [
       'no TLS on a port with it',
       () => `redis://localhost:${master.port}`,
-      /Redis at localhost:\d+ .*rediss:\/\//,
+      /Redis at localhost:\d+ .*whether it speaks TLS there \(rediss\) or not \(redis\)/,
       false,
     ],
   ] as readonly RefusedCase[])(
