@@ -15,7 +15,7 @@ import { readStatus } from '../../src/status/read-status.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { startDaemon } from '../../workers/start.ts';
 import { CommandError } from '../command-error.ts';
-import { enrolIds, enrolList } from '../commands/accounts.ts';
+import { enrolIds, enrolList } from '../commands/accounts/lists.ts';
 import { chooseApp, readEnvironment } from '../environment.ts';
 import { formatCount } from '../progress.ts';
 import { createScreen, headline, showEveryMs } from './screen.ts';

@@ -64,9 +64,9 @@ describe.each(pairs)('%s and %s', (english, chinese) => {
   });
 });
 
-test.each(variableNames)('README.md and --help tell of %s', (name) => {
+test.each(variableNames)('README.md and --help tell of %s', async (name) => {
   let help = '';
-  createProgram()
+  (await createProgram())
     .configureOutput({
       writeOut(text) {
         help += text;
@@ -77,8 +77,8 @@ test.each(variableNames)('README.md and --help tell of %s', (name) => {
   expect(readDocument('README.md')).toContain(`\`${name}\``);
 });
 
-test('every command of the command line that README.md names exists', () => {
-  const known = new Set(createProgram().commands.map((command) => command.name()));
+test('every command of the command line that README.md names exists', async () => {
+  const known = new Set((await createProgram()).commands.map((command) => command.name()));
   const named = [...readDocument('README.md').matchAll(/tim-mirror -- ([a-z]+)/g)].map(([, name]) => name);
   expect(named.length).toBeGreaterThan(10);
   expect(named.filter((name) => name === undefined || !known.has(name))).toEqual([]);

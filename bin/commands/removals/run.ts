@@ -1,12 +1,12 @@
-import { assertSchema } from '../../db/migrate.ts';
-import { readApps } from '../../db/queries/apps.ts';
-import { discardRemovals, readHeldRemovals, releaseRemovals } from '../../db/queries/held-removals.ts';
-import { type BelievedRemovals, readBelieved } from '../../db/queries/shrunk-accounts.ts';
-import { duration } from '../../src/status/format-status.ts';
-import { jsonText } from '../../src/status/json-text.ts';
-import { printable } from '../../src/status/printable.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
-import { formatCount } from '../progress.ts';
+import { assertSchema } from '../../../db/migrate.ts';
+import { readApps } from '../../../db/queries/apps.ts';
+import { discardRemovals, readHeldRemovals, releaseRemovals } from '../../../db/queries/held-removals.ts';
+import { type BelievedRemovals, readBelieved } from '../../../db/queries/shrunk-accounts.ts';
+import { duration } from '../../../src/status/format-status.ts';
+import { jsonText } from '../../../src/status/json-text.ts';
+import { printable } from '../../../src/status/printable.ts';
+import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { formatCount } from '../../progress.ts';
 
 export interface RemovalsCommand {
   readonly app?: number;

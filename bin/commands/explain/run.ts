@@ -1,9 +1,9 @@
-import { assertSchema } from '../../db/migrate.ts';
-import { explainAccount, formatExplanation } from '../../src/status/explain-account.ts';
-import { jsonText } from '../../src/status/json-text.ts';
-import { printable } from '../../src/status/printable.ts';
-import { CommandError } from '../command-error.ts';
-import { chooseMirroredApp, readEnvironment, withDatabase } from '../environment.ts';
+import { assertSchema } from '../../../db/migrate.ts';
+import { explainAccount, formatExplanation } from '../../../src/status/explain-account.ts';
+import { jsonText } from '../../../src/status/json-text.ts';
+import { printable } from '../../../src/status/printable.ts';
+import { CommandError } from '../../command-error.ts';
+import { chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
 
 /** `explain <account> [--json]` */
 export async function explainCommand(

@@ -1,13 +1,13 @@
-import { assertSchema } from '../../db/migrate.ts';
-import { type AccountRecord, readAccount } from '../../db/queries/explain.ts';
-import { type AccountGroup, readAccountGroups } from '../../db/queries/mirror.ts';
-import { formatGroups, second } from '../../src/status/format-groups.ts';
-import { duration } from '../../src/status/format-status.ts';
-import { jsonText } from '../../src/status/json-text.ts';
-import { printable } from '../../src/status/printable.ts';
-import { CommandError } from '../command-error.ts';
-import { chooseMirroredApp, readEnvironment, withDatabase } from '../environment.ts';
-import { formatCount } from '../progress.ts';
+import { assertSchema } from '../../../db/migrate.ts';
+import { type AccountRecord, readAccount } from '../../../db/queries/explain.ts';
+import { type AccountGroup, readAccountGroups } from '../../../db/queries/mirror.ts';
+import { formatGroups, second } from '../../../src/status/format-groups.ts';
+import { duration } from '../../../src/status/format-status.ts';
+import { jsonText } from '../../../src/status/json-text.ts';
+import { printable } from '../../../src/status/printable.ts';
+import { CommandError } from '../../command-error.ts';
+import { chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { formatCount } from '../../progress.ts';
 
 export interface GroupsCommand {
   readonly app?: number;

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database } from '../../db/client.ts';
-import { assertSchema } from '../../db/migrate.ts';
-import { type AuditableAccount, pageAccounts, sampleAccounts } from '../../db/queries/audit.ts';
-import { compareAccount } from '../../src/audit/compare-account.ts';
-import { jsonText } from '../../src/status/json-text.ts';
-import { printable } from '../../src/status/printable.ts';
-import { CommandError } from '../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
-import { createProgress, formatCount, formatRate } from '../progress.ts';
-import { withVendor } from '../vendor.ts';
+import type { Database } from '../../../db/client.ts';
+import { assertSchema } from '../../../db/migrate.ts';
+import { type AuditableAccount, pageAccounts, sampleAccounts } from '../../../db/queries/audit.ts';
+import { compareAccount } from '../../../src/audit/compare-account.ts';
+import { jsonText } from '../../../src/status/json-text.ts';
+import { printable } from '../../../src/status/printable.ts';
+import { CommandError } from '../../command-error.ts';
+import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { createProgress, formatCount, formatRate } from '../../progress.ts';
+import { withVendor } from '../../vendor.ts';
 
 export interface VerifyCommand {
   readonly app?: number;

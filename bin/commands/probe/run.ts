@@ -1,7 +1,7 @@
-import { type ProbeRead, probeSequence } from '../../src/audit/probe-sequence.ts';
-import { jsonText } from '../../src/status/json-text.ts';
-import { chooseApp, readEnvironment } from '../environment.ts';
-import { withVendor } from '../vendor.ts';
+import { type ProbeRead, probeSequence } from '../../../src/audit/probe-sequence.ts';
+import { jsonText } from '../../../src/status/json-text.ts';
+import { chooseApp, readEnvironment } from '../../environment.ts';
+import { withVendor } from '../../vendor.ts';
 
 /** `probe <account> [--json]` */
 export async function probeCommand(

@@ -1,6 +1,6 @@
-import { type Role, startDaemon } from '../../workers/start.ts';
-import { StartError } from '../../workers/start-error.ts';
-import { currentBuild, readEnvironment } from '../environment.ts';
+import { type Role, startDaemon } from '../../../workers/start.ts';
+import { StartError } from '../../../workers/start-error.ts';
+import { currentBuild, readEnvironment } from '../../environment.ts';
 
 /** `start [--role all,dispatch,poll]`: runs until SIGTERM or SIGINT; a second signal ends it at once. */
 export async function startCommand(options: { readonly role: readonly Role[] }): Promise<void> {

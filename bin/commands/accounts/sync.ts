@@ -1,14 +1,14 @@
-import { assertSchema } from '../../db/migrate.ts';
-import { ensureApp } from '../../db/queries/apps.ts';
-import { countLine } from '../../db/queries/count-line.ts';
-import { type SourceSync, type SyncReport, syncAccounts } from '../../src/accounts/sync-accounts.ts';
-import { rateRule } from '../../src/schedule/policy.ts';
-import { jsonText } from '../../src/status/json-text.ts';
-import { printable } from '../../src/status/printable.ts';
-import { CommandError } from '../command-error.ts';
-import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../environment.ts';
-import { createProgress, formatCount, formatRate } from '../progress.ts';
-import { createProblemTeller, warnOfSourceRisk } from './accounts.ts';
+import { assertSchema } from '../../../db/migrate.ts';
+import { ensureApp } from '../../../db/queries/apps.ts';
+import { countLine } from '../../../db/queries/count-line.ts';
+import { type SourceSync, type SyncReport, syncAccounts } from '../../../src/accounts/sync-accounts.ts';
+import { rateRule } from '../../../src/schedule/policy.ts';
+import { jsonText } from '../../../src/status/json-text.ts';
+import { printable } from '../../../src/status/printable.ts';
+import { CommandError } from '../../command-error.ts';
+import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { createProgress, formatCount, formatRate } from '../../progress.ts';
+import { createProblemTeller, warnOfSourceRisk } from './lists.ts';
 
 export interface SyncAccountsCommand {
   readonly app?: number;

@@ -1,8 +1,8 @@
-import { assertSchema } from '../../db/migrate.ts';
-import { type SyncOutcome, syncNow } from '../../src/accounts/sync-now.ts';
-import { printable } from '../../src/status/printable.ts';
-import { CommandError } from '../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { assertSchema } from '../../../db/migrate.ts';
+import { type SyncOutcome, syncNow } from '../../../src/accounts/sync-now.ts';
+import { printable } from '../../../src/status/printable.ts';
+import { CommandError } from '../../command-error.ts';
+import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
 
 /** `sync <id…> [--timeout 60s]`: exit code 1 unless every account was read. */
 export async function syncCommand(

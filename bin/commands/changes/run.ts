@@ -1,19 +1,19 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database } from '../../db/client.ts';
-import { assertSchema } from '../../db/migrate.ts';
+import type { Database } from '../../../db/client.ts';
+import { assertSchema } from '../../../db/migrate.ts';
 import {
   type ChangeFilter,
   type ChangeLine,
   type FeedPosition,
   findFeedStart,
   readFeed,
-} from '../../db/queries/changes.ts';
-import { second } from '../../src/status/format-groups.ts';
-import { jsonText } from '../../src/status/json-text.ts';
-import { printable } from '../../src/status/printable.ts';
-import { tellChange } from '../../src/status/tell-change.ts';
-import { chooseMirroredApp, readEnvironment, withDatabase } from '../environment.ts';
+} from '../../../db/queries/changes.ts';
+import { second } from '../../../src/status/format-groups.ts';
+import { jsonText } from '../../../src/status/json-text.ts';
+import { printable } from '../../../src/status/printable.ts';
+import { tellChange } from '../../../src/status/tell-change.ts';
+import { chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
 
 export interface ChangesCommand {
   readonly app?: number;

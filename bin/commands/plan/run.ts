@@ -1,14 +1,14 @@
-import { assertSchema } from '../../db/migrate.ts';
-import { readRateHistogram } from '../../db/queries/rate-histogram.ts';
-import { defaultCallsPerSecond } from '../../src/config/values.ts';
-import type { Config } from '../../src/config.ts';
-import type { Budget } from '../../src/plan/expect-freshness.ts';
-import { formatPlan } from '../../src/plan/format-plan.ts';
-import { type Plan, planAssumed, planObserved } from '../../src/plan/plan-budget.ts';
-import { observedClasses } from '../../src/plan/rate-classes.ts';
-import { jsonText } from '../../src/status/json-text.ts';
-import { CommandError } from '../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../environment.ts';
+import { assertSchema } from '../../../db/migrate.ts';
+import { readRateHistogram } from '../../../db/queries/rate-histogram.ts';
+import { defaultCallsPerSecond } from '../../../src/config/values.ts';
+import type { Config } from '../../../src/config.ts';
+import type { Budget } from '../../../src/plan/expect-freshness.ts';
+import { formatPlan } from '../../../src/plan/format-plan.ts';
+import { type Plan, planAssumed, planObserved } from '../../../src/plan/plan-budget.ts';
+import { observedClasses } from '../../../src/plan/rate-classes.ts';
+import { jsonText } from '../../../src/status/json-text.ts';
+import { CommandError } from '../../command-error.ts';
+import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
 
 export interface PlanCommand {
   readonly accounts?: number;

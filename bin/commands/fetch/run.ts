@@ -1,8 +1,8 @@
-import { jsonText } from '../../src/status/json-text.ts';
-import { groupGetRequest, parseVerdict } from '../../src/tencent/wire.ts';
-import { CommandError } from '../command-error.ts';
-import { chooseApp, readEnvironment } from '../environment.ts';
-import { withVendor } from '../vendor.ts';
+import { jsonText } from '../../../src/status/json-text.ts';
+import { groupGetRequest, parseVerdict } from '../../../src/tencent/wire.ts';
+import { CommandError } from '../../command-error.ts';
+import { chooseApp, readEnvironment } from '../../environment.ts';
+import { withVendor } from '../../vendor.ts';
 
 export interface FetchCommand {
   readonly app?: number;

@@ -1,10 +1,10 @@
-import { grantToDaemon } from '../../db/daemon-role.ts';
-import { migrate } from '../../db/migrate.ts';
-import { describeJump } from '../../db/queries/feed.ts';
-import { assertServerVersion } from '../../db/server-version.ts';
-import { migrationLimits } from '../../db/session-limits.ts';
-import { migratePostgresQueues } from '../../workers/queues.ts';
-import { readEnvironment, withDatabase } from '../environment.ts';
+import { grantToDaemon } from '../../../db/daemon-role.ts';
+import { migrate } from '../../../db/migrate.ts';
+import { describeJump } from '../../../db/queries/feed.ts';
+import { assertServerVersion } from '../../../db/server-version.ts';
+import { migrationLimits } from '../../../db/session-limits.ts';
+import { migratePostgresQueues } from '../../../workers/queues.ts';
+import { readEnvironment, withDatabase } from '../../environment.ts';
 
 interface MigrateCommandOptions {
   readonly restored?: boolean;

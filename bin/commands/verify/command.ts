@@ -1,0 +1,20 @@
+import { Command } from 'commander';
+import { appOption, examples, helpGroups, lazily, parseWhole } from '../../options.ts';
+
+/** `verify` */
+export function command(): Command {
+  return new Command('verify')
+    .helpGroup(helpGroups.check)
+    .description(
+      'read accounts in full at a twentieth of the budget and compare them with the mirror; exit code 1 if one is wrong',
+    )
+    .addOption(appOption())
+    .option(
+      '--sample <n>',
+      'so many accounts taken at random (default: all)',
+      parseWhole('a number of accounts', 1),
+    )
+    .option('--json', 'one JSON object for each difference, and one at the end')
+    .addHelpText('after', examples('tim-mirror verify --sample 1000'))
+    .action(lazily(async () => (await import('./run.ts')).verifyCommand));
+}
