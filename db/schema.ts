@@ -9,7 +9,7 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
 
-export type MirrorAccountStatus = "active" | "gone" | "pending" | "quarantined";
+export type MirrorAccountStatus = "active" | "gone" | "never_polled" | "quarantined";
 
 export type MirrorChangeKind = "group_added" | "group_removed" | "group_renamed" | "member_added" | "member_removed";
 
@@ -239,7 +239,7 @@ export interface TimAccounts {
    */
   sequence: number | null;
   /**
-   * pending: never read; active: mirrored; gone: the vendor says it does not exist; quarantined: the vendor or the mirror cannot handle it, see last_error.
+   * never_polled: enrolled, not read yet; active: mirrored; gone: the vendor says it does not exist; quarantined: the vendor or the mirror cannot handle it, see last_error.
    */
   status: string | null;
   /**
@@ -317,9 +317,9 @@ export interface TimFreshness {
    */
   app_id: number | null;
   /**
-   * Accounts that were never read.
+   * Accounts that were enrolled and not read yet.
    */
-  never_read: number | null;
+  never_polled: number | null;
   /**
    * Active accounts that have waited half as long again as the polling policy gives them, and a minute.
    */

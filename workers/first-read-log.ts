@@ -21,7 +21,7 @@ const worthTelling = 100;
 export function createFirstReadLog({ figures, status, log }: FirstReadLogDeps): () => Promise<void> {
   const under = new Set<number>();
   return async () => {
-    const crowded = (await figures.get()).some(({ accounts }) => accounts.pending >= worthTelling);
+    const crowded = (await figures.get()).some(({ accounts }) => accounts.never_polled >= worthTelling);
     if (!crowded && under.size === 0) return;
     for (const { appId, firstRead, accounts } of (await status.get()).apps) {
       if (firstRead !== null && firstRead.left >= worthTelling) {

@@ -49,7 +49,7 @@ export const pollBatch = z.object({
       accountKey: z.number(),
       accountId: z.string(),
       claimNo: z.number(),
-      status: z.enum(['pending', 'active', 'gone', 'quarantined']),
+      status: z.enum(['never_polled', 'active', 'gone', 'quarantined']),
       sequence: nullableNumber,
       weight: z.number(),
       changeMass: z.number(),

@@ -227,9 +227,9 @@ async function summarise(
   const compared = vendor === undefined ? [] : await compareAtRest(db, appId, vendor, patient);
   const [totals, status] = await Promise.all([readMirrorTotals(db, appId), readStatus(db)]);
   const app = status.apps.find((candidate) => candidate.appId === appId);
-  const { total = 0, pending = 0 } = app?.accounts ?? {};
+  const { total = 0, neverPolled = 0 } = app?.accounts ?? {};
   const lines = [
-    `${formatCount(total - pending)} of ${formatCount(total)} accounts read`,
+    `${formatCount(total - neverPolled)} of ${formatCount(total)} accounts read`,
     `${formatCount(totals.groups)} groups and ${formatCount(totals.members)} members mirrored, ${formatCount(totals.changes)} changes written to the feed`,
     ...(app?.halt == null ? [] : [headline(app)]),
     ...compared,

@@ -39,7 +39,7 @@ export const showEveryMs = process.stdout.isTTY ? 500 : 2000;
 
 function block(moment: DemoMoment): string[] {
   const { app, totals } = moment;
-  const read = app.accounts.total - app.accounts.pending;
+  const read = app.accounts.total - app.accounts.neverPolled;
   const width = 30;
   const done = app.accounts.total === 0 ? 0 : Math.round((read / app.accounts.total) * width);
   return [
@@ -55,7 +55,7 @@ function block(moment: DemoMoment): string[] {
 
 function summaryLine(moment: DemoMoment): string {
   const { app, totals } = moment;
-  const read = app.accounts.total - app.accounts.pending;
+  const read = app.accounts.total - app.accounts.neverPolled;
   return (
     `${String(Math.round(moment.seconds)).padStart(4)} s  ${read}/${app.accounts.total} accounts read, ` +
     `${totals.groups} groups, ${totals.members} members, ${totals.changes} changes, ` +

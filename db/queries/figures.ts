@@ -5,7 +5,7 @@ import { sampleStates } from './sampled-states.ts';
 /** Accounts of one app that are alike: in status, in how old they are, and in whether they are overdue. */
 export interface AccountBand {
   readonly appId: number;
-  readonly status: 'pending' | 'active' | 'gone' | 'quarantined';
+  readonly status: 'never_polled' | 'active' | 'gone' | 'quarantined';
   readonly overdue: boolean;
   /** Index of the first bound that is greater than their age; the number of bounds beyond the last. */
   readonly bucket: number;

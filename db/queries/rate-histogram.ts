@@ -13,7 +13,7 @@ export interface SeenAlike {
 }
 
 export interface RateHistogram {
-  readonly neverRead: number;
+  readonly neverPolled: number;
   /** Active accounts. */
   readonly seen: readonly SeenAlike[];
 }
@@ -24,9 +24,9 @@ export interface RateHistogram {
  */
 export async function readRateHistogram(db: Kysely<DB>, appId: number): Promise<RateHistogram> {
   const { source, factor } = await sampleStates(db);
-  const { rows } = await sql<SeenAlike & { neverRead: boolean }>`
+  const { rows } = await sql<SeenAlike & { neverPolled: boolean }>`
     select
-      first_polled_at is null as "neverRead",
+      first_polled_at is null as "neverPolled",
       count(*)::float8 * ${factor}::float8 as accounts,
       avg(change_mass) as "changeMass",
       coalesce(avg(watched), 0) as "watchedDays",
@@ -38,7 +38,7 @@ export async function readRateHistogram(db: Kysely<DB>, appId: number): Promise<
         (extract(epoch from verified_at - first_polled_at) / 86400)::float8 as watched,
         (extract(epoch from verified_at - coalesce(changed_at, first_polled_at)) / 86400)::float8 as silent
       from ${source}
-      where app_id = ${appId} and status in ('pending', 'active')
+      where app_id = ${appId} and status in ('never_polled', 'active')
     ) known
     -- Four steps for each factor of e and for each of the first ten days: what lies within one is alike.
     group by
@@ -48,7 +48,7 @@ export async function readRateHistogram(db: Kysely<DB>, appId: number): Promise<
       round(ln(greatest(silent, 0) + 0.01) * 4)
   `.execute(db);
   return {
-    neverRead: rows.filter((row) => row.neverRead).reduce((sum, row) => sum + row.accounts, 0),
-    seen: rows.filter((row) => !row.neverRead).map(({ neverRead: _, ...alike }) => alike),
+    neverPolled: rows.filter((row) => row.neverPolled).reduce((sum, row) => sum + row.accounts, 0),
+    seen: rows.filter((row) => !row.neverPolled).map(({ neverPolled: _, ...alike }) => alike),
   };
 }

@@ -7,7 +7,7 @@ import { sampleStates } from './sampled-states.ts';
 export interface AccountFigures {
   readonly appId: number;
   readonly total: number;
-  readonly pending: number;
+  readonly neverPolled: number;
   readonly active: number;
   readonly gone: number;
   readonly quarantined: number;
@@ -31,7 +31,7 @@ export async function readAccountFigures(db: Kysely<DB>): Promise<readonly Accou
     select
       app.app_id as "appId",
       round(count(state.account_key) * ${factor}::float8)::bigint as total,
-      round(count(*) filter (where state.status = 'pending') * ${factor}::float8)::bigint as pending,
+      round(count(*) filter (where state.status = 'never_polled') * ${factor}::float8)::bigint as "neverPolled",
       round(count(*) filter (where state.status = 'active') * ${factor}::float8)::bigint as active,
       round(count(*) filter (
         where state.status = 'active'

@@ -88,7 +88,7 @@ const tellers: readonly (readonly [Definition, (app: AppFigures) => Values])[] =
   [databaseGauges.accounts, (app) => several(app, 'status', app.accounts)],
   [
     databaseGauges.backlog,
-    (app) => several(app, 'reason', { never_read: app.accounts.pending, overdue: app.overdue }),
+    (app) => several(app, 'reason', { never_polled: app.accounts.never_polled, overdue: app.overdue }),
   ],
   [databaseGauges.oldestAge, (app) => one(app, app.oldestAgeSeconds)],
   [databaseGauges.failing, (app) => one(app, app.failing)],

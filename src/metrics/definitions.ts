@@ -177,7 +177,7 @@ export const databaseGauges = {
   },
   backlog: {
     name: 'tim_mirror_backlog_accounts',
-    help: 'Accounts that wait: never_read, or overdue by the polling policy.',
+    help: 'Accounts that wait: never_polled, or overdue by the polling policy.',
     labelNames: ['app', 'reason'],
   },
   oldestAge: {

@@ -69,11 +69,11 @@ export function assumeClasses(
  * The classes of a live mirror. Its estimates are taken for the truth, which they are on average; accounts never read
  * are taken to be like the others.
  */
-export function observedClasses({ seen, neverRead }: RateHistogram): readonly RateClass[] {
+export function observedClasses({ seen, neverPolled }: RateHistogram): readonly RateClass[] {
   const read = seen.reduce((sum, one) => sum + one.accounts, 0);
   return seen.map(({ accounts, changeMass, watchedDays, silentDays }) => {
     const rate = afterSilence(ratePerDay(changeMass, watchedDays), silentDays);
-    return { accounts: accounts * (1 + neverRead / read), changesPerDay: rate, estimatedPerDay: rate };
+    return { accounts: accounts * (1 + neverPolled / read), changesPerDay: rate, estimatedPerDay: rate };
   });
 }
 

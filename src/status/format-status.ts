@@ -15,7 +15,7 @@ function formatApp(app: AppStatus): string {
   const { accounts, ageSeconds: age, calls, backlog } = app;
   const parts = [
     `${count(accounts.active)} active`,
-    `${count(accounts.pending)} never read`,
+    `${count(accounts.neverPolled)} never polled`,
     ...some(accounts.gone, 'gone'),
     ...some(accounts.quarantined, 'quarantined'),
     ...some(accounts.failing, 'failing'),
@@ -33,7 +33,7 @@ function formatApp(app: AppStatus): string {
     ],
     [
       'backlog',
-      `${count(backlog.neverRead)} to read for the first time, ${count(backlog.overdue)} overdue${app.state === 'polling' || app.state === 'failing' ? `; ${duration(backlog.seconds)} of calls wait` : ''}`,
+      `${count(backlog.neverPolled)} to read for the first time, ${count(backlog.overdue)} overdue${app.state === 'polling' || app.state === 'failing' ? `; ${duration(backlog.seconds)} of calls wait` : ''}`,
     ],
     ['delay', delay(app)],
     ...intervalRows(app),

@@ -77,7 +77,7 @@ function figuresOf(
   return {
     appId: app.appId,
     accounts: {
-      pending: sum(bands.filter(({ status }) => status === 'pending')),
+      never_polled: sum(bands.filter(({ status }) => status === 'never_polled')),
       active: sum(active),
       gone: trouble?.gone ?? 0,
       quarantined: trouble?.quarantined ?? 0,

@@ -53,7 +53,7 @@ export interface AppStatus {
   readonly vendorFailing: VendorFailing | null;
   readonly accounts: Omit<AccountFigures, 'appId' | 'age' | 'overdue' | 'due'>;
   readonly backlog: {
-    readonly neverRead: number;
+    readonly neverPolled: number;
     readonly overdue: number;
     /** What it takes to serve everybody whose turn has come, at the full budget. */
     readonly seconds: number;
@@ -212,7 +212,7 @@ export async function readStatus(db: Database): Promise<Status> {
       const waiting =
         (silent ? tellWait(daemons, app.dispatchedAgo !== undefined) : tellTrouble(daemons)) ?? null;
       const state = stateOf(app, { silent, waiting, vendorFailing });
-      const neverRead = figure?.pending ?? 0;
+      const neverPolled = figure?.neverPolled ?? 0;
       const outcomesOfApp = Object.fromEntries(
         outcomes
           .filter((activity) => activity.appId === appId && isOutcome(activity.event))
@@ -242,7 +242,7 @@ export async function readStatus(db: Database): Promise<Status> {
         vendorFailing,
         accounts: {
           total: figure?.total ?? 0,
-          pending: figure?.pending ?? 0,
+          neverPolled: figure?.neverPolled ?? 0,
           active: figure?.active ?? 0,
           gone: figure?.gone ?? 0,
           quarantined: figure?.quarantined ?? 0,
@@ -250,9 +250,9 @@ export async function readStatus(db: Database): Promise<Status> {
           awaitingConfirmation: figure?.awaitingConfirmation ?? 0,
         },
         backlog: {
-          neverRead,
+          neverPolled,
           overdue: figure?.overdue ?? 0,
-          seconds: ((figure?.pending ?? 0) + (figure?.due ?? 0)) / app.callsPerSecond,
+          seconds: ((figure?.neverPolled ?? 0) + (figure?.due ?? 0)) / app.callsPerSecond,
         },
         delay: delayOf(app),
         interval: {
@@ -261,7 +261,7 @@ export async function readStatus(db: Database): Promise<Status> {
           effectiveMaxSeconds: effectiveMaxIntervalSeconds(lineOf(app)),
           minHolds: isHeldByMinInterval(lineOf(app)),
         },
-        firstRead: firstReadOf(recent, appId, neverRead, state === 'polling'),
+        firstRead: firstReadOf(recent, appId, neverPolled, state === 'polling'),
         ageSeconds: figure?.age ?? { p50: null, p95: null, p99: null, oldest: null },
         calls: {
           perSecond: perSecondOf(recent, appId, 'call'),

@@ -91,13 +91,13 @@ describe('groups', () => {
     });
   });
 
-  test('of an account never read, and of a stranger, now and then', async () => {
+  test('of an account never polled, and of a stranger, now and then', async () => {
     const [bob, stranger, then] = await Promise.all([
       run('groups', 'bob'),
       run('groups', 'stranger'),
       run('groups', 'stranger', '--at', '1h'),
     ]);
-    expect(bob.stdout).toBe('bob: 0 groups, 0 members, pending: never read\n');
+    expect(bob.stdout).toBe('bob: 0 groups, 0 members, never polled\n');
     expect(stranger).toMatchObject({
       code: 1,
       stderr: 'tim-mirror: stranger is not enrolled; enrol it with: tim-mirror accounts add stranger\n',

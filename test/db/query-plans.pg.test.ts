@@ -67,7 +67,7 @@ async function fill(owner: Database): Promise<void> {
       select account_key, app_id, random() * 100, 1, case when account_key % 1000 = 0 then now() end,
         case when account_key % 50 = 1 then now() end,
         case when seen then now() end, case when seen then now() end,
-        (case when seen then 'active' else 'pending' end)::mirror.account_status,
+        (case when seen then 'active' else 'never_polled' end)::mirror.account_status,
         account_key, ${groupsEach}, sha256(account_id::bytea), (account_key % 200 = 0)::integer
       from mirror.account, lateral (select account_key % 5 > 0 as seen) as state;
       insert into mirror.poll_outcome (account_key, claim_no, outcome)

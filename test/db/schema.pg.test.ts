@@ -123,7 +123,7 @@ describe('a member of tim_reader', () => {
     expect(sources).toHaveLength(10);
     for (const { source } of sources) await reader.query(`select * from ${source}`);
     expect((await reader.query('select account_id, status from tim.accounts')).rows).toEqual([
-      { account_id: 'alice', status: 'pending' },
+      { account_id: 'alice', status: 'never_polled' },
     ]);
   });
 

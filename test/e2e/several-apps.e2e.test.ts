@@ -8,7 +8,7 @@ import { createTestRedis, type TestRedis } from '../support/redis.ts';
 import { type AppSize, createSeveralApps, type SeveralApps } from '../support/several-apps.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-/** Each of its own size, so that no figure can be another's. The last has enough never read to use all of its calls. */
+/** Each of its own size, so that no figure can be another's. The last has enough never polled to use all of its calls. */
 const sizes: readonly AppSize[] = [
   { accounts: 60, callsPerSecond: 50 },
   { accounts: 70, callsPerSecond: 40 },

@@ -60,7 +60,7 @@ describe.skipIf(path === '')('the page for people', () => {
     expect(await text('accounts.total')).toBe(count(app?.accounts.total));
     expect(await text('accounts.active')).toBe(count(app?.accounts.active));
     expect(await text('accounts.quarantined')).toBe(count(app?.accounts.quarantined));
-    expect(await text('backlog.neverRead')).toBe(count(app?.backlog.neverRead));
+    expect(await text('backlog.neverPolled')).toBe(count(app?.backlog.neverPolled));
     expect(await text('backlog.overdue')).toBe(count(app?.backlog.overdue));
     expect(await text('accuracy.right')).toBe('100.0 %');
     expect(await page.locator('.problem:visible').allInnerTexts()).toEqual(app?.problems);

@@ -30,7 +30,7 @@ test('the plan of a live mirror rests on what it has seen, and says so when that
   expect(early.stderr).toMatch(/No account has been read yet/);
   expect(early.code).toBe(1);
 
-  // Ten were never read; of ninety, thirty have changed.
+  // Ten were never polled; of ninety, thirty have changed.
   await sql`
     update mirror.poll_state set
       status = 'active',
@@ -42,7 +42,7 @@ test('the plan of a live mirror rests on what it has seen, and says so when that
     where account.account_key = poll_state.account_key and account_id < 'user090'
   `.execute(world.db);
   const histogram = await readRateHistogram(world.db, appId);
-  expect(histogram.neverRead).toBe(10);
+  expect(histogram.neverPolled).toBe(10);
   expect(histogram.seen.toSorted((a, b) => a.accounts - b.accounts)).toEqual([
     {
       accounts: 30,
@@ -56,7 +56,7 @@ test('the plan of a live mirror rests on what it has seen, and says so when that
   const { code, stdout } = await plan('--from-database', '--json');
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toMatchObject({
-    basis: { appId, accounts: 100, neverRead: 10 },
+    basis: { appId, accounts: 100, neverPolled: 10 },
     callsPerSecond: expect.any(Number),
     meanSeconds: expect.any(Number),
   });

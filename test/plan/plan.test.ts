@@ -95,12 +95,12 @@ describe('a plan', () => {
     },
   );
 
-  test('of a live mirror takes accounts never read to be like the others', () => {
+  test('of a live mirror takes accounts never polled to be like the others', () => {
     const seen = [
       { accounts: 300, changeMass: 0, watchedDays: 10, silentDays: 10 },
       { accounts: 100, changeMass: 10, watchedDays: 10, silentDays: 0 },
     ];
-    const classes = observedClasses({ seen, neverRead: 400 });
+    const classes = observedClasses({ seen, neverPolled: 400 });
     expect(classes.map(({ accounts }) => accounts)).toEqual([600, 200]);
     expect(classes[1]?.changesPerDay).toBeCloseTo(10.05 / 2.05, 1);
     expect(planObserved(budget, classes).expected.meanSeconds).toBeGreaterThan(0);

@@ -95,10 +95,10 @@ describe('the status', () => {
     await sql`update mirror.app set dispatched_at = null`.execute(database.db);
   });
 
-  test('of accounts never read knows no delay, and says how long their first read takes', async () => {
+  test('of accounts never polled knows no delay, and says how long their first read takes', async () => {
     const { app, text } = await statusNow();
     expect(app.delay).toBeNull();
-    expect(app.backlog).toEqual({ neverRead: accounts, overdue: 0, seconds: accounts / 2 });
+    expect(app.backlog).toEqual({ neverPolled: accounts, overdue: 0, seconds: accounts / 2 });
     expect(text).toContain('500 to read for the first time, 0 overdue');
   });
 

@@ -15,7 +15,7 @@ const firstDay = Date.parse('2026-11-01T00:00:00Z');
 const days = 7;
 const changesADay = 150;
 /** The last of them were enrolled and have not been read yet. */
-const neverRead = 3;
+const neverPolled = 3;
 
 /**
  * The mirror of the demo's 500 people as documents show it: read a second apart on the first of November 2026, then
@@ -33,7 +33,7 @@ export async function fillDemoMirror(db: Database): Promise<void> {
       partition of mirror.change for values from ('2026-11-01Z') to ('2026-12-01Z')
     `)
     .execute(db);
-  const read = ids.slice(0, -neverRead);
+  const read = ids.slice(0, -neverPolled);
   for (let day = 0; day < days; day += 1) {
     const changed = new Set(day === 0 ? read : []);
     for (let count = 0; day > 0 && count < changesADay; count += 1) {

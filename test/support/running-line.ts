@@ -20,7 +20,7 @@ export interface RunningLineOptions {
   readonly callsPerSecond: number;
   readonly minIntervalSeconds?: number;
   readonly maxIntervalSeconds?: number;
-  /** For how long the accounts have been watched when the run begins; 0: they were never read. */
+  /** For how long the accounts have been watched when the run begins; 0: they were never polled. */
   readonly watchedDays?: number;
   readonly seed: number;
 }

@@ -545,7 +545,7 @@ describe('an answer that comes late', () => {
     const { rows } = await sql`select status, verified_at from tim.accounts where account_id = 'ann'`.execute(
       world.db,
     );
-    expect(rows).toEqual([{ status: 'pending', verified_at: null }]);
+    expect(rows).toEqual([{ status: 'never_polled', verified_at: null }]);
   });
 
   test('does not undo the order to read an account anew', async () => {

@@ -775,7 +775,7 @@ describe('what goes wrong', () => {
       const result = await world.poll(id, { onRefused: () => (refused += 1) });
       expect(result).toMatchObject({
         outcome: 'refused',
-        record: { failCount: 0, stride: null, status: 'pending' },
+        record: { failCount: 0, stride: null, status: 'never_polled' },
       });
       expect(refused).toBe(1);
     },
@@ -790,7 +790,7 @@ describe('what goes wrong', () => {
       // What is known of its changes stays as it was.
       expect(await stateOf(id)).toMatchObject({
         fail_count: failures,
-        status: 'pending',
+        status: 'never_polled',
         weight,
         change_mass,
       });
@@ -841,7 +841,7 @@ describe('what goes wrong', () => {
       expect(outcome).toBe('transient');
       expect(record?.stride).toBeLessThanOrEqual(30 / shortestUnitSeconds);
     }
-    expect(await stateOf(id)).toMatchObject({ fail_count: 1, status: 'pending' });
+    expect(await stateOf(id)).toMatchObject({ fail_count: 1, status: 'never_polled' });
   });
 
   test('a name that Postgres can’t hold sets this account aside and hurts no other', async () => {

@@ -67,7 +67,8 @@ function headline(
   const holds = `${printable(accountId)}: ${formatCount(groups.length)} groups, ${formatCount(members)} members`;
   if (at !== undefined) return `${holds}, as the mirror knew them at ${second(at)}`;
   if (account === undefined) return `${holds}, not enrolled any more`;
-  if (account.verifiedAt === null) return `${holds}, ${account.status}: never read`;
+  if (account.verifiedAt === null)
+    return `${holds}, ${account.status === 'never_polled' ? '' : `${account.status}: `}never polled`;
   const age = (account.now.getTime() - account.verifiedAt.getTime()) / 1000;
   return `${holds}, ${account.status}, as of ${second(account.verifiedAt)} (${duration(age)} ago)`;
 }

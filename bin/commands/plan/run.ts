@@ -62,11 +62,11 @@ async function planFromDatabase(options: PlanCommand): Promise<void> {
   }
   const budget = budgetOf(environment.config, options.rate ?? app.callsPerSecond);
   const plan = planObserved(budget, observedClasses(histogram));
-  const { neverRead } = histogram;
-  print(options, plan, { appId: app.appId, accounts: read + neverRead, neverRead }, [
+  const { neverPolled } = histogram;
+  print(options, plan, { appId: app.appId, accounts: read + neverPolled, neverPolled }, [
     'Rates of change are those the mirror has estimated from what it has seen in the last days.',
-    ...(neverRead > 0
-      ? [`${count(neverRead)} accounts were never read; they are taken to be like the others.`]
+    ...(neverPolled > 0
+      ? [`${count(neverPolled)} accounts were never polled; they are taken to be like the others.`]
       : []),
   ]);
 }

@@ -28,7 +28,7 @@ export function createAppSection() {
       find('.first-read').hidden = app.firstRead === null;
       const progress = find('progress');
       progress.max = app.accounts.total;
-      progress.value = app.accounts.total - app.backlog.neverRead;
+      progress.value = app.accounts.total - app.backlog.neverPolled;
       find('.errors').replaceChildren(...tellErrors(app));
     },
 
@@ -56,8 +56,8 @@ function figuresOf(app) {
     'ageSeconds.p95': ageSeconds.p95 === null ? '–' : duration(ageSeconds.p95),
     'ageSeconds.oldest': ageSeconds.oldest === null ? '–' : duration(ageSeconds.oldest),
     'delay.meanSeconds': app.delay === null ? '–' : duration(app.delay.meanSeconds),
-    'backlog.total': count(backlog.neverRead + backlog.overdue),
-    'backlog.neverRead': count(backlog.neverRead),
+    'backlog.total': count(backlog.neverPolled + backlog.overdue),
+    'backlog.neverPolled': count(backlog.neverPolled),
     'backlog.overdue': count(backlog.overdue),
     'backlog.seconds':
       app.state === 'polling'
