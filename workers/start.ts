@@ -1,41 +1,44 @@
-import { connect, createPool, type Database, openDatabase } from '../db/client.ts';
-import { createDatabaseClock } from '../db/clock.ts';
-import { takeLoginsFrom } from '../db/fresh-client.ts';
+import type { Database } from '../db/client.ts';
+import { createDatabaseClock, type DatabaseClock } from '../db/clock.ts';
 import type { ProcessLock } from '../db/process-lock.ts';
 import { addActivity } from '../db/queries/activity.ts';
 import { readApps } from '../db/queries/apps.ts';
-import { nameTrouble, upkeepSession } from '../db/queries/daemons.ts';
+import { nameTrouble } from '../db/queries/daemons.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
-import { pollLimits, upkeepLimits } from '../db/session-limits.ts';
 import { type Build, readBuild } from '../src/build.ts';
-import { createCache } from '../src/cache.ts';
-import { freshFiles } from '../src/config/fresh-files.ts';
-import { passwordsIn } from '../src/config/url-passwords.ts';
-import { type CallingAppConfig, type Config, commonSecrets } from '../src/config.ts';
-import { isLoopback } from '../src/http/access.ts';
+import { type Cache, createCache } from '../src/cache.ts';
+import type { CallingAppConfig, Config } from '../src/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
-import { createStop, repeat, within } from '../src/lifecycle.ts';
+import { createStop, type Stop, within } from '../src/lifecycle.ts';
 import { createLocalSlots } from '../src/limiter/local-slots.ts';
 import { createRedisSlots } from '../src/limiter/redis-slots.ts';
 import type { SlotSource } from '../src/limiter/slots.ts';
 import type { TokenBucket } from '../src/limiter/token-bucket.ts';
 import type { Logger } from '../src/log.ts';
-import { createMetrics } from '../src/metrics/create-metrics.ts';
+import { createMetrics, type Metrics } from '../src/metrics/create-metrics.ts';
 import { exposeDatabase } from '../src/metrics/database-gauges.ts';
 import { exposeProcess } from '../src/metrics/process-gauges.ts';
-import { neededOpenFiles, openFilesLimit } from '../src/open-files.ts';
 import type { Scrubber } from '../src/scrubber.ts';
 import { readFigures } from '../src/status/read-figures.ts';
 import { readStatus } from '../src/status/read-status.ts';
-import { createAnswerMemory } from '../src/tencent/answer-memory.ts';
+import { type AnswerMemory, createAnswerMemory } from '../src/tencent/answer-memory.ts';
 import { hasSource, startAccountsWorker } from './accounts-worker.ts';
+import {
+  type Databases,
+  directUrlOf,
+  followSecrets,
+  type Keep,
+  keepIn,
+  openDatabases,
+} from './connections.ts';
 import { startDispatchWorker } from './dispatch-worker.ts';
 import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
 import { createHealth, type Health } from './health.ts';
 import { createHints } from './hints.ts';
-import { createIdentityWatch, identityMs } from './identity-watch.ts';
+import { createIdentityWatch, type IdentityWatch, identityMs } from './identity-watch.ts';
 import { createLane, type Lane } from './lane.ts';
+import { createLoops, type Loops } from './loops.ts';
 import { startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
 import { lockOut, prepareDatabase } from './prepare-database.ts';
@@ -44,12 +47,14 @@ import {
   assertPostgresQueues,
   createPostgresQueues,
   createRedisQueues,
-  type JobQueue,
-  type QueueKind,
+  type JobWorker,
+  type Queues,
+  type QueuesOptions,
 } from './queues.ts';
 import { connectRedis, isReady, type RedisConnections } from './redis.ts';
 import { keepSchedules, openSchedules, scheduleMs } from './schedules.ts';
 import { StartError } from './start-error.ts';
+import { describeConfig, warnAtStart } from './start-warnings.ts';
 
 /** What a process does: claim accounts, poll them, or both. */
 export type Role = 'all' | 'dispatch' | 'poll';
@@ -93,295 +98,315 @@ const closeMs = 3000;
 /** A loop is stuck when it has not come round for so long; a slow database alone must not restart us. */
 const stuckSeconds = 120;
 
+/** What a running daemon is made of. */
+interface Parts {
+  readonly options: DaemonOptions;
+  readonly stop: Stop;
+  readonly databases: Databases;
+  readonly backends: Backends;
+  readonly clock: DatabaseClock;
+  readonly health: Health;
+  readonly queues: Queues;
+  readonly lanes: readonly Lane[];
+}
+
+/** What makes this daemon the one of its installation: Postgres' lock, Redis, and the identity on both. */
+interface Backends {
+  readonly installationId: string;
+  readonly lock: ProcessLock;
+  readonly redis: RedisConnections | undefined;
+  readonly identity: IdentityWatch | undefined;
+  /** Resolves when another daemon has taken the place of this one. */
+  readonly taken: PromiseWithResolvers<StartError>;
+}
+
+/** What is read of the whole mirror, for all who ask. */
+interface Reports {
+  readonly figures: Cache<Awaited<ReturnType<typeof readFigures>>>;
+  readonly status: Cache<Awaited<ReturnType<typeof readStatus>>>;
+}
+
 /** Starts the daemon. Throws StartError, with one sentence, when it can't run. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
-  const {
-    config,
-    log,
-    scrubber,
-    confirmRemovalAfterMs = defaultConfirmMs,
-    graceMs = defaultGraceMs,
-    build = readBuild({}),
-  } = options;
-  const databaseUrl = config.databaseUrl ?? '';
-  const directUrl = config.databaseDirectUrl ?? databaseUrl;
-  const apps = config.apps.filter(mayCall);
-  const sourced = apps.filter(hasSource);
+  const { log, scrubber } = options;
   const stop = createStop();
-  const stopped = Promise.withResolvers<StartError | undefined>();
-  // What has been opened, to be closed in the opposite order.
-  const closers: (() => Promise<void> | void)[] = [];
-  const closeAll = async () => {
-    for (const close of closers.splice(0).reverse()) {
-      const closing = Promise.resolve(close()).catch((error: unknown) =>
-        log.debug({ err: error }, 'not closed cleanly'),
-      );
-      // A server that is away must not keep the process alive.
-      await within(closeMs, closing);
-    }
-  };
-
+  const opened = new AsyncDisposableStack();
   followSecrets(log, scrubber);
   try {
-    const onIdleError = (error: Error) => log.debug({ err: error }, 'idle connection to postgres lost');
-    const pool = createPool({
-      url: databaseUrl,
-      applicationName: 'tim-mirror',
-      maxConnections: 12,
-      onIdleError,
-      limits: pollLimits,
-      onFailure: (error) => health?.failed(error),
-    });
-    let health: Health | undefined;
-    const db = openDatabase(pool);
-    closers.push(() => db.destroy());
-    // What reads whole tables takes longer than a poll's statements may.
-    const slow = { applicationName: upkeepSession, onIdleError, limits: upkeepLimits };
-    const upkeep = connect({ ...slow, url: databaseUrl, maxConnections: 2 });
-    closers.push(() => upkeep.destroy());
-    // Whether Postgres is well is asked on a connection that neither a crowd of polls nor long statements hold.
-    const asked = connect({ ...slow, url: databaseUrl, maxConnections: 1, limits: pollLimits });
-    closers.push(() => asked.destroy());
-    // Behind a pooler, what needs a session of its own goes past it.
-    const direct =
-      directUrl === databaseUrl ? upkeep : connect({ ...slow, url: directUrl, maxConnections: 1 });
-    closers.push(() => direct.destroy());
-    const installationId = await prepareDatabase(upkeep, databaseUrl, apps, config.poll, log);
-
-    const taken = Promise.withResolvers<StartError>();
-    const lock = await lockOut(config, taken.resolve);
-    closers.push(() => lock.release());
-    if (config.redis === undefined) await assertPostgresQueues(directUrl);
-    const redis =
-      config.redis === undefined
-        ? undefined
-        : await connectRedis(
-            config.redis,
-            apps.map(({ appId }) => appId),
-            log,
-          );
-    closers.push(() => redis?.close());
-    const identity =
-      redis === undefined
-        ? undefined
-        : createIdentityWatch({ db, redis: redis.lane().bucket, installationId });
-    await identity?.lookTwice();
-    const metrics = createMetrics();
-    const watch = createHealth(asked, redis, log);
-    health = watch;
-    const queueOptions = {
-      installationId,
-      onForeignJob(kind: QueueKind, appId: number | undefined) {
-        metrics.jobRefused(kind);
-        lanes.find((lane) => lane.appId === appId)?.count('foreign_job', 1);
-        log.debug({ queue: kind, app: appId }, 'job of another installation refused');
-      },
-      onJobFailed: watch.failed,
-      log,
-    };
-    const queues =
-      redis === undefined
-        ? createPostgresQueues(directUrl, 2 * apps.length + sourced.length + 1, queueOptions)
-        : createRedisQueues(redis, queueOptions);
-    closers.push(() => queues.close());
-    const clock = await createDatabaseClock(db);
-
-    // Answers that come in crowds keep timers waiting, and a moment to call that is missed is lost.
-    const look = () => {
-      for (const lane of lanes) lane.bucket.look();
-    };
-    const answers = createAnswerMemory();
-    const lanes: readonly Lane[] = apps.map((app) =>
-      createLane({
-        app,
-        poll: config.poll,
-        confirmRemovalAfterMs,
-        db,
-        clock,
-        slots: slotsOf(app, redis, lock),
-        answers,
-        metrics: metrics.forApp(app.appId, app.callsPerSecond),
-        openBucket: options.openBucket,
-        onBusy: look,
-        stop,
-        scrubber,
-        log,
-      }),
-    );
-    closers.push(async () => {
-      await Promise.all(lanes.map((lane) => lane.close()));
-    });
-    await refreshLanes(db, lanes);
-
-    const deps = { db, clock, queues, log, waitingForDatabase: () => pool.waitingCount };
-    const does = (role: Role) => options.roles.includes('all') || options.roles.includes(role);
-    const polls = new Map<number, JobQueue>(
-      lanes.map((lane) => [lane.appId, queues.open('poll', lane.appId)]),
-    );
-    const pollsOf = (lane: Lane) => polls.get(lane.appId) ?? queues.open('poll', lane.appId);
-    const workers = [
-      ...(does('dispatch') ? lanes.map((lane) => startDispatchWorker(deps, lane, pollsOf(lane))) : []),
-      ...(does('poll') ? lanes.map((lane) => startPollWorker(deps, lane)) : []),
-      startMaintenanceWorker({
-        ...deps,
-        db: upkeep,
-        direct,
-        lanes,
-        historyRetentionMs: config.historyRetentionMs,
-      }),
-      ...sourced.map((app) =>
-        startAccountsWorker({ ...deps, ...config.accounts, db: upkeep, signal: stop.soft }, app),
-      ),
-    ];
-    const schedules = openSchedules(queues, lanes, sourced, config.accounts.syncIntervalMs);
-
-    const figures = createCache({ keepMs: figuresMs, read: () => readFigures(db, () => clock.now()) });
-    const status = createCache({ keepMs: statusMs, read: () => readStatus(db) });
-    const beats = new Map<string, number>();
-    const loop = (name: string, everyMs: number, once: () => Promise<void>) =>
-      repeat(
-        {
-          everyMs,
-          signal: stop.soft,
-          onFailure: (error) =>
-            log[watch.failed(error) ? 'debug' : 'warn'](
-              { err: error, loop: name },
-              'loop fails; it tries again',
-            ),
-          onRecovery: () => log.info({ loop: name }, 'loop has recovered'),
-        },
-        async () => {
-          beats.set(name, performance.now());
-          await once();
-          beats.set(name, performance.now());
-        },
-      );
-    const flush = () => storeCounts(db, lanes);
-    const loops = Promise.all([
-      loop('apps', refreshMs, () => refreshLanes(db, lanes)),
-      loop('counts', countsMs, async () => {
-        await flush();
-        for (const lane of lanes) await lane.watchRemovals();
-      }),
-      loop('clock', clockMs, () => clock.refresh()),
-      loop('identity', identityMs, async () => {
-        await identity?.look().catch((error: unknown) => {
-          if (!(error instanceof StartError)) throw error;
-          taken.resolve(error);
-        });
-      }),
-      loop('health', healthMs, async () => {
-        await watch.look();
-        const trouble = watch.troubleOf('redis');
-        lock.show(
-          trouble === undefined
-            ? ''
-            : nameTrouble('redis', trouble.cause, clock.now() - trouble.seconds * 1000),
-        );
-      }),
-      loop('first read', firstReadMs, createFirstReadLog({ figures, status, log })),
-      loop('schedules', scheduleMs, async () => {
-        await keepSchedules(db, schedules, (appId) => redis === undefined || isReady(redis.lane(appId)));
-      }),
-    ]);
-
-    const loopAges = () => new Map([...beats].map(([name, at]) => [name, (performance.now() - at) / 1000]));
-    exposeDatabase(metrics.registry, figures);
-    exposeProcess(metrics.registry, {
-      build,
-      loopAges,
-      pool,
-      answers: answers.stats,
-      unreadyFor: watch.unreadyFor,
-      redisEvicted: watch.redisEvicted,
-    });
-    const hints = createHints({
-      db,
-      lanes,
-      discover: config.discoverAccounts,
-      discoverPerHour: config.discoverAccountsPerHour,
-      onBusy: look,
-      log,
-    });
-    closers.push(() => hints.close());
-    const http = await startHttpServer({
-      ...config.http,
-      adminToken: config.adminToken,
-      hooks: {
-        webhookToken: config.webhookToken,
-        allowUnsigned: config.allowUnsignedWebhooks,
-        now: () => clock.now(),
-        hasApp: hints.hasApp,
-        take: hints.take,
-        onRefused: metrics.callbackRefused,
-      },
-      log,
-      scrubber,
-      build,
-      db,
-      figures,
-      status,
-      metrics: metrics.registry,
-      stuck: () => [...loopAges()].filter(([, age]) => age > stuckSeconds).map(([name]) => name),
-      unready: watch.unready,
-      addQueues: (server, path) => addQueueBoard(server, path, queues.boards()),
-    });
-    closers.push(() => http.close());
-
-    let stopping: Promise<void> | undefined;
-    function shutDown(why?: StartError): Promise<void> {
-      stopping ??= (async () => {
-        log.info('stopping');
-        stop.abortSoft();
-        const closed = Promise.all(workers.map((worker) => worker.close()));
-        // Without Redis no worker can close its books; then what counts is that no call is under way.
-        const away = redis !== undefined && !lanes.every(({ appId }) => isReady(redis.lane(appId)));
-        const drained = () => Promise.all(lanes.map((lane) => lane.drained()));
-        const idle = away ? drained() : closed.then(drained);
-        if (!(await within(graceMs, idle))) {
-          log.warn('calls under way are cancelled');
-          stop.abortHard();
-          await within(closeMs, idle);
-        }
-        await within(closeMs, loops);
-        await flush().catch((error: unknown) => log.warn({ err: error }, 'last counts not stored'));
-        await closeAll();
-        log.info('stopped');
-        stopped.resolve(why);
-      })();
-      return stopping;
-    }
-
-    void taken.promise.then((error) => {
-      log.error(error.message);
-      return shutDown(error);
-    });
-    warnOfCommonSecrets(config, log);
-    warnOfPlainHttp(apps, log);
-    warnOfFewFiles(log);
-    log.info({ ...build, ...describeConfig(config), roles: options.roles }, 'tim-mirror runs');
-    return { http, stop: () => shutDown(), hurry: () => stop.abortHard(), stopped: stopped.promise };
+    return await startParts(options, stop, opened);
   } catch (error) {
     stop.abortHard();
-    await closeAll();
+    await opened.disposeAsync();
     throw error;
   }
 }
 
-/** What somebody who reads the log wants to know first; no part of it is secret. */
-function describeConfig({ apps, databaseUrl = '', redis, poll }: Config) {
-  const database = URL.parse(databaseUrl);
-  return {
-    apps: apps.map((app) => app.appId),
-    callsPerSecond: apps.map((app) => app.callsPerSecond),
-    databaseHost: database?.hostname || database?.searchParams.get('host') || 'local socket',
-    databaseName: decodeURIComponent(database?.pathname.slice(1) ?? ''),
-    redis: redis !== undefined,
-    policy: {
-      minIntervalSeconds: poll.minIntervalMs / 1000,
-      maxIntervalSeconds: poll.maxIntervalMs / 1000,
-      fullReadSeconds: poll.fullReadIntervalMs / 1000,
+async function startParts(options: DaemonOptions, stop: Stop, opened: AsyncDisposableStack): Promise<Daemon> {
+  const { config, log } = options;
+  const keep = keepIn(opened, log);
+  const apps = config.apps.filter(mayCall);
+  let watch: Health | undefined;
+  const databases = openDatabases(config, keep, log, (error) => watch?.failed(error));
+  const backends = await openBackends(config, apps, databases, keep, log);
+  const metrics = createMetrics();
+  const health = createHealth(databases.asked, backends.redis, log);
+  watch = health;
+  const queues = openQueues(config, backends, {
+    installationId: backends.installationId,
+    onForeignJob(kind, appId) {
+      metrics.jobRefused(kind);
+      lanes.find((lane) => lane.appId === appId)?.count('foreign_job', 1);
+      log.debug({ queue: kind, app: appId }, 'job of another installation refused');
     },
+    onJobFailed: health.failed,
+    log,
+  });
+  keep(() => queues.close());
+  const clock = await createDatabaseClock(databases.db);
+  const answers = createAnswerMemory();
+  const lanes = openLanes({ options, stop, databases, backends, clock, metrics, answers });
+  keep(async () => void (await Promise.all(lanes.map((lane) => lane.close()))));
+  await refreshLanes(databases.db, lanes);
+
+  const parts: Parts = { options, stop, databases, backends, clock, health, queues, lanes };
+  const reports = {
+    figures: createCache({ keepMs: figuresMs, read: () => readFigures(databases.db, () => clock.now()) }),
+    status: createCache({ keepMs: statusMs, read: () => readStatus(databases.db) }),
+  };
+  const workers = startWorkers(parts);
+  const loops = startLoops(parts, reports);
+  expose(parts, metrics, reports, loops, answers);
+  const http = await openHttp(parts, metrics, reports, loops, keep);
+  const { shutDown, stopped } = createShutDown(parts, workers, loops, opened);
+  void backends.taken.promise.then((error) => {
+    log.error(error.message);
+    return shutDown(error);
+  });
+  warnAtStart(config, apps, log);
+  log.info({ ...buildOf(options), ...describeConfig(config), roles: options.roles }, 'tim-mirror runs');
+  return { http, stop: () => shutDown(), hurry: () => stop.abortHard(), stopped };
+}
+
+const buildOf = ({ build }: DaemonOptions) => build ?? readBuild({});
+
+async function openBackends(
+  config: Config,
+  apps: readonly CallingAppConfig[],
+  { db, upkeep }: Databases,
+  keep: Keep,
+  log: Logger,
+): Promise<Backends> {
+  const installationId = await prepareDatabase(upkeep, config.databaseUrl ?? '', apps, config.poll, log);
+  const taken = Promise.withResolvers<StartError>();
+  const lock = await lockOut(config, taken.resolve);
+  keep(() => lock.release());
+  if (config.redis === undefined) {
+    await assertPostgresQueues(directUrlOf(config));
+    return { installationId, lock, redis: undefined, identity: undefined, taken };
+  }
+  const appIds = apps.map(({ appId }) => appId);
+  const redis = await connectRedis(config.redis, appIds, log);
+  keep(() => redis.close());
+  const identity = createIdentityWatch({ db, redis: redis.lane().bucket, installationId });
+  await identity.lookTwice();
+  return { installationId, lock, redis, identity, taken };
+}
+
+function openQueues(config: Config, { redis }: Backends, options: QueuesOptions): Queues {
+  if (redis !== undefined) return createRedisQueues(redis, options);
+  const apps = config.apps.filter(mayCall);
+  const connections = 2 * apps.length + apps.filter(hasSource).length + 1;
+  return createPostgresQueues(directUrlOf(config), connections, options);
+}
+
+interface LanesOptions extends Pick<Parts, 'options' | 'stop' | 'databases' | 'backends' | 'clock'> {
+  readonly metrics: Metrics;
+  readonly answers: AnswerMemory;
+}
+
+function openLanes({ options, stop, databases, backends, clock, metrics, answers }: LanesOptions) {
+  const { config, confirmRemovalAfterMs = defaultConfirmMs, scrubber, log, openBucket } = options;
+  const lanes: readonly Lane[] = config.apps.filter(mayCall).map((app) =>
+    createLane({
+      app,
+      poll: config.poll,
+      confirmRemovalAfterMs,
+      db: databases.db,
+      clock,
+      slots: slotsOf(app, backends.redis, backends.lock),
+      answers,
+      metrics: metrics.forApp(app.appId, app.callsPerSecond),
+      openBucket,
+      onBusy: () => lookAtBuckets(lanes),
+      stop,
+      scrubber,
+      log,
+    }),
+  );
+  return lanes;
+}
+
+/** Answers that come in crowds keep timers waiting, and a moment to call that is missed is lost. */
+function lookAtBuckets(lanes: readonly Lane[]): void {
+  for (const lane of lanes) lane.bucket.look();
+}
+
+function startWorkers({ options, stop, databases, clock, queues, lanes }: Parts): readonly JobWorker[] {
+  const { config, roles, log } = options;
+  const { db, upkeep, direct, pool } = databases;
+  const deps = { db, clock, queues, log, waitingForDatabase: () => pool.waitingCount };
+  const does = (role: Role) => roles.includes('all') || roles.includes(role);
+  const sourced = config.apps.filter(mayCall).filter(hasSource);
+  const polls = lanes.map((lane) => [lane, queues.open('poll', lane.appId)] as const);
+  return [
+    ...(does('dispatch') ? polls.map(([lane, queue]) => startDispatchWorker(deps, lane, queue)) : []),
+    ...(does('poll') ? lanes.map((lane) => startPollWorker(deps, lane)) : []),
+    startMaintenanceWorker({
+      ...deps,
+      db: upkeep,
+      direct,
+      lanes,
+      historyRetentionMs: config.historyRetentionMs,
+    }),
+    ...sourced.map((app) =>
+      startAccountsWorker({ ...deps, ...config.accounts, db: upkeep, signal: stop.soft }, app),
+    ),
+  ];
+}
+
+function startLoops(parts: Parts, reports: Reports): Loops {
+  const { options, stop, databases, backends, clock, health, queues, lanes } = parts;
+  const { config, log } = options;
+  const { db } = databases;
+  const { lock, redis, identity, taken } = backends;
+  const sourced = config.apps.filter(mayCall).filter(hasSource);
+  const schedules = openSchedules(queues, lanes, sourced, config.accounts.syncIntervalMs);
+  const loops = createLoops({ signal: stop.soft, log, failed: health.failed });
+  loops.run('apps', refreshMs, () => refreshLanes(db, lanes));
+  loops.run('counts', countsMs, async () => {
+    await storeCounts(db, lanes);
+    for (const lane of lanes) await lane.watchRemovals();
+  });
+  loops.run('clock', clockMs, () => clock.refresh());
+  loops.run('identity', identityMs, async () => {
+    await identity?.look().catch((error: unknown) => {
+      if (!(error instanceof StartError)) throw error;
+      taken.resolve(error);
+    });
+  });
+  loops.run('health', healthMs, async () => {
+    await health.look();
+    const trouble = health.troubleOf('redis');
+    lock.show(
+      trouble === undefined ? '' : nameTrouble('redis', trouble.cause, clock.now() - trouble.seconds * 1000),
+    );
+  });
+  loops.run('first read', firstReadMs, createFirstReadLog({ ...reports, log }));
+  loops.run('schedules', scheduleMs, async () => {
+    await keepSchedules(db, schedules, (appId) => redis === undefined || isReady(redis.lane(appId)));
+  });
+  return loops;
+}
+
+function expose(
+  { options, databases, health }: Parts,
+  metrics: Metrics,
+  { figures }: Reports,
+  loops: Loops,
+  answers: AnswerMemory,
+): void {
+  exposeDatabase(metrics.registry, figures);
+  exposeProcess(metrics.registry, {
+    build: buildOf(options),
+    loopAges: loops.ages,
+    pool: databases.pool,
+    answers: answers.stats,
+    unreadyFor: health.unreadyFor,
+    redisEvicted: health.redisEvicted,
+  });
+}
+
+async function openHttp(
+  { options, databases: { db }, clock, health, queues, lanes }: Parts,
+  metrics: Metrics,
+  reports: Reports,
+  loops: Loops,
+  keep: Keep,
+): Promise<HttpServer> {
+  const { config, log, scrubber } = options;
+  const hints = createHints({
+    db,
+    lanes,
+    discover: config.discoverAccounts,
+    discoverPerHour: config.discoverAccountsPerHour,
+    onBusy: () => lookAtBuckets(lanes),
+    log,
+  });
+  keep(() => hints.close());
+  const http = await startHttpServer({
+    ...config.http,
+    adminToken: config.adminToken,
+    hooks: {
+      webhookToken: config.webhookToken,
+      allowUnsigned: config.allowUnsignedWebhooks,
+      now: () => clock.now(),
+      hasApp: hints.hasApp,
+      take: hints.take,
+      onRefused: metrics.callbackRefused,
+    },
+    log,
+    scrubber,
+    build: buildOf(options),
+    db,
+    ...reports,
+    metrics: metrics.registry,
+    stuck: () => [...loops.ages()].filter(([, age]) => age > stuckSeconds).map(([name]) => name),
+    unready: health.unready,
+    addQueues: (server, path) => addQueueBoard(server, path, queues.boards()),
+  });
+  keep(() => http.close());
+  return http;
+}
+
+/** How the daemon ends, however often it is asked to. */
+function createShutDown(
+  { options, stop, databases: { db }, backends: { redis }, lanes }: Parts,
+  workers: readonly JobWorker[],
+  loops: Loops,
+  opened: AsyncDisposableStack,
+) {
+  const { log, graceMs = defaultGraceMs } = options;
+  const stopped = Promise.withResolvers<StartError | undefined>();
+  let stopping: Promise<void> | undefined;
+
+  async function end(why: StartError | undefined): Promise<void> {
+    log.info('stopping');
+    stop.abortSoft();
+    const closed = Promise.all(workers.map((worker) => worker.close()));
+    // Without Redis no worker can close its books; then what counts is that no call is under way.
+    const away = redis !== undefined && !lanes.every(({ appId }) => isReady(redis.lane(appId)));
+    const drained = () => Promise.all(lanes.map((lane) => lane.drained()));
+    const idle = away ? drained() : closed.then(drained);
+    if (!(await within(graceMs, idle))) {
+      log.warn('calls under way are cancelled');
+      stop.abortHard();
+      await within(closeMs, idle);
+    }
+    await within(closeMs, loops.ended());
+    await storeCounts(db, lanes).catch((error: unknown) =>
+      log.warn({ err: error }, 'last counts not stored'),
+    );
+    await opened.disposeAsync();
+    log.info('stopped');
+    stopped.resolve(why);
+  }
+
+  return {
+    shutDown(why?: StartError): Promise<void> {
+      stopping ??= end(why);
+      return stopping;
+    },
+    stopped: stopped.promise,
   };
 }
 
@@ -422,54 +447,4 @@ async function storeCounts(db: Database, lanes: readonly Lane[]): Promise<void> 
     db,
     counts.flatMap(({ learning }) => learning),
   );
-}
-
-function warnOfCommonSecrets(config: Config, log: Logger): void {
-  const variables = commonSecrets(config);
-  if (variables.length === 0) return;
-  log.warn(
-    { variables },
-    'a secret is short, a number or a plain word: it is easily guessed, and it is kept out of logs and pages only where it is given as a password; use a longer one with letters and digits',
-  );
-}
-
-/** The UserSig is in the URL: whoever reads it on the way may do with the app what we may. */
-function warnOfPlainHttp(apps: readonly CallingAppConfig[], log: Logger): void {
-  for (const { appId, origin } of apps) {
-    const { protocol, hostname } = new URL(origin);
-    if (protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) continue;
-    log.warn(
-      { app: appId, host: hostname },
-      'TIM_ENDPOINT is http://: the signature of the app and the friends of its users travel unencrypted; use https://',
-    );
-  }
-}
-
-function warnOfFewFiles(log: Logger): void {
-  const limit = openFilesLimit();
-  if (limit === undefined || limit >= neededOpenFiles) return;
-  log.warn(
-    { limit, needed: neededOpenFiles },
-    'the process may open too few files: calls fail with EMFILE while the vendor is slow; raise the limit (ulimit -n, LimitNOFILE)',
-  );
-}
-
-/** Passwords and keys in files may be replaced while the daemon runs. */
-function followSecrets(log: Logger, scrubber: Scrubber): void {
-  takeLoginsFrom(freshFiles.fresh);
-  freshFiles.listen({
-    onChange(variable, text) {
-      scrubber.add(text);
-      for (const password of passwordsIn(text)) scrubber.add(password);
-      log.info(
-        { variable },
-        'a secret was replaced in its file: what is opened from now on uses the new one',
-      );
-    },
-    onTrouble: (variable, err) =>
-      log.warn(
-        { variable, err },
-        'a file with a secret can’t be read again: the last text that it held is used',
-      ),
-  });
 }

@@ -1,0 +1,58 @@
+import { type CallingAppConfig, type Config, commonSecrets } from '../src/config.ts';
+import { isLoopback } from '../src/http/access.ts';
+import type { Logger } from '../src/log.ts';
+import { neededOpenFiles, openFilesLimit } from '../src/open-files.ts';
+
+/** Says in the log what of the configuration or the machine an operator would want to change. */
+export function warnAtStart(config: Config, apps: readonly CallingAppConfig[], log: Logger): void {
+  warnOfCommonSecrets(config, log);
+  warnOfPlainHttp(apps, log);
+  warnOfFewFiles(log);
+}
+
+/** What somebody who reads the log wants to know first; no part of it is secret. */
+export function describeConfig({ apps, databaseUrl = '', redis, poll }: Config) {
+  const database = URL.parse(databaseUrl);
+  return {
+    apps: apps.map((app) => app.appId),
+    callsPerSecond: apps.map((app) => app.callsPerSecond),
+    databaseHost: database?.hostname || database?.searchParams.get('host') || 'local socket',
+    databaseName: decodeURIComponent(database?.pathname.slice(1) ?? ''),
+    redis: redis !== undefined,
+    policy: {
+      minIntervalSeconds: poll.minIntervalMs / 1000,
+      maxIntervalSeconds: poll.maxIntervalMs / 1000,
+      fullReadSeconds: poll.fullReadIntervalMs / 1000,
+    },
+  };
+}
+
+function warnOfCommonSecrets(config: Config, log: Logger): void {
+  const variables = commonSecrets(config);
+  if (variables.length === 0) return;
+  log.warn(
+    { variables },
+    'a secret is short, a number or a plain word: it is easily guessed, and it is kept out of logs and pages only where it is given as a password; use a longer one with letters and digits',
+  );
+}
+
+/** The UserSig is in the URL: whoever reads it on the way may do with the app what we may. */
+function warnOfPlainHttp(apps: readonly CallingAppConfig[], log: Logger): void {
+  for (const { appId, origin } of apps) {
+    const { protocol, hostname } = new URL(origin);
+    if (protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) continue;
+    log.warn(
+      { app: appId, host: hostname },
+      'TIM_ENDPOINT is http://: the signature of the app and the friends of its users travel unencrypted; use https://',
+    );
+  }
+}
+
+function warnOfFewFiles(log: Logger): void {
+  const limit = openFilesLimit();
+  if (limit === undefined || limit >= neededOpenFiles) return;
+  log.warn(
+    { limit, needed: neededOpenFiles },
+    'the process may open too few files: calls fail with EMFILE while the vendor is slow; raise the limit (ulimit -n, LimitNOFILE)',
+  );
+}
