@@ -3,14 +3,8 @@ import { connect, type Database } from '../db/client.ts';
 import { readApps } from '../db/queries/apps.ts';
 import { commandLimits } from '../db/session-limits.ts';
 import { type Build, readBuild } from '../src/build.ts';
-import {
-  type AppConfig,
-  type Config,
-  ConfigError,
-  type Need,
-  parseConfig,
-  secretsOf,
-} from '../src/config.ts';
+import type { AppConfig } from '../src/config/app-config.ts';
+import { type Config, ConfigError, type Need, parseConfig, secretsOf } from '../src/config/config.ts';
 import { createLogger, type Logger } from '../src/log.ts';
 import { createScrubber, type Scrubber } from '../src/scrubber.ts';
 import { CommandError } from './command-error.ts';

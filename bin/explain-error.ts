@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander';
 import { describeTrouble, troubleOf } from '../db/database-trouble.ts';
 import { codeOf } from '../db/storage-errors.ts';
-import { ConfigError } from '../src/config.ts';
+import { ConfigError } from '../src/config/config.ts';
 import { printableLines } from '../src/status/printable.ts';
 import { remedyFor, TencentError } from '../src/tencent/errors.ts';
 import { CommandError } from './command-error.ts';

@@ -1,4 +1,4 @@
-import type { AppConfig } from '../src/config.ts';
+import type { AppConfig } from '../src/config/app-config.ts';
 import { createStop, type Stop } from '../src/lifecycle.ts';
 import { createLocalSlots } from '../src/limiter/local-slots.ts';
 import { createRedisSlots } from '../src/limiter/redis-slots.ts';
@@ -35,7 +35,7 @@ export async function withVendor<T>(
   const slots =
     redis === undefined
       ? createLocalSlots({ callsPerSecond })
-      : createRedisSlots({ redis: redis.lane(app.appId).bucket, appId: app.appId, callsPerSecond });
+      : createRedisSlots({ redis: redis.clients(app.appId).bucket, appId: app.appId, callsPerSecond });
   const bucket = createTokenBucket({ slots, callsPerSecond, log });
   const stop = createStop();
   const onSignal = () => stop.abortHard();

@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import pretty from 'pino-pretty';
-import type { LogLevel } from './config.ts';
+import type { LogLevel } from './config/config.ts';
 import { standardLog } from './log-stream.ts';
 import { createScrubber, type Scrubber } from './scrubber.ts';
 import { printableJson } from './status/printable.ts';

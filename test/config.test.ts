@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { ConfigError, type Need, parseConfig, secretsOf } from '../src/config/config.ts';
 import { parseDuration } from '../src/config/values.ts';
-import { ConfigError, type Need, parseConfig, secretsOf } from '../src/config.ts';
 
 const everything: Need[] = ['app', 'credentials', 'database'];
 const good = {

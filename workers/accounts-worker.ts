@@ -3,7 +3,7 @@ import { readAccountSources } from '../db/queries/account-sources.ts';
 import { findSourceRisk } from '../db/source-rights.ts';
 import type { AccountSource } from '../db/source-rows.ts';
 import { syncAccounts } from '../src/accounts/sync-accounts.ts';
-import type { AppConfig } from '../src/config.ts';
+import type { AppConfig } from '../src/config/app-config.ts';
 import type { Logger } from '../src/log.ts';
 import type { JobWorker, Queues } from './queues.ts';
 

@@ -3,9 +3,9 @@ import { connect, createPool, type Database, openDatabase } from '../db/client.t
 import { takeLoginsFrom } from '../db/fresh-client.ts';
 import { upkeepSession } from '../db/queries/daemons.ts';
 import { pollLimits, upkeepLimits } from '../db/session-limits.ts';
+import type { Config } from '../src/config/config.ts';
 import { freshFiles } from '../src/config/fresh-files.ts';
 import { passwordsIn } from '../src/config/url-passwords.ts';
-import type { Config } from '../src/config.ts';
 import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
 import type { Scrubber } from '../src/scrubber.ts';

@@ -1,9 +1,9 @@
 import type { Database } from '../db/client.ts';
 import type { DatabaseClock } from '../db/clock.ts';
+import type { AppRunner } from '../src/app/app-runner.ts';
+import { claimBatches } from '../src/app/claim-batches.ts';
 import type { Logger } from '../src/log.ts';
 import { claimEverySeconds } from '../src/schedule/line.ts';
-import { claimBatches } from '../src/sync/claim-batches.ts';
-import type { Lane } from './lane.ts';
 import type { JobQueue, JobWorker, PollBatch, Queues } from './queues.ts';
 
 export interface DispatchDeps {
@@ -28,11 +28,11 @@ export function batchSize(callsPerSecond: number): number {
 }
 
 /** Claims what is due and hands it on in batches, once a tick. Any replica may do any tick. */
-export function startDispatchWorker(deps: DispatchDeps, lane: Lane, polls: JobQueue): JobWorker {
+export function startDispatchWorker(deps: DispatchDeps, runner: AppRunner, polls: JobQueue): JobWorker {
   return deps.queues.work('dispatch', {
-    appId: lane.appId,
+    appId: runner.appId,
     concurrency: 1,
-    process: () => dispatch(deps, lane, polls),
+    process: () => dispatch(deps, runner, polls),
   });
 }
 
@@ -40,15 +40,15 @@ export function startDispatchWorker(deps: DispatchDeps, lane: Lane, polls: JobQu
  * One tick. A process that dies between the claim and the queue loses nothing: the accounts are due again when
  * their lease ends.
  */
-export async function dispatch(deps: DispatchDeps, lane: Lane, polls: JobQueue): Promise<void> {
-  const size = batchSize(lane.callsPerSecond);
+export async function dispatch(deps: DispatchDeps, runner: AppRunner, polls: JobQueue): Promise<void> {
+  const size = batchSize(runner.callsPerSecond);
   const places = Math.max(0, unfinishedJobs - (await polls.countUnfinished())) * size;
   const claimedAt = deps.clock.now();
-  const { accounts, probe } = await claimBatches(deps.db, lane.appId, places, Math.random);
+  const { accounts, probe } = await claimBatches(deps.db, runner.appId, places, Math.random);
   const batches: PollBatch[] = [];
   for (let start = 0; start < accounts.length; start += size) {
     batches.push({ claimedAt, probe, accounts: accounts.slice(start, start + size) });
   }
   await polls.add(batches);
-  if (accounts.length > 0) deps.log.trace({ app: lane.appId, accounts: accounts.length }, 'dispatched');
+  if (accounts.length > 0) deps.log.trace({ app: runner.appId, accounts: accounts.length }, 'dispatched');
 }

@@ -2,7 +2,7 @@ import type { Cache } from '../src/cache.ts';
 import type { Logger } from '../src/log.ts';
 import { tellFirstRead } from '../src/status/format-status.ts';
 import type { AppFigures } from '../src/status/read-figures.ts';
-import type { Status } from '../src/status/read-status.ts';
+import type { Status } from '../src/status/status.ts';
 
 export interface FirstReadLogDeps {
   /** Old by seconds: they only decide whether the status is worth reading. */

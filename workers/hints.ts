@@ -2,14 +2,14 @@ import type { Database } from '../db/client.ts';
 import { discoverAccounts, discoverNamed } from '../db/queries/accounts.ts';
 import { hintAccounts, slowApp } from '../db/queries/hints.ts';
 import { accountIdProblem } from '../src/accounts/account-id.ts';
+import type { AppRunner } from '../src/app/app-runner.ts';
+import { leaseSeconds } from '../src/app/claim-batches.ts';
 import { createGatherer, type Gatherer } from '../src/hints/gatherer.ts';
 import { createRecent } from '../src/hints/recent.ts';
 import { slowedRate } from '../src/hints/slow-down.ts';
 import type { Logger } from '../src/log.ts';
-import { leaseSeconds } from '../src/sync/claim-batches.ts';
 import type { Callback } from '../src/tencent/callback.ts';
 import type { FriendGroup } from '../src/tencent/wire.ts';
-import type { Lane } from './lane.ts';
 
 /** What becomes of callbacks and of the friends that answers name. */
 export interface Hints {
@@ -21,7 +21,7 @@ export interface Hints {
 
 export interface HintsOptions {
   readonly db: Database;
-  readonly lanes: readonly Lane[];
+  readonly runners: readonly AppRunner[];
   /** Whether accounts that are named are enrolled. */
   readonly discover: boolean;
   /** Of an app, accounts that callbacks name, in all processes together. */
@@ -33,7 +33,7 @@ export interface HintsOptions {
 
 /** What is kept of one app. */
 interface AppHints {
-  readonly lane: Lane;
+  readonly runner: AppRunner;
   readonly hints: Gatherer;
   readonly named: Gatherer;
   readonly discoveries: Gatherer;
@@ -51,12 +51,12 @@ const namesRemembered = 50_000;
 
 /** Hints for every app of this process. They only decide what is polled first: none is needed to be right. */
 export function createHints(options: HintsOptions): Hints {
-  const { db, lanes, discover, discoverPerHour, onBusy, log } = options;
+  const { db, runners, discover, discoverPerHour, onBusy, log } = options;
   const ofApps = new Map<number, AppHints>(
-    lanes.map((lane) => {
-      const { appId } = lane;
+    runners.map((runner) => {
+      const { appId } = runner;
       const noteDiscovered = (enrolled: number) => {
-        lane.count('discovered', enrolled);
+        runner.count('discovered', enrolled);
         if (enrolled > 0) log.info({ app: appId, accounts: enrolled }, 'accounts discovered');
       };
       const discoveries = createGatherer({
@@ -69,29 +69,29 @@ export function createHints(options: HintsOptions): Hints {
         async store(ids) {
           const { enrolled, leftOut } = await discoverNamed(db, appId, ids, discoverPerHour);
           noteDiscovered(enrolled);
-          lane.count('discovery_left_out', leftOut);
+          runner.count('discovery_left_out', leftOut);
         },
       });
       const hints = createGatherer({
         log,
         async store(ids) {
           const unknown = await hintAccounts(db, { appId, ids, leaseSeconds, pauseSeconds });
-          lane.count('hinted', ids.length - unknown.length);
-          lane.count('hint_unknown', unknown.length);
+          runner.count('hinted', ids.length - unknown.length);
+          runner.count('hint_unknown', unknown.length);
           if (discover) named.add(unknown);
         },
       });
       if (discover) {
-        const remembered = Math.ceil(namesRemembered / lanes.length);
-        lane.onAnswer(createNameCollector(discoveries.add, remembered));
+        const remembered = Math.ceil(namesRemembered / runners.length);
+        runner.onAnswer(createNameCollector(discoveries.add, remembered));
       }
-      return [appId, { lane, hints, named, discoveries, warned: { callsPerSecond: 0, until: 0 } }] as const;
+      return [appId, { runner, hints, named, discoveries, warned: { callsPerSecond: 0, until: 0 } }] as const;
     }),
   );
 
-  async function slow({ lane, warned }: AppHints, alert: Callback & { kind: 'over_limit' }): Promise<void> {
-    const { appId } = lane;
-    const callsPerSecond = slowedRate(alert, lane.callsPerSecond);
+  async function slow({ runner, warned }: AppHints, alert: Callback & { kind: 'over_limit' }): Promise<void> {
+    const { appId } = runner;
+    const callsPerSecond = slowedRate(alert, runner.callsPerSecond);
     const now = performance.now();
     if (callsPerSecond === undefined || (now < warned.until && callsPerSecond >= warned.callsPerSecond))
       return;
@@ -109,13 +109,13 @@ export function createHints(options: HintsOptions): Hints {
     take(appId, callback) {
       const app = ofApps.get(appId);
       if (app === undefined) return;
-      const { lane, hints } = app;
+      const { runner, hints } = app;
       onBusy();
-      lane.metrics.calledBack(callback.kind);
+      runner.metrics.calledBack(callback.kind);
       switch (callback.kind) {
         case 'friends':
         case 'state':
-          lane.metrics.hintsForgotten(hints.add(callback.accounts.filter(isAccountId)));
+          runner.metrics.hintsForgotten(hints.add(callback.accounts.filter(isAccountId)));
           return;
         case 'over_limit':
           slow(app, callback).catch((error) =>

@@ -10,9 +10,9 @@ import {
   monthsAhead,
 } from '../db/queries/history.ts';
 import { dropOldShrunk } from '../db/queries/shrunk-accounts.ts';
+import type { AppRunner } from '../src/app/app-runner.ts';
 import type { Logger } from '../src/log.ts';
 import { rateRule } from '../src/schedule/policy.ts';
-import type { Lane } from './lane.ts';
 import type { JobWorker, Queues } from './queues.ts';
 
 export interface MaintenanceDeps {
@@ -21,7 +21,7 @@ export interface MaintenanceDeps {
   readonly direct: Database;
   readonly queues: Queues;
   readonly log: Logger;
-  readonly lanes: readonly Lane[];
+  readonly runners: readonly AppRunner[];
   /** Undefined keeps history for ever. */
   readonly historyRetentionMs: number | undefined;
   /** How long a round waits for those who read what is to go. */
@@ -44,7 +44,7 @@ export function startMaintenanceWorker(deps: MaintenanceDeps): JobWorker {
     concurrency: 1,
     async process() {
       await maintain(deps);
-      await Promise.all(deps.lanes.map((lane) => lane.audit(maintenanceMs / 1000)));
+      await Promise.all(deps.runners.map((runner) => runner.audit(maintenanceMs / 1000)));
     },
   });
 }
@@ -52,7 +52,7 @@ export function startMaintenanceWorker(deps: MaintenanceDeps): JobWorker {
 /** One round. Each step stands for itself, so a round cut short is made good by the next. */
 export async function maintain(deps: Omit<MaintenanceDeps, 'queues'>): Promise<void> {
   const { db, log } = deps;
-  for (const { appId } of deps.lanes) await countLine(db, appId, rateRule);
+  for (const { appId } of deps.runners) await countLine(db, appId, rateRule);
   for (const { sentence } of (await ensureChangePartitions(db, monthsAhead)).problems) log.warn(sentence);
   // Somebody may put a restored database in the place of the one that this daemon began with.
   const jump = await continueFeed(db);

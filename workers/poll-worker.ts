@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseClock } from '../db/clock.ts';
+import type { AppRunner } from '../src/app/app-runner.ts';
+import { leaseSeconds } from '../src/app/claim-batches.ts';
 import type { Logger } from '../src/log.ts';
-import { leaseSeconds } from '../src/sync/claim-batches.ts';
 import { unpolled } from '../src/sync/next-state.ts';
-import type { Lane } from './lane.ts';
 import { type JobWorker, pollBatch, type Queues } from './queues.ts';
 
 export interface PollWorkerDeps {
@@ -27,14 +27,14 @@ const mostUnderWay = 1500;
 const mostWaitingForDatabase = 50;
 
 /** Polls batches of claimed accounts, each account for itself. */
-export function startPollWorker(deps: PollWorkerDeps, lane: Lane): JobWorker {
+export function startPollWorker(deps: PollWorkerDeps, runner: AppRunner): JobWorker {
   return deps.queues.work('poll', {
-    appId: lane.appId,
+    appId: runner.appId,
     concurrency,
     async process(data) {
       const began = performance.now();
-      await pollAll(deps, lane, data);
-      lane.metrics.batchDone((performance.now() - began) / 1000);
+      await pollAll(deps, runner, data);
+      runner.metrics.batchDone((performance.now() - began) / 1000);
     },
   });
 }
@@ -43,24 +43,24 @@ export function startPollWorker(deps: PollWorkerDeps, lane: Lane): JobWorker {
  * Polls a batch. Each result is stored as it comes, so an account whose call hangs holds up no other; it has its
  * lease, and the batch makes room for the next.
  */
-async function pollAll(deps: PollWorkerDeps, lane: Lane, data: unknown): Promise<void> {
+async function pollAll(deps: PollWorkerDeps, runner: AppRunner, data: unknown): Promise<void> {
   const batch = pollBatch.parse(data);
   if (deps.clock.now() - batch.claimedAt > leaseSeconds * 1000) {
     // The leases have ended, so the accounts are due again: a call now would be dropped by its fencing token.
-    deps.log.debug({ app: lane.appId, accounts: batch.accounts.length }, 'batch came too late');
+    deps.log.debug({ app: runner.appId, accounts: batch.accounts.length }, 'batch came too late');
     return;
   }
-  if (lane.isHalted() && !batch.probe) {
-    await Promise.all(batch.accounts.map((account) => lane.give(unpolled(account))));
+  if (runner.isHalted() && !batch.probe) {
+    await Promise.all(batch.accounts.map((account) => runner.give(unpolled(account))));
     return;
   }
-  while (lane.underWay() > mostUnderWay || deps.waitingForDatabase() > mostWaitingForDatabase)
+  while (runner.underWay() > mostUnderWay || deps.waitingForDatabase() > mostWaitingForDatabase)
     await sleep(20);
   const sent: Promise<void>[] = [];
   const polls = batch.accounts.map((account) => {
     const { promise, resolve } = Promise.withResolvers<void>();
     sent.push(promise);
-    return lane.poll(account, resolve).finally(resolve);
+    return runner.poll(account, resolve).finally(resolve);
   });
   const patience = Promise.all(sent).then(() => sleep(patienceMs, undefined, { ref: false }));
   await Promise.race([Promise.all(polls), patience]);

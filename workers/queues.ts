@@ -144,7 +144,7 @@ export function createRedisQueues(redis: RedisConnections, options: QueuesOption
   return register(options, {
     open(kind, appId) {
       const queue = new Queue(queueName(kind, appId), {
-        connection: redis.lane(appId).queues,
+        connection: redis.clients(appId).queues,
         prefix: prefixOf(appId),
         ...queueSettings,
       });
@@ -152,7 +152,7 @@ export function createRedisQueues(redis: RedisConnections, options: QueuesOption
     },
     work: (kind, { appId, concurrency, process }) =>
       new Worker(queueName(kind, appId), (job: Job<unknown>) => process(job.data), {
-        connection: redis.lane(appId).queues,
+        connection: redis.clients(appId).queues,
         prefix: prefixOf(appId),
         concurrency,
         ...workerSettings,

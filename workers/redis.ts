@@ -8,17 +8,17 @@ import { createRedisClient } from './redis-client.ts';
 import { StartError } from './start-error.ts';
 
 /** The two ways the daemon talks to Redis about an app, or about what belongs to no app. */
-export interface RedisLane {
+export interface RedisClients {
   /** For the queues: commands wait while Redis is away. */
   readonly queues: Redis;
   /** For the bucket: a command that can't be carried out now fails now, for late slots are worthless. */
   readonly bucket: Redis;
 }
 
-/** Connections to Redis: one lane for everything, or in a Redis Cluster one for each app, on the node with its keys. */
+/** Connections to Redis: one pair for everything, or in a Redis Cluster a pair for each app, on the node with its keys. */
 export interface RedisConnections {
-  /** The lane of an app that was named at the start; without an app that of the maintenance. */
-  lane(appId?: number): RedisLane;
+  /** The clients of an app that was named at the start; without an app those of the maintenance. */
+  clients(appId?: number): RedisClients;
   /** Rejects when Redis, or a node that an app needs, does not run a script that writes, as a poll's slot needs it. */
   tryWrite(): Promise<void>;
   /** Keys that the servers have evicted since they were started. */
@@ -37,7 +37,7 @@ const silentBucketMs = 5000;
 const silentQueuesMs = 15_000;
 
 /** Whether commands are carried out at this moment. */
-export function isReady({ queues }: RedisLane): boolean {
+export function isReady({ queues }: RedisClients): boolean {
   return queues.status === 'ready';
 }
 
@@ -50,9 +50,11 @@ export async function connectRedis(
   appIds: readonly number[],
   log: Logger,
 ): Promise<RedisConnections> {
-  const lanes =
-    servers.kind === 'cluster' ? openLanes(servers, appIds) : new Map([['', openLane(servers, undefined)]]);
-  const all = [...lanes.values()];
+  const byTag =
+    servers.kind === 'cluster'
+      ? openClusterClients(servers, appIds)
+      : new Map([['', openClients(servers, undefined)]]);
+  const all = [...byTag.values()];
   const disconnect = () => {
     for (const { queues, bucket } of all) for (const redis of [queues, bucket]) redis.disconnect();
   };
@@ -72,10 +74,10 @@ export async function connectRedis(
         log.debug({ err: error }, 'redis in trouble');
       });
     }
-  const connecting = [...lanes].map(async ([tag, lane]) => {
-    await Promise.all([lane.queues.connect(), lane.bucket.connect()]);
-    await lane.bucket.ping();
-    await warnOfEviction(lane.bucket, log);
+  const connecting = [...byTag].map(async ([tag, clients]) => {
+    await Promise.all([clients.queues.connect(), clients.bucket.connect()]);
+    await clients.bucket.ping();
+    await warnOfEviction(clients.bucket, log);
     return tag;
   });
   try {
@@ -88,17 +90,17 @@ export async function connectRedis(
   // Most nodes answer at once, and one that is away must not hold up the others' apps.
   await inTime(startTimeoutMs, Promise.allSettled(connecting)).catch(() => undefined);
   let open = true;
-  for (const [tag, lane] of lanes) tellOfLoss(tag, lane, () => open, log);
+  for (const [tag, clients] of byTag) tellOfLoss(tag, clients, () => open, log);
 
   return {
-    lane(appId) {
-      const lane = lanes.get(redisTag(appId)) ?? lanes.get('');
-      if (lane === undefined) throw new Error(`app ${appId} has no lane on Redis`);
-      return lane;
+    clients(appId) {
+      const clients = byTag.get(redisTag(appId)) ?? byTag.get('');
+      if (clients === undefined) throw new Error(`app ${appId} has no connections to Redis`);
+      return clients;
     },
     async tryWrite() {
       await Promise.all(
-        [...lanes].map(([tag, { bucket }]) =>
+        [...byTag].map(([tag, { bucket }]) =>
           bucket
             .eval(writeScript, 1, `${tag === '' ? redisTag(undefined) : tag}:ready`)
             .catch((error: unknown) => {
@@ -110,7 +112,7 @@ export async function connectRedis(
     async readEvicted() {
       const evicted = new Map<string, number>();
       for (const text of await Promise.all(all.map(({ bucket }) => bucket.info()))) {
-        // Several lanes may be on one server.
+        // Several byTag may be on one server.
         const server = /run_id:(\w+)/.exec(text)?.[1] ?? '';
         evicted.set(server, Number(/evicted_keys:(\d+)/.exec(text)?.[1] ?? 0));
       }
@@ -134,17 +136,17 @@ function placeOfRedis(servers: RedisServers): string {
   return `${hostname}:${port || 6379}${database}${protocol === 'rediss:' ? ' (TLS)' : ''}`;
 }
 
-function openLanes(servers: Extract<RedisServers, { kind: 'cluster' }>, appIds: readonly number[]) {
+function openClusterClients(servers: Extract<RedisServers, { kind: 'cluster' }>, appIds: readonly number[]) {
   const map = createClusterMap(servers);
   return new Map(
     [undefined, ...appIds].map((appId) => {
       const key = redisTag(appId);
-      return [key, openLane(servers, { map, key })];
+      return [key, openClients(servers, { map, key })];
     }),
   );
 }
 
-function openLane(servers: RedisServers, place: Parameters<typeof createRedisClient>[1]): RedisLane {
+function openClients(servers: RedisServers, place: Parameters<typeof createRedisClient>[1]): RedisClients {
   const queues = createRedisClient(servers, place, {
     name: 'tim-mirror-queues',
     waits: true,
@@ -161,15 +163,15 @@ function openLane(servers: RedisServers, place: Parameters<typeof createRedisCli
   return { queues, bucket };
 }
 
-function tellOfLoss(tag: string, lane: RedisLane, isOpen: () => boolean, log: Logger): void {
+function tellOfLoss(tag: string, clients: RedisClients, isOpen: () => boolean, log: Logger): void {
   const about = tag === '' ? {} : { keys: tag };
-  let ready = isReady(lane);
+  let ready = isReady(clients);
   if (!ready) log.warn(about, 'a node of the cluster is away: its apps wait');
-  lane.queues.on('close', () => {
+  clients.queues.on('close', () => {
     if (ready && isOpen()) log.warn(about, 'redis lost: nothing is polled until it is back');
     ready = false;
   });
-  lane.queues.on('ready', () => {
+  clients.queues.on('ready', () => {
     if (!ready) log.info(about, 'redis is back');
     ready = true;
   });

@@ -1,4 +1,5 @@
-import { type CallingAppConfig, type Config, commonSecrets } from '../src/config.ts';
+import type { CallingAppConfig } from '../src/config/app-config.ts';
+import { type Config, commonSecrets } from '../src/config/config.ts';
 import { isLoopback } from '../src/http/access.ts';
 import type { Logger } from '../src/log.ts';
 import { neededOpenFiles, openFilesLimit } from '../src/open-files.ts';

@@ -6,9 +6,11 @@ import { readApps } from '../db/queries/apps.ts';
 import { nameTrouble } from '../db/queries/daemons.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
+import { type AppRunner, createAppRunner } from '../src/app/app-runner.ts';
 import { type Build, readBuild } from '../src/build.ts';
 import { type Cache, createCache } from '../src/cache.ts';
-import type { CallingAppConfig, Config } from '../src/config.ts';
+import type { CallingAppConfig } from '../src/config/app-config.ts';
+import type { Config } from '../src/config/config.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
 import { createStop, type Stop, within } from '../src/lifecycle.ts';
 import { createLocalSlots } from '../src/limiter/local-slots.ts';
@@ -37,7 +39,6 @@ import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
 import { createHealth, type Health } from './health.ts';
 import { createHints } from './hints.ts';
 import { createIdentityWatch, type IdentityWatch, identityMs } from './identity-watch.ts';
-import { createLane, type Lane } from './lane.ts';
 import { createLoops, type Loops } from './loops.ts';
 import { startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
@@ -107,7 +108,7 @@ interface Parts {
   readonly clock: DatabaseClock;
   readonly health: Health;
   readonly queues: Queues;
-  readonly lanes: readonly Lane[];
+  readonly runners: readonly AppRunner[];
 }
 
 /** What makes this daemon the one of its installation: Postgres' lock, Redis, and the identity on both. */
@@ -155,7 +156,7 @@ async function startParts(options: DaemonOptions, stop: Stop, opened: AsyncDispo
     installationId: backends.installationId,
     onForeignJob(kind, appId) {
       metrics.jobRefused(kind);
-      lanes.find((lane) => lane.appId === appId)?.count('foreign_job', 1);
+      runners.find((runner) => runner.appId === appId)?.count('foreign_job', 1);
       log.debug({ queue: kind, app: appId }, 'job of another installation refused');
     },
     onJobFailed: health.failed,
@@ -164,11 +165,11 @@ async function startParts(options: DaemonOptions, stop: Stop, opened: AsyncDispo
   keep(() => queues.close());
   const clock = await createDatabaseClock(databases.db);
   const answers = createAnswerMemory();
-  const lanes = openLanes({ options, stop, databases, backends, clock, metrics, answers });
-  keep(async () => void (await Promise.all(lanes.map((lane) => lane.close()))));
-  await refreshLanes(databases.db, lanes);
+  const runners = openRunners({ options, stop, databases, backends, clock, metrics, answers });
+  keep(async () => void (await Promise.all(runners.map((runner) => runner.close()))));
+  await refreshRunners(databases.db, runners);
 
-  const parts: Parts = { options, stop, databases, backends, clock, health, queues, lanes };
+  const parts: Parts = { options, stop, databases, backends, clock, health, queues, runners };
   const reports = {
     figures: createCache({ keepMs: figuresMs, read: () => readFigures(databases.db, () => clock.now()) }),
     status: createCache({ keepMs: statusMs, read: () => readStatus(databases.db) }),
@@ -207,7 +208,7 @@ async function openBackends(
   const appIds = apps.map(({ appId }) => appId);
   const redis = await connectRedis(config.redis, appIds, log);
   keep(() => redis.close());
-  const identity = createIdentityWatch({ db, redis: redis.lane().bucket, installationId });
+  const identity = createIdentityWatch({ db, redis: redis.clients().bucket, installationId });
   await identity.lookTwice();
   return { installationId, lock, redis, identity, taken };
 }
@@ -219,15 +220,15 @@ function openQueues(config: Config, { redis }: Backends, options: QueuesOptions)
   return createPostgresQueues(directUrlOf(config), connections, options);
 }
 
-interface LanesOptions extends Pick<Parts, 'options' | 'stop' | 'databases' | 'backends' | 'clock'> {
+interface RunnersOptions extends Pick<Parts, 'options' | 'stop' | 'databases' | 'backends' | 'clock'> {
   readonly metrics: Metrics;
   readonly answers: AnswerMemory;
 }
 
-function openLanes({ options, stop, databases, backends, clock, metrics, answers }: LanesOptions) {
+function openRunners({ options, stop, databases, backends, clock, metrics, answers }: RunnersOptions) {
   const { config, confirmRemovalAfterMs = defaultConfirmMs, scrubber, log, openBucket } = options;
-  const lanes: readonly Lane[] = config.apps.filter(mayCall).map((app) =>
-    createLane({
+  const runners: readonly AppRunner[] = config.apps.filter(mayCall).map((app) =>
+    createAppRunner({
       app,
       poll: config.poll,
       confirmRemovalAfterMs,
@@ -237,35 +238,35 @@ function openLanes({ options, stop, databases, backends, clock, metrics, answers
       answers,
       metrics: metrics.forApp(app.appId, app.callsPerSecond),
       openBucket,
-      onBusy: () => lookAtBuckets(lanes),
+      onBusy: () => lookAtBuckets(runners),
       stop,
       scrubber,
       log,
     }),
   );
-  return lanes;
+  return runners;
 }
 
 /** Answers that come in crowds keep timers waiting, and a moment to call that is missed is lost. */
-function lookAtBuckets(lanes: readonly Lane[]): void {
-  for (const lane of lanes) lane.bucket.look();
+function lookAtBuckets(runners: readonly AppRunner[]): void {
+  for (const runner of runners) runner.bucket.look();
 }
 
-function startWorkers({ options, stop, databases, clock, queues, lanes }: Parts): readonly JobWorker[] {
+function startWorkers({ options, stop, databases, clock, queues, runners }: Parts): readonly JobWorker[] {
   const { config, roles, log } = options;
   const { db, upkeep, direct, pool } = databases;
   const deps = { db, clock, queues, log, waitingForDatabase: () => pool.waitingCount };
   const does = (role: Role) => roles.includes('all') || roles.includes(role);
   const sourced = config.apps.filter(mayCall).filter(hasSource);
-  const polls = lanes.map((lane) => [lane, queues.open('poll', lane.appId)] as const);
+  const polls = runners.map((runner) => [runner, queues.open('poll', runner.appId)] as const);
   return [
-    ...(does('dispatch') ? polls.map(([lane, queue]) => startDispatchWorker(deps, lane, queue)) : []),
-    ...(does('poll') ? lanes.map((lane) => startPollWorker(deps, lane)) : []),
+    ...(does('dispatch') ? polls.map(([runner, queue]) => startDispatchWorker(deps, runner, queue)) : []),
+    ...(does('poll') ? runners.map((runner) => startPollWorker(deps, runner)) : []),
     startMaintenanceWorker({
       ...deps,
       db: upkeep,
       direct,
-      lanes,
+      runners,
       historyRetentionMs: config.historyRetentionMs,
     }),
     ...sourced.map((app) =>
@@ -275,17 +276,17 @@ function startWorkers({ options, stop, databases, clock, queues, lanes }: Parts)
 }
 
 function startLoops(parts: Parts, reports: Reports): Loops {
-  const { options, stop, databases, backends, clock, health, queues, lanes } = parts;
+  const { options, stop, databases, backends, clock, health, queues, runners } = parts;
   const { config, log } = options;
   const { db } = databases;
   const { lock, redis, identity, taken } = backends;
   const sourced = config.apps.filter(mayCall).filter(hasSource);
-  const schedules = openSchedules(queues, lanes, sourced, config.accounts.syncIntervalMs);
+  const schedules = openSchedules(queues, runners, sourced, config.accounts.syncIntervalMs);
   const loops = createLoops({ signal: stop.soft, log, failed: health.failed });
-  loops.run('apps', refreshMs, () => refreshLanes(db, lanes));
+  loops.run('apps', refreshMs, () => refreshRunners(db, runners));
   loops.run('counts', countsMs, async () => {
-    await storeCounts(db, lanes);
-    for (const lane of lanes) await lane.watchRemovals();
+    await storeCounts(db, runners);
+    for (const runner of runners) await runner.watchRemovals();
   });
   loops.run('clock', clockMs, () => clock.refresh());
   loops.run('identity', identityMs, async () => {
@@ -303,7 +304,7 @@ function startLoops(parts: Parts, reports: Reports): Loops {
   });
   loops.run('first read', firstReadMs, createFirstReadLog({ ...reports, log }));
   loops.run('schedules', scheduleMs, async () => {
-    await keepSchedules(db, schedules, (appId) => redis === undefined || isReady(redis.lane(appId)));
+    await keepSchedules(db, schedules, (appId) => redis === undefined || isReady(redis.clients(appId)));
   });
   return loops;
 }
@@ -327,7 +328,7 @@ function expose(
 }
 
 async function openHttp(
-  { options, databases: { db }, clock, health, queues, lanes }: Parts,
+  { options, databases: { db }, clock, health, queues, runners }: Parts,
   metrics: Metrics,
   reports: Reports,
   loops: Loops,
@@ -336,10 +337,10 @@ async function openHttp(
   const { config, log, scrubber } = options;
   const hints = createHints({
     db,
-    lanes,
+    runners,
     discover: config.discoverAccounts,
     discoverPerHour: config.discoverAccountsPerHour,
-    onBusy: () => lookAtBuckets(lanes),
+    onBusy: () => lookAtBuckets(runners),
     log,
   });
   keep(() => hints.close());
@@ -370,7 +371,7 @@ async function openHttp(
 
 /** How the daemon ends, however often it is asked to. */
 function createShutDown(
-  { options, stop, databases: { db }, backends: { redis }, lanes }: Parts,
+  { options, stop, databases: { db }, backends: { redis }, runners }: Parts,
   workers: readonly JobWorker[],
   loops: Loops,
   opened: AsyncDisposableStack,
@@ -384,8 +385,8 @@ function createShutDown(
     stop.abortSoft();
     const closed = Promise.all(workers.map((worker) => worker.close()));
     // Without Redis no worker can close its books; then what counts is that no call is under way.
-    const away = redis !== undefined && !lanes.every(({ appId }) => isReady(redis.lane(appId)));
-    const drained = () => Promise.all(lanes.map((lane) => lane.drained()));
+    const away = redis !== undefined && !runners.every(({ appId }) => isReady(redis.clients(appId)));
+    const drained = () => Promise.all(runners.map((runner) => runner.drained()));
     const idle = away ? drained() : closed.then(drained);
     if (!(await within(graceMs, idle))) {
       log.warn('calls under way are cancelled');
@@ -393,7 +394,7 @@ function createShutDown(
       await within(closeMs, idle);
     }
     await within(closeMs, loops.ended());
-    await storeCounts(db, lanes).catch((error: unknown) =>
+    await storeCounts(db, runners).catch((error: unknown) =>
       log.warn({ err: error }, 'last counts not stored'),
     );
     await opened.disposeAsync();
@@ -418,23 +419,23 @@ function slotsOf(app: CallingAppConfig, redis: RedisConnections | undefined, loc
   return redis === undefined
     ? createLocalSlots({ callsPerSecond: app.callsPerSecond, isSole: () => lock.isHeld() })
     : createRedisSlots({
-        redis: redis.lane(app.appId).bucket,
+        redis: redis.clients(app.appId).bucket,
         appId: app.appId,
         callsPerSecond: app.callsPerSecond,
       });
 }
 
-async function refreshLanes(db: Database, lanes: readonly Lane[]): Promise<void> {
+async function refreshRunners(db: Database, runners: readonly AppRunner[]): Promise<void> {
   const askedAt = performance.now();
   const rows = new Map((await readApps(db)).map((row) => [row.appId, row]));
-  for (const lane of lanes) {
-    const row = rows.get(lane.appId);
-    if (row !== undefined) lane.refresh(row, askedAt);
+  for (const runner of runners) {
+    const row = rows.get(runner.appId);
+    if (row !== undefined) runner.refresh(row, askedAt);
   }
 }
 
-async function storeCounts(db: Database, lanes: readonly Lane[]): Promise<void> {
-  const counts = lanes.map((lane) => lane.takeCounts());
+async function storeCounts(db: Database, runners: readonly AppRunner[]): Promise<void> {
+  const counts = runners.map((runner) => runner.takeCounts());
   await addActivity(
     db,
     counts.flatMap(({ activity }) => activity),

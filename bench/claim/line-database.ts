@@ -4,11 +4,11 @@ import { migrate } from '../../db/migrate.ts';
 import { ensureApp, readApps } from '../../db/queries/apps.ts';
 import { countLine } from '../../db/queries/count-line.ts';
 import { recordPolls } from '../../db/queries/poll-records.ts';
+import { claimBatches } from '../../src/app/claim-batches.ts';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import type { LocalPostgres } from '../../src/local-servers/postgres.ts';
 import type { Line } from '../../src/schedule/line.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
-import { claimBatches } from '../../src/sync/claim-batches.ts';
 import { afterRead } from '../../src/sync/next-state.ts';
 
 /** A database with a line of so many accounts in full swing, which the production statements work. */

@@ -1,10 +1,10 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { leaseSeconds } from '../../src/app/claim-batches.ts';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import { createRedisSlots } from '../../src/limiter/redis-slots.ts';
 import { startRedis } from '../../src/local-servers/redis.ts';
 import { silentLogger } from '../../src/log.ts';
-import { leaseSeconds } from '../../src/sync/claim-batches.ts';
 import { createRedisQueues, type PollBatch } from '../../workers/queues.ts';
 import { connectRedis } from '../../workers/redis.ts';
 
@@ -21,7 +21,7 @@ export interface RedisFigures {
 }
 
 const callsPerSecond = defaultCallsPerSecond;
-/** What the dispatcher keeps of a lane: batches that wait or are under way, and those that are done. */
+/** What the dispatcher keeps of an app: batches that wait or are under way, and those that are done. */
 const unfinished = 12;
 const kept = 20;
 const batchSize = 48;
@@ -37,7 +37,7 @@ export async function measureRedis(apps: number): Promise<RedisFigures> {
   const over = new AbortController();
   setMaxListeners(0, over.signal);
   try {
-    const { bucket } = redis.lane();
+    const { bucket } = redis.clients();
     const empty = await read(bucket);
     for (const appId of appIds) {
       const polls = queues.open('poll', appId);
@@ -67,7 +67,7 @@ export async function measureRedis(apps: number): Promise<RedisFigures> {
       keyBytes: full.dataset - empty.dataset,
       usedBytes: full.used,
       clients: full.clients,
-      scriptMicroseconds: await timeScript(redis.lane(appIds[0]).bucket, appIds[0] ?? 0),
+      scriptMicroseconds: await timeScript(redis.clients(appIds[0]).bucket, appIds[0] ?? 0),
     };
   } finally {
     over.abort();
@@ -77,7 +77,7 @@ export async function measureRedis(apps: number): Promise<RedisFigures> {
   }
 }
 
-type Bucket = ReturnType<Awaited<ReturnType<typeof connectRedis>>['lane']>['bucket'];
+type Bucket = ReturnType<Awaited<ReturnType<typeof connectRedis>>['clients']>['bucket'];
 
 async function read(bucket: Bucket) {
   const text = `${await bucket.info('memory')}${await bucket.info('clients')}`;

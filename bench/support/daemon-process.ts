@@ -3,7 +3,7 @@ import { channel } from 'node:diagnostics_channel';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { z } from 'zod';
-import { parseConfig, secretsOf } from '../../src/config.ts';
+import { parseConfig, secretsOf } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { type Daemon, startDaemon } from '../../workers/start.ts';

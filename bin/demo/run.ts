@@ -5,7 +5,7 @@ import { connect, type Database } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
 import { readNewestChanges } from '../../db/queries/changes.ts';
 import { readMirrorRows, readMirrorTotals } from '../../db/queries/mirror.ts';
-import { type Config, secretsOf } from '../../src/config.ts';
+import { type Config, secretsOf } from '../../src/config/config.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
 import { createLogger } from '../../src/log.ts';

@@ -2,7 +2,7 @@ import type { ChangeLine } from '../../db/queries/changes.ts';
 import type { MirrorTotals } from '../../db/queries/mirror.ts';
 import { duration } from '../../src/status/format-status.ts';
 import { printable } from '../../src/status/printable.ts';
-import type { AppStatus } from '../../src/status/read-status.ts';
+import type { AppStatus } from '../../src/status/status.ts';
 import { tellChange } from '../../src/status/tell-change.ts';
 import { formatCount } from '../progress.ts';
 

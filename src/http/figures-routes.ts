@@ -11,7 +11,7 @@ import type { Logger } from '../log.ts';
 import { freshnessSeconds } from '../metrics/definitions.ts';
 import { explainAccount } from '../status/explain-account.ts';
 import type { AppFigures } from '../status/read-figures.ts';
-import type { Status } from '../status/read-status.ts';
+import type { Status } from '../status/status.ts';
 
 export interface FiguresRoutesOptions {
   readonly build: Build;

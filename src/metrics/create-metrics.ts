@@ -7,7 +7,7 @@ import { createPeakRate } from './peak-rate.ts';
 export interface Metrics {
   /** Where everything is registered. */
   readonly registry: Registry;
-  /** Counts what a lane does. */
+  /** Counts what an app does. */
   forApp(appId: number, limit: number): AppMetrics;
   /** A callback was not taken: not signed, not one of our apps, or not what the vendor sends. */
   callbackRefused(): void;
@@ -15,7 +15,7 @@ export interface Metrics {
   jobRefused(queue: string): void;
 }
 
-/** What one lane tells of itself; times in seconds. */
+/** What is measured of one app; times in seconds. */
 export interface AppMetrics {
   tokenTaken(waited: number): void;
   /** A slot was used or given up, `late` seconds after its moment. */

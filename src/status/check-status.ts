@@ -1,5 +1,5 @@
 import { duration } from './format-status.ts';
-import type { Status } from './read-status.ts';
+import type { Status } from './status.ts';
 
 /**
  * What is not well, a sentence each, for scripts: what the page counts as things to look at, and accounts that are

@@ -1,7 +1,7 @@
 import type { Share } from '../audit/accuracy.ts';
 import type { FirstRead } from './first-read.ts';
 import { printable } from './printable.ts';
-import type { AppStatus, Status } from './read-status.ts';
+import type { AppStatus, Status } from './status.ts';
 
 /** The status as a person reads it on a terminal. */
 export function formatStatus(status: Status): string {

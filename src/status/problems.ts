@@ -1,4 +1,4 @@
-import type { AppStatus } from './read-status.ts';
+import type { AppStatus } from './status.ts';
 
 /** Shares from which on a person should look. */
 const overdueShare = 0.05;

@@ -1,5 +1,5 @@
+import type { CallingAppConfig } from '../config/app-config.ts';
 import { freshFiles } from '../config/fresh-files.ts';
-import type { CallingAppConfig } from '../config.ts';
 import type { Scrubber } from '../scrubber.ts';
 import { type AnswerShare, NoRoomError } from './answer-memory.ts';
 import { kindOfCode, kindOfStatus, TencentError, type TencentErrorKind } from './errors.ts';

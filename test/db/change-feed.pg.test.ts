@@ -292,7 +292,7 @@ describe('a feed whose lines another server has numbered', () => {
       destination: { write: (line) => void lines.push(line) },
     });
     const { db } = database;
-    const round = () => maintain({ db, direct: db, log, lanes: [], historyRetentionMs: undefined });
+    const round = () => maintain({ db, direct: db, log, runners: [], historyRetentionMs: undefined });
     await round();
     await round();
     expect(lines).toHaveLength(1);

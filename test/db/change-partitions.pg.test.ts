@@ -107,7 +107,7 @@ const round = () =>
     direct: database.db,
     db: database.db,
     log: silentLogger(),
-    lanes: [],
+    runners: [],
     historyRetentionMs: retentionDays * dayMs,
     readerWaitMs: 200,
   });

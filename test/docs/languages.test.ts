@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { createProgram } from '../../bin/program.ts';
-import { variableNames } from '../../src/config.ts';
+import { variableNames } from '../../src/config/config.ts';
 import { blocksOf, readDocument } from '../support/documents.ts';
 
 const pairs = [

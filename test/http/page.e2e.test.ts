@@ -4,7 +4,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { addActivity } from '../../db/queries/activity.ts';
 import { addAudit } from '../../db/queries/audit.ts';
-import type { Status } from '../../src/status/read-status.ts';
+import type { Status } from '../../src/status/status.ts';
 import { launchBrowser } from '../support/chromium.ts';
 import { startTestServer, type TestServer } from '../support/http.ts';
 import { populateWorld } from '../support/mirroring.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { parseConfig } from '../../src/config.ts';
+import { parseConfig } from '../../src/config/config.ts';
 import { k8sFolder, type Manifest, readManifests, resolveKustomization } from './kustomizations.ts';
 import { findSchemaError, findUnknownFields } from './schemas.ts';
 
@@ -251,7 +251,7 @@ describe('the daemon', () => {
         .split('\n')
         .map((line) => line.split('=', 2) as [string, string]),
     );
-    const source = readFileSync(new URL('../../src/config.ts', import.meta.url), 'utf8');
+    const source = readFileSync(new URL('../../src/config/config.ts', import.meta.url), 'utf8');
     for (const variable of Object.keys(env)) expect(source).toContain(`  ${variable}:`);
     const secrets = parse(readFileSync(join(k8sFolder, 'base/secret.example.yaml'), 'utf8')).stringData;
     const fromFiles = Object.fromEntries((container?.env ?? []).map(({ name, value }) => [name, value]));

@@ -1,7 +1,7 @@
 // A daemon in a process of its own that differs from `tim-mirror start` in two things: removals are confirmed
 // sooner than after a minute (CONFIRM_MS), and its clock may be wrong (CLOCK_OFFSET_MS).
 import { readFileSync } from 'node:fs';
-import { parseConfig, secretsOf } from '../../src/config.ts';
+import { parseConfig, secretsOf } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { startDaemon } from '../../workers/start.ts';

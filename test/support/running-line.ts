@@ -5,10 +5,10 @@ import { ensureApp, readApps } from '../../db/queries/apps.ts';
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import { countLine } from '../../db/queries/count-line.ts';
 import { recordPolls } from '../../db/queries/poll-records.ts';
+import { claimBatches } from '../../src/app/claim-batches.ts';
 import type { Line } from '../../src/schedule/line.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
 import { createRandom } from '../../src/simulator/random.ts';
-import { claimBatches } from '../../src/sync/claim-batches.ts';
 import { afterRead } from '../../src/sync/next-state.ts';
 
 export interface RunningLineOptions {

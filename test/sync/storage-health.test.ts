@@ -1,9 +1,9 @@
 import { Writable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { refusalOf } from '../../db/storage-errors.ts';
+import { createRefusalLog } from '../../src/app/refusal-log.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
-import { createRefusalLog } from '../../src/sync/refusal-log.ts';
 import { createStorageHealth } from '../../src/sync/storage-health.ts';
 
 describe('the health of the storage', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import type { AppRunner } from '../../src/app/app-runner.ts';
 import { silentLogger } from '../../src/log.ts';
-import type { Lane } from '../../workers/lane.ts';
 import { startPollWorker } from '../../workers/poll-worker.ts';
 import type { PollBatch, Queues, WorkOptions } from '../../workers/queues.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -34,7 +34,7 @@ test('nothing is read while what was read waits for a connection to Postgres', a
       return { close: async () => undefined };
     },
   } as unknown as Queues;
-  const lane = {
+  const runner = {
     appId: 1,
     isHalted: () => false,
     underWay: () => 0,
@@ -43,7 +43,7 @@ test('nothing is read while what was read waits for a connection to Postgres', a
       polled += 1;
       onSent();
     },
-  } as unknown as Lane;
+  } as unknown as AppRunner;
   const now = () => 1000;
   startPollWorker(
     {
@@ -52,7 +52,7 @@ test('nothing is read while what was read waits for a connection to Postgres', a
       waitingForDatabase: () => waiting,
       log: silentLogger(),
     },
-    lane,
+    runner,
   );
   const done = process?.({ claimedAt: now(), probe: false, accounts: [account] } satisfies PollBatch);
   await expect(waitFor('a poll', () => polled > 0, 300)).rejects.toThrow(/in vain/);

@@ -8,7 +8,7 @@ import { askingCallers, type Way, type WayOrder } from '../way.ts';
 export async function openOurs({ redisUrl, appId, callsPerSecond, callers }: WayOrder): Promise<Way> {
   const log = silentLogger();
   const connections = await connectRedis({ kind: 'single', url: redisUrl }, [appId], log);
-  const slots = createRedisSlots({ redis: connections.lane(appId).bucket, appId, callsPerSecond });
+  const slots = createRedisSlots({ redis: connections.clients(appId).bucket, appId, callsPerSecond });
   const bucket = createTokenBucket({ slots, callsPerSecond, log });
   return askingCallers(callers, (signal) => bucket.take(signal));
 }

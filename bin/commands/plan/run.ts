@@ -1,7 +1,7 @@
 import { assertSchema } from '../../../db/migrate.ts';
 import { readRateHistogram } from '../../../db/queries/rate-histogram.ts';
+import type { Config } from '../../../src/config/config.ts';
 import { defaultCallsPerSecond } from '../../../src/config/values.ts';
-import type { Config } from '../../../src/config.ts';
 import type { Budget } from '../../../src/plan/expect-freshness.ts';
 import { formatPlan } from '../../../src/plan/format-plan.ts';
 import { type Plan, planAssumed, planObserved } from '../../../src/plan/plan-budget.ts';

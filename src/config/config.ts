@@ -1,10 +1,16 @@
 import { z } from 'zod';
-import type { AccountSource } from '../db/source-rows.ts';
-import { pairOf, readAppsFile } from './config/apps-file.ts';
-import { freshFiles } from './config/fresh-files.ts';
-import { asWeUseIt } from './config/postgres-url.ts';
-import { readFailure } from './config/read-failure.ts';
-import { passwordsIn } from './config/url-passwords.ts';
+import { isLoopback } from '../http/access.ts';
+import { type RedisServers, redisPasswords } from '../redis-servers.ts';
+import { defaultMinIntervalSeconds } from '../schedule/line.ts';
+import { isCommonText } from '../scrubber.ts';
+import { regionOrigins } from '../tencent/endpoints.ts';
+import { readProxies } from '../tencent/proxy.ts';
+import type { AppConfig, ConfigSource } from './app-config.ts';
+import { pairOf, readAppsFile } from './apps-file.ts';
+import { freshFiles } from './fresh-files.ts';
+import { asWeUseIt } from './postgres-url.ts';
+import { readFailure } from './read-failure.ts';
+import { passwordsIn } from './url-passwords.ts';
 import {
   admin,
   appId,
@@ -19,32 +25,7 @@ import {
   redisServers,
   region,
   secret,
-} from './config/values.ts';
-import { isLoopback } from './http/access.ts';
-import { type RedisServers, redisPasswords } from './redis-servers.ts';
-import { defaultMinIntervalSeconds } from './schedule/line.ts';
-import { isCommonText } from './scrubber.ts';
-import { regionOrigins } from './tencent/endpoints.ts';
-import { type Proxies, readProxies } from './tencent/proxy.ts';
-
-/** One Tencent Cloud IM application: a lane with its own queues, bucket and budget. */
-export interface AppConfig {
-  readonly appId: number;
-  /** Absent where a command needs no call to the vendor. */
-  readonly secretKey: string | undefined;
-  /** The app administrator on whose behalf the calls are made. */
-  readonly admin: string;
-  /** Origin of the vendor's API, e.g. `https://console.tim.qq.com`. */
-  readonly origin: string;
-  readonly callsPerSecond: number;
-  /** On the way to the vendor; undefined where none is set. */
-  readonly proxies?: Proxies | undefined;
-  /** The query that names the app's accounts; undefined where none is configured. */
-  readonly accountSource?: AccountSource | undefined;
-}
-
-/** An app that may call the vendor. */
-export type CallingAppConfig = AppConfig & { readonly secretKey: string };
+} from './values.ts';
 
 /** How often accounts are read; milliseconds. */
 export interface PollConfig {
@@ -91,12 +72,6 @@ export interface Config {
  * of accounts along.
  */
 export type Need = 'app' | 'credentials' | 'database' | 'source-url';
-
-/** Where variables come from and how `…_FILE` variables are read. */
-export interface ConfigSource {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly readFile: (path: string) => string;
-}
 
 /** The configuration can't be used; `problems` holds one sentence for each bad variable. */
 export class ConfigError extends Error {

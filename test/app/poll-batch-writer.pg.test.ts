@@ -2,9 +2,9 @@ import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { connect } from '../../db/client.ts';
 import type { Refusal } from '../../db/storage-errors.ts';
+import { createPollBatchWriter } from '../../src/app/poll-batch-writer.ts';
 import { silentLogger } from '../../src/log.ts';
 import { unpolled } from '../../src/sync/next-state.ts';
-import { createRecorder } from '../../workers/recorder.ts';
 import { createWorld, testApp } from '../support/world.ts';
 
 interface Lost {
@@ -25,7 +25,7 @@ test('results that are given up are counted, and so is one that can’t be store
     onIdleError: () => undefined,
   });
   const options = { appId: testApp.appId, log: silentLogger(), onLost };
-  const impatient = createRecorder({ ...options, db: away, giveUpMs: 600 });
+  const impatient = createPollBatchWriter({ ...options, db: away, giveUpMs: 600 });
   await Promise.all(
     [anna, ben].map((account) => impatient.record({ outcome: 'returned', record: unpolled(account) })),
   );
@@ -38,7 +38,7 @@ test('results that are given up are counted, and so is one that can’t be store
     )
     .execute(world.db);
   let stored = 0;
-  const recorder = createRecorder({ ...options, db: world.db, onStored: () => (stored += 1) });
+  const recorder = createPollBatchWriter({ ...options, db: world.db, onStored: () => (stored += 1) });
   await Promise.all(
     [anna, ben].map((account) => recorder.record({ outcome: 'returned', record: unpolled(account) })),
   );

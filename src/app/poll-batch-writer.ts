@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database } from '../db/client.ts';
-import { noteOutcomes, recordPolls } from '../db/queries/poll-records.ts';
-import { type Refusal, refusalOf } from '../db/storage-errors.ts';
-import type { Logger } from '../src/log.ts';
-import { leaseSeconds } from '../src/sync/claim-batches.ts';
-import type { PollResult } from '../src/sync/poll-account.ts';
+import type { Database } from '../../db/client.ts';
+import { noteOutcomes, recordPolls } from '../../db/queries/poll-records.ts';
+import { type Refusal, refusalOf } from '../../db/storage-errors.ts';
+import type { Logger } from '../log.ts';
+import type { PollResult } from '../sync/poll-account.ts';
+import { leaseSeconds } from './claim-batches.ts';
 
 /** Writes what came of polls, many in one statement, whichever batches they belong to. */
-export interface Recorder {
+export interface PollBatchWriter {
   /** Resolves when the result is stored, or has been given up. */
   record(result: PollResult): Promise<void>;
 }
 
-export interface RecorderOptions {
+export interface PollBatchWriterOptions {
   readonly db: Database;
   readonly appId: number;
   readonly log: Logger;
@@ -36,8 +36,8 @@ const retryMs = 500;
 /** Then the lease has ended, and somebody else polls the account. */
 const defaultGiveUpMs = leaseSeconds * 1000;
 
-/** A recorder that stores what it has every fifth of a second, and tries again while Postgres is away. */
-export function createRecorder(options: RecorderOptions): Recorder {
+/** A writer that stores what it has every fifth of a second, and tries again while Postgres is away. */
+export function createPollBatchWriter(options: PollBatchWriterOptions): PollBatchWriter {
   const { db, appId, log, giveUpMs = defaultGiveUpMs } = options;
   let waiting: Waiting[] = [];
   let flushing = false;

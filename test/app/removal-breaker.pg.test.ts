@@ -5,9 +5,9 @@ import { readApps } from '../../db/queries/apps.ts';
 import { countLine } from '../../db/queries/count-line.ts';
 import { discardRemovals, readHeldRemovals, releaseRemovals } from '../../db/queries/held-removals.ts';
 import { readBelieved } from '../../db/queries/shrunk-accounts.ts';
+import { createRemovalBreaker, type RemovalBreaker } from '../../src/app/removal-breaker.ts';
 import { silentLogger } from '../../src/log.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
-import { createRemovalBreaker, type RemovalBreaker } from '../../src/sync/breaker.ts';
 import { currentRows, replayFeed } from '../support/replay.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 

@@ -4,8 +4,8 @@ import { enrolAccounts, putFirstInLine } from '../../db/queries/accounts.ts';
 import { ensureApp, haltApp, probeNow, resumeApp } from '../../db/queries/apps.ts';
 import { hintAccounts } from '../../db/queries/hints.ts';
 import { recordPolls } from '../../db/queries/poll-records.ts';
+import { claimBatches } from '../../src/app/claim-batches.ts';
 import type { Line } from '../../src/schedule/line.ts';
-import { claimBatches } from '../../src/sync/claim-batches.ts';
 import { afterRead, unpolled } from '../../src/sync/next-state.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 

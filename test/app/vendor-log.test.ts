@@ -1,8 +1,8 @@
 import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
+import { createVendorLog } from '../../src/app/vendor-log.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
-import { createVendorLog } from '../../src/sync/vendor-log.ts';
 
 test('when most calls begin to fail one line says so, and one when they are well again', () => {
   let text = '';

@@ -1,0 +1,267 @@
+import type { Database } from '../../db/client.ts';
+import type { DatabaseClock } from '../../db/clock.ts';
+import type { AppRow } from '../../db/queries/apps.ts';
+import type { ClaimedAccount } from '../../db/queries/claims.ts';
+import type { PollRecord } from '../../db/queries/poll-records.ts';
+import { auditSample } from '../audit/audit-sample.ts';
+import type { CallingAppConfig } from '../config/app-config.ts';
+import type { PollConfig } from '../config/config.ts';
+import type { Stop } from '../lifecycle.ts';
+import type { SlotSource } from '../limiter/slots.ts';
+import { createTokenBucket, type TokenBucket } from '../limiter/token-bucket.ts';
+import type { Logger } from '../log.ts';
+import type { AppMetrics } from '../metrics/create-metrics.ts';
+import type { Line } from '../schedule/line.ts';
+import type { Scrubber } from '../scrubber.ts';
+import { shortGroups } from '../sync/doubt.ts';
+import { noRoom, type PollDeps, type PollResult, pollAccount } from '../sync/poll-account.ts';
+import type { AnswerMemory } from '../tencent/answer-memory.ts';
+import { createTencentClient, type StopSignals, type TencentClient } from '../tencent/client.ts';
+import type { FriendGroup } from '../tencent/wire.ts';
+import { type AppCounters, type AppCounts, createAppCounters } from './app-counters.ts';
+import { createAppSchedule } from './app-schedule.ts';
+import { createPollBatchWriter } from './poll-batch-writer.ts';
+import { createPollResults, type PollResults, showsService } from './poll-results.ts';
+import { createRemovalBreaker } from './removal-breaker.ts';
+import { createVendorBreaker, type VendorBreaker } from './vendor-breaker.ts';
+
+/** One app in this process: its bucket, its connection to the vendor, and what is known of its line. */
+export interface AppRunner {
+  readonly appId: number;
+  readonly callsPerSecond: number;
+  readonly metrics: AppMetrics;
+  readonly bucket: TokenBucket;
+  line(): Line;
+  /** The vendor refuses the app: nothing but probes may be sent. */
+  isHalted(): boolean;
+  /** Polls an account and stores what came of it. Never rejects. `onSent` is told when its call is sent. */
+  poll(account: ClaimedAccount, onSent: () => void): Promise<void>;
+  /** Gives a claimed account back. */
+  give(record: PollRecord): Promise<void>;
+  /** Polls that are not stored yet. */
+  underWay(): number;
+  /** Holds the app's removals when too many of its accounts shrink. */
+  watchRemovals(): Promise<void>;
+  /** Compares a few accounts taken at random with the vendor: what a round of `seconds` may cost. */
+  audit(seconds: number): Promise<void>;
+  /** Takes over what the database said of the app when it was asked at `askedAt` (`performance.now()`). */
+  refresh(row: AppRow, askedAt: number): void;
+  /** Resolves when no poll is under way. */
+  drained(): Promise<void>;
+  /** Counts something else than polls. */
+  count(event: string, times: number): void;
+  /** Tells `listener` of every answer from now on. */
+  onAnswer(listener: (groups: readonly FriendGroup[]) => void): void;
+  /** What was counted since the last call. */
+  takeCounts(): AppCounts;
+  close(): Promise<void>;
+}
+
+export interface AppRunnerOptions {
+  readonly app: CallingAppConfig;
+  readonly poll: PollConfig;
+  readonly confirmRemovalAfterMs: number;
+  readonly db: Database;
+  readonly clock: DatabaseClock;
+  readonly slots: SlotSource;
+  /** Of the process: all runners share it. */
+  readonly answers: AnswerMemory;
+  readonly metrics: AppMetrics;
+  /** For benches: a bucket without these slots. */
+  readonly openBucket?: (() => TokenBucket) | undefined;
+  /** Called again and again while the process is busy: see `look` of the token bucket. */
+  readonly onBusy: () => void;
+  readonly stop: Stop;
+  readonly scrubber: Scrubber;
+  readonly log: Logger;
+}
+
+const secondsSince = (moment: number) => (performance.now() - moment) / 1000;
+
+/** A runner whose accounts are still to be counted by `refresh`. */
+export function createAppRunner(options: AppRunnerOptions): AppRunner {
+  const { app, db, clock, stop, metrics } = options;
+  const { appId, callsPerSecond } = app;
+  const log = options.log.child({ app: appId });
+  const counters = createAppCounters(appId, () => clock.now());
+  const vendorBreaker = createVendorBreaker({ db, appId, callsPerSecond, stopping: stop.soft, log });
+  const removalBreaker = createRemovalBreaker({ db, appId, log });
+  const schedule = createAppSchedule(callsPerSecond, options.poll);
+  const results = createPollResults({
+    counters,
+    metrics,
+    onSilentChange: (account) => schedule.noteSilentChange() && warnOfSilentChange(account, log),
+    log,
+  });
+  const writer = createPollBatchWriter({ db, appId, log, onStored: results.stored, onLost: results.lost });
+  const bucket = openBucket(options, vendorBreaker, log);
+  const client = openClient(options, bucket, counters);
+  const underWay = createUnderWay();
+  const answers = createAnswerReport(counters, metrics);
+  const signals = () => ({ soft: vendorBreaker.waiting(), hard: stop.hard });
+
+  const pollDeps: PollDeps = {
+    db,
+    appId,
+    client,
+    line: schedule.line,
+    random: Math.random,
+    now: () => clock.now(),
+    fullReadIntervalMs: schedule.fullReadIntervalMs,
+    confirmRemovalAfterMs: options.confirmRemovalAfterMs,
+    onAnswer: answers.report,
+    mayBelieve: removalBreaker.mayBelieve,
+    onRateLimited: (error) => vendorBreaker.onRateLimited(error, bucket.hold),
+    onRefused: vendorBreaker.onRefused,
+    vendorIsIll: results.vendorIsIll,
+    storage: results.storage,
+    scrub: options.scrubber.scrub,
+    log,
+  };
+
+  const poll = createPoll(options, pollDeps, { results, vendorBreaker, signals });
+
+  return {
+    appId,
+    callsPerSecond,
+    metrics,
+    bucket,
+    line: schedule.line,
+    isHalted: vendorBreaker.isHalted,
+    poll: (account, onSent) => underWay.during(async () => writer.record(await poll(account, onSent))),
+    give: (record) => writer.record({ outcome: 'returned', record }),
+    underWay: underWay.count,
+    watchRemovals: removalBreaker.watch,
+    async audit(seconds) {
+      if (vendorBreaker.isHalted()) return;
+      const { open: openShare } = options.answers;
+      const deps = { db, client, appId, callsPerSecond, log, openShare, onCompared: metrics.compared };
+      await auditSample(deps, seconds, Math.random, signals());
+    },
+    drained: underWay.none,
+    refresh(row, askedAt) {
+      vendorBreaker.refresh(row, askedAt);
+      schedule.refresh(row);
+    },
+    count: counters.event,
+    onAnswer: answers.listen,
+    takeCounts: counters.take,
+    close: () => client.close(),
+  };
+}
+
+interface PollParts {
+  readonly results: PollResults;
+  readonly vendorBreaker: VendorBreaker;
+  readonly signals: () => StopSignals;
+}
+
+/** Polls an account if there is room for its answer, and counts what came of it. */
+function createPoll(
+  { answers, metrics }: AppRunnerOptions,
+  deps: PollDeps,
+  { results, vendorBreaker, signals }: PollParts,
+) {
+  const { log } = deps;
+  return async (account: ClaimedAccount, onSent: () => void): Promise<PollResult> => {
+    const began = performance.now();
+    const share = answers.open(account.accountKey);
+    const result =
+      share === undefined
+        ? noRoom(deps, account)
+        : await pollAccount(deps, account, { ...signals(), onSent, share }).finally(share.close);
+    metrics.polled(result.outcome, secondsSince(began));
+    results.count(account, result);
+    log.debug({ account: account.accountId, outcome: result.outcome, note: result.note?.message }, 'polled');
+    if (showsService(result))
+      await vendorBreaker
+        .onServed()
+        .catch((error) => log.warn({ err: error }, 'the end of the halt could not be stored'));
+    return result;
+  };
+}
+
+/** Passes every answer on to whoever listens, and counts those that lack members. */
+function createAnswerReport(counters: AppCounters, metrics: AppMetrics) {
+  let listener: ((groups: readonly FriendGroup[]) => void) | undefined;
+  return {
+    report(groups: readonly FriendGroup[]) {
+      if (shortGroups(groups).length > 0) {
+        counters.event('short_answer');
+        metrics.shortAnswer();
+      }
+      listener?.(groups);
+    },
+    listen(to: (groups: readonly FriendGroup[]) => void) {
+      listener = to;
+    },
+  };
+}
+
+function openBucket(options: AppRunnerOptions, breaker: VendorBreaker, log: Logger): TokenBucket {
+  const { app, slots, metrics } = options;
+  const bucket =
+    options.openBucket?.() ??
+    createTokenBucket({
+      slots,
+      callsPerSecond: app.callsPerSecond,
+      slowedTo: breaker.callsPerSecond,
+      onSlot: (lateMs) => metrics.slotCame(lateMs / 1000),
+      log,
+    });
+  metrics.countForfeited(() => bucket.stats().forfeited);
+  return bucket;
+}
+
+function openClient(options: AppRunnerOptions, bucket: TokenBucket, counters: AppCounters): TencentClient {
+  const { app, clock, scrubber, metrics } = options;
+  return createTencentClient({
+    app,
+    async takeToken(signal) {
+      const asked = performance.now();
+      await bucket.take(signal);
+      metrics.tokenTaken(secondsSince(asked));
+    },
+    now: () => clock.now(),
+    scrubber,
+    onCall() {
+      counters.event('call');
+      metrics.callSent();
+    },
+    onCallEnd(outcome, seconds) {
+      metrics.callEnded(outcome, seconds);
+      options.onBusy();
+    },
+  });
+}
+
+function warnOfSilentChange({ accountId }: ClaimedAccount, log: Logger): void {
+  log.warn(
+    { account: accountId },
+    'groups changed though the sequence did not: it can’t be trusted on this app, so accounts are read in full more often',
+  );
+}
+
+/** Counts polls that are not stored yet. */
+function createUnderWay() {
+  const listeners: (() => void)[] = [];
+  let polls = 0;
+  return {
+    count: () => polls,
+    async during(work: () => Promise<void>): Promise<void> {
+      polls += 1;
+      try {
+        await work();
+      } finally {
+        polls -= 1;
+        if (polls === 0) for (const resolve of listeners.splice(0)) resolve();
+      }
+    },
+    /** Resolves when no poll is under way. */
+    none: (): Promise<void> =>
+      new Promise((resolve) => {
+        if (polls === 0) resolve();
+        else listeners.push(resolve);
+      }),
+  };
+}

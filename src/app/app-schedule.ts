@@ -1,0 +1,50 @@
+import type { AppRow } from '../../db/queries/apps.ts';
+import type { PollConfig } from '../config/config.ts';
+import type { Line } from '../schedule/line.ts';
+import { mistrustSeconds } from '../sync/sequence-evidence.ts';
+
+/** What the policy knows of an app, as the database last said. */
+export interface AppSchedule {
+  line(): Line;
+  /** How often accounts are asked for everything: more often on an app whose sequence has been caught lying. */
+  fullReadIntervalMs(): number;
+  /** A change came without a new sequence. Returns whether that was not known yet. */
+  noteSilentChange(): boolean;
+  refresh(row: Pick<AppRow, 'silentChangeAgo' | 'accountCount' | 'weightSum'>): void;
+}
+
+/** Full reads come so many times as often while the sequence is not trusted, but not oftener than hourly. */
+const mistrust = 8;
+const shortestFullReadMs = 3_600_000;
+
+/** The schedule of an app whose accounts are still to be counted by `refresh`. */
+export function createAppSchedule(callsPerSecond: number, poll: PollConfig): AppSchedule {
+  let sequenceTrusted = true;
+  let silentChangeKnown = false;
+  let line: Line = {
+    accounts: 0,
+    weightSum: 0,
+    callsPerSecond,
+    minIntervalSeconds: poll.minIntervalMs / 1000,
+    maxIntervalSeconds: poll.maxIntervalMs / 1000,
+  };
+  return {
+    line: () => line,
+    fullReadIntervalMs() {
+      const { fullReadIntervalMs: configured } = poll;
+      return sequenceTrusted
+        ? configured
+        : Math.max(configured / mistrust, Math.min(configured, shortestFullReadMs));
+    },
+    noteSilentChange() {
+      const isNew = !silentChangeKnown;
+      silentChangeKnown = true;
+      return isNew;
+    },
+    refresh({ silentChangeAgo, accountCount, weightSum }) {
+      silentChangeKnown ||= silentChangeAgo !== undefined;
+      sequenceTrusted = silentChangeAgo === undefined || silentChangeAgo > mistrustSeconds;
+      line = { ...line, accounts: accountCount, weightSum };
+    },
+  };
+}
