@@ -50,7 +50,7 @@ function syncCommand(): Command {
     .addOption(appOption())
     .option('--prune', 'take out what the source has named and names no more: a tenth of it at most, or ten')
     .addOption(
-      new Option('--max-removals <n>', 'with --prune: so many, which you vouch for').argParser(
+      new Option('--max-removals <n>', 'with --prune: allow up to this many removals').argParser(
         parseWhole('a number of accounts', 0),
       ),
     )

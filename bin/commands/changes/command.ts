@@ -8,7 +8,7 @@ export function command(): Command {
     .description('what came and went, oldest first; Ctrl-C ends it')
     .addOption(appOption())
     .addOption(
-      new Option('--since <duration>', 'from so long ago').default(3_600_000, '1h').argParser(parseTime),
+      new Option('--since <duration>', 'how far back to begin').default(3_600_000, '1h').argParser(parseTime),
     )
     .option('--account <id>', 'of this account only')
     .option('--follow', 'and go on with what comes; nothing is left out, in whatever order transactions end')

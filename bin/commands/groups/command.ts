@@ -11,7 +11,7 @@ export function command(): Command {
     .addOption(appOption())
     .option(
       '--at <time>',
-      'as the mirror knew them then: 2026-11-01, 2026-11-01T12:00:00+08:00 (UTC unless it says otherwise), or 2h for so long ago',
+      'as the mirror knew them then: 2026-11-01, 2026-11-01T12:00:00+08:00 (UTC unless it says otherwise), or 2h for two hours ago',
       parseAt,
     )
     .option('--json', 'one JSON object')
@@ -22,6 +22,6 @@ export function command(): Command {
 function parseAt(text: string): Date {
   const moment = parseMoment(text, new Date());
   if (moment === undefined)
-    throw new InvalidArgumentError('Write it as 2026-11-01, 2026-11-01T12:00:00Z, or 2h for so long ago.');
+    throw new InvalidArgumentError('Write it as 2026-11-01, 2026-11-01T12:00:00Z, or 2h for two hours ago.');
   return moment;
 }

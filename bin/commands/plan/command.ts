@@ -6,7 +6,7 @@ export function command(): Command {
   return new Command('plan')
     .helpGroup(helpGroups.try)
     .description(
-      'how fresh a budget keeps so many accounts, before it is spent; round robin and other budgets beside it',
+      'how fresh a budget keeps a number of accounts, before you spend it; compared with round robin and other budgets',
     )
     .option('--accounts <n>', 'how many accounts', parseWhole('a number of accounts', 1, 1_000_000_000))
     .option('--rate <r>', 'calls a second (default: 190, or the app’s)', parseWhole('a rate', 1, 199))

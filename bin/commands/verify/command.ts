@@ -11,7 +11,7 @@ export function command(): Command {
     .addOption(appOption())
     .option(
       '--sample <n>',
-      'so many accounts taken at random (default: all)',
+      'a random sample of this many accounts (default: all)',
       parseWhole('a number of accounts', 1),
     )
     .option('--json', 'one JSON object for each difference, and one at the end')
