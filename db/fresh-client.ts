@@ -16,12 +16,17 @@ export function takeLoginsFrom(source: (url: string) => string): void {
 export class FreshClient extends pg.Client {
   readonly #config: pg.ClientConfig;
   readonly #asksServer: boolean;
+  #broken: Error | undefined;
 
   constructor(config: pg.ClientConfig = {}) {
     const { connectionString: url } = config;
     const fresh = url === undefined ? config : { ...config, connectionString: withLogin(url, freshUrl(url)) };
     super(fresh);
     this.#config = fresh;
+    // The server may end the connection in the same breath in which it accepts it, before anybody else can listen.
+    this.on('error', (error) => {
+      this.#broken = error;
+    });
     const isSocket = this.host.startsWith('/');
     // PGSSLMODE, which the driver reads, says something too.
     const isSaid = Boolean(this.ssl) && !url?.includes('sslmode=prefer');
@@ -45,6 +50,7 @@ export class FreshClient extends pg.Client {
     if (this.#asksServer) this.#encrypt((await takesTls(this.#config)) && unverifiedTls);
     try {
       await super.connect();
+      if (this.#broken !== undefined) throw this.#broken;
       return this;
     } catch (error) {
       if (this.#asksServer) noteRefusal(this.#config, error);

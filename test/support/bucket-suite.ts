@@ -46,6 +46,12 @@ export async function takeFor(bucket: TokenBucket, callers: number, ms: number):
   return moments;
 }
 
+/**
+ * What may be measured in a second: 3 more than the rate, as promised, and one that a pause of this process between its
+ * slot and the look at the clock has moved.
+ */
+export const mostInASecond = (rate: number): number => rate + 3 + 1;
+
 /** What every token bucket must do, whatever counts its slots. Each call of `open` gives a bucket of a new app. */
 export function testTokenBucket(open: (callsPerSecond: number) => SlotSource): void {
   const bucketOf = (callsPerSecond: number) =>
@@ -60,7 +66,7 @@ export function testTokenBucket(open: (callsPerSecond: number) => SlotSource): v
   test.each([20, 190])('at %i a second no sliding second holds more than 3 calls too many', async (rate) => {
     const moments = await takeFor(bucketOf(rate), 50, 3500);
     const { worstSecond, average } = measureRate(moments);
-    expect(worstSecond).toBeLessThanOrEqual(rate + 3);
+    expect(worstSecond).toBeLessThanOrEqual(mostInASecond(rate));
     // A busy machine is late and loses slots, many or few; but it may not gain any.
     expect(average).toBeLessThanOrEqual(rate * 1.01);
     expect(average).toBeGreaterThan(rate * 0.3);
