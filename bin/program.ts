@@ -48,9 +48,13 @@ function inherit(command: Command): void {
 }
 
 /** Runs a command line and returns the exit code: 2 when it was called wrongly, 1 when it failed. */
-export async function runProgram(program: Command, argv: readonly string[]): Promise<number> {
-  throwInsteadOfExit(program);
+export async function runProgram(
+  loading: Command | Promise<Command>,
+  argv: readonly string[],
+): Promise<number> {
   try {
+    const program = await loading;
+    throwInsteadOfExit(program);
     await program.parseAsync([...argv]);
     return 0;
   } catch (error) {

@@ -8,7 +8,7 @@ keepCompiled();
 const { createProgram, runProgram } = await import('./program.ts');
 const { settleLog } = await import('../src/log-stream.ts');
 
-const exitCode = await runProgram(await createProgram(), process.argv);
+const exitCode = await runProgram(createProgram(), process.argv);
 // A write to a pipe without a reader can't be cancelled, and Node would wait for it.
 if (!(await settleLog())) process.kill(process.pid, 'SIGKILL');
 // A connection that is still trying to reach a server must not keep the process alive.

@@ -2,6 +2,7 @@ import { sql, type Transaction } from 'kysely';
 import { SchemaError } from './migrate.ts';
 import { waitForTurnToGrant } from './reader-role.ts';
 import type { DB } from './schema.ts';
+import { codeOf } from './storage-errors.ts';
 
 /**
  * Gives a role that owns nothing all that the daemon and the commands but `migrate` need, and nothing more: neither may
@@ -9,47 +10,80 @@ import type { DB } from './schema.ts';
  * SchemaError when there is no such role, or when this user does not own what it is to give rights on.
  */
 export async function grantToDaemon(trx: Transaction<DB>, role: string): Promise<void> {
+  if (role === 'tim_reader')
+    throw new SchemaError(
+      'tim_reader is the role of analysts, who only read; name another role for the daemon.',
+    );
   await waitForTurnToGrant(trx);
   const { rows } = await sql<{ found: boolean }>`
     select exists (select from pg_roles where rolname = ${role}) as found
   `.execute(trx);
   if (!rows[0]?.found)
     throw new SchemaError(
-      `There is no role ${role} to give the daemon’s rights to; let an administrator run: create role ${role} login password '…';`,
+      `There is no role ${role} to give the daemon’s rights to; let an administrator run: create role ${quoted(role)} login password '…';`,
     );
-  for (const { statement } of await missingGrants(trx, role)) await sql.raw(statement).execute(trx);
+  const missing = await missingGrants(trx, role);
+  const foreign = missing.find(({ owner }) => owner !== null);
+  if (foreign?.owner)
+    throw new SchemaError(
+      `${foreign.object} belongs to the role ${foreign.owner}, and not to the user that migrates; let an administrator run in this database: reassign owned by ${quoted(foreign.owner)} to <the user that migrates>;`,
+    );
+  for (const { statement } of missing)
+    await sql
+      .raw(statement)
+      .execute(trx)
+      .catch((error: unknown) => {
+        throw codeOf(error) === '42501' ? mayNot(statement) : error;
+      });
   // Postgres only warns of a grant that its user has no right to give.
   const [left] = await missingGrants(trx, role);
-  if (left !== undefined)
-    throw new SchemaError(
-      `This user may not run: ${left.statement}; run migrate as the owner of the schemas mirror, tim and bullmq.`,
-    );
+  if (left !== undefined) throw mayNot(left.statement);
 }
 
-async function missingGrants(trx: Transaction<DB>, role: string): Promise<readonly { statement: string }[]> {
-  const { rows } = await sql<{ statement: string }>`
+function mayNot(statement: string): SchemaError {
+  return new SchemaError(
+    `This user may not run: ${statement}; run migrate as the owner of the schemas mirror, tim and bullmq.`,
+  );
+}
+
+/** A name as SQL takes it, with its capitals. */
+function quoted(name: string): string {
+  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
+}
+
+interface MissingGrant {
+  readonly statement: string;
+  readonly object: string | null;
+  /** Who owns the object, where that is a role that this user does not belong to. Queues in Postgres make such sequences. */
+  readonly owner: string | null;
+}
+
+async function missingGrants(trx: Transaction<DB>, role: string): Promise<readonly MissingGrant[]> {
+  const { rows } = await sql<MissingGrant>`
     with ours (schema, rights) as (
       values ('mirror', 'usage'), ('tim', 'usage'), ('bullmq', 'usage'),
       -- Queues make sequences of their own.
       ('bullmq', 'create')
     ),
     relation as (
-      select oid, relkind, relnamespace::regnamespace::text as schema,
+      select pg_class.oid, relkind, relowner, nspowner, relnamespace::regnamespace::text as schema,
         case
           when relkind = 'S' then 'usage, select, update'
-          when relnamespace = 'tim'::regnamespace or oid = 'mirror.migration'::regclass then 'select'
+          when relnamespace = 'tim'::regnamespace or pg_class.oid = 'mirror.migration'::regclass then 'select'
           else 'select, insert, update, delete'
         end as rights
-      from pg_class
+      from pg_class join pg_namespace on pg_namespace.oid = relnamespace
       where relnamespace in ('mirror'::regnamespace, 'tim'::regnamespace, 'bullmq'::regnamespace)
         and relkind in ('r', 'p', 'v', 'S')
     )
-    select format('grant %s on schema %I to %I', rights, schema, ${role}::text) as statement
+    select format('grant %s on schema %I to %I', rights, schema, ${role}::text) as statement, null::text as object, null::text as owner
     from ours where not has_schema_privilege(${role}, schema, rights)
     union all
     select format(
       'grant %s on %s %s to %I', rights, case relkind when 'S' then 'sequence' else 'table' end, oid::regclass, ${role}::text
-    )
+    ),
+    oid::regclass::text,
+    case when not pg_has_role(relowner, 'usage') and pg_has_role(nspowner, 'usage') then pg_get_userbyid(relowner)::text end
     from relation
     -- Of several rights has_table_privilege asks for any.
     where exists (
@@ -59,7 +93,7 @@ async function missingGrants(trx: Transaction<DB>, role: string): Promise<readon
       end
     )
     union all
-    select format('grant execute on function %s to %I', oid::regprocedure, ${role}::text)
+    select format('grant execute on function %s to %I', oid::regprocedure, ${role}::text), null, null
     from pg_proc
     where pronamespace in ('mirror'::regnamespace, 'tim'::regnamespace, 'bullmq'::regnamespace)
       and prokind = 'f' and not has_function_privilege(${role}, oid, 'execute')

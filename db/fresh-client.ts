@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { noteRefusal, prefersTls, takesTls, unverifiedTls } from './tls-preference.ts';
+import { encrypt, noteRefusal, prefersTls, takesTls, unverifiedTls } from './tls-preference.ts';
 
 let freshUrl: (url: string) => string = (url) => url;
 
@@ -28,10 +28,10 @@ export class FreshClient extends pg.Client {
       this.#broken = error;
     });
     const isSocket = this.host.startsWith('/');
-    // PGSSLMODE, which the driver reads, says something too.
+    // PGSSLMODE, which the driver reads, says something too; of `disable` nothing is left to see.
     const isSaid = Boolean(this.ssl) && !url?.includes('sslmode=prefer');
     this.#asksServer = url !== undefined && prefersTls(url) && !isSaid && !isSocket;
-    if (isSocket) this.#encrypt(false);
+    if (isSocket) encrypt(this, false);
   }
 
   override connect(): Promise<pg.Client>;
@@ -47,7 +47,8 @@ export class FreshClient extends pg.Client {
   }
 
   async #connect(): Promise<this> {
-    if (this.#asksServer) this.#encrypt((await takesTls(this.#config)) && unverifiedTls);
+    if (this.#asksServer) encrypt(this, (await takesTls(this.#config)) && unverifiedTls);
+    if (Reflect.get(this, '_ending')) throw new Error('Connection terminated');
     try {
       await super.connect();
       if (this.#broken !== undefined) throw this.#broken;
@@ -56,12 +57,6 @@ export class FreshClient extends pg.Client {
       if (this.#asksServer) noteRefusal(this.#config, error);
       throw error;
     }
-  }
-
-  /** The driver decides by these two, when it connects. */
-  #encrypt(ssl: false | typeof unverifiedTls): void {
-    Reflect.set(this, 'ssl', ssl);
-    Reflect.set(Reflect.get(this, 'connection') as object, 'ssl', ssl);
   }
 }
 

@@ -70,11 +70,17 @@ export async function stateSettings(
   const settings = { ...relied, ...special };
   // A pooler reports a process id of its own making.
   const { rowCount } = await client.query(
-    `select set_config(name, value, false)
-    from unnest($1::text[], $2::text[]) as setting (name, value)
-    where pg_backend_pid() = $3 and current_setting(name, true) is not null
+    // With its schema before every name and operator, for the search path is not ours yet. An unnest of several arrays is
+    // always that of pg_catalog.
+    `select pg_catalog.set_config(name, value, false)
+    from unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) as setting (name, value)
+    where pg_catalog.pg_backend_pid() operator(pg_catalog.=) $3::pg_catalog.int4
+      and pg_catalog.current_setting(name, true) is not null
       -- Other systems than Linux may refuse any value but 0.
-      and (name <> 'client_connection_check_interval' or version() ~ 'linux')`,
+      and (
+        name operator(pg_catalog.<>) 'client_connection_check_interval'::pg_catalog.text
+        or pg_catalog.version() operator(pg_catalog.~) 'linux'::pg_catalog.text
+      )`,
     [Object.keys(settings), Object.values(settings), Reflect.get(client, 'processID')],
   );
   if (rowCount === 0) await checkSettings(client);
@@ -82,7 +88,7 @@ export async function stateSettings(
 
 async function checkSettings(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ name: SettingName; value: string }>(
-    'select name, setting as value from pg_catalog.pg_settings where name = any($1::text[])',
+    'select name, setting as value from pg_catalog.pg_settings where name operator(pg_catalog.=) any($1::pg_catalog.text[])',
     [indispensable],
   );
   const wrong = rows.find(({ name, value }) => !isGood(name, value));
@@ -101,10 +107,24 @@ async function checkSearchPath(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ name: string }>(`
     select nspname as name
     from pg_catalog.pg_namespace
-    where nspname = any(pg_catalog.current_schemas(false)) and exists (
-      select from pg_catalog.aclexplode(nspacl) as given
-      where privilege_type = 'CREATE' and grantee <> nspowner
-        and grantee <> (select oid from pg_catalog.pg_roles where rolname = current_user)
+    where nspname operator(pg_catalog.=) any (pg_catalog.current_schemas(false)) and exists (
+      -- Who may make functions there: the owner, and who was given the right. PUBLIC is 0.
+      select from (
+        select nspowner union all
+        select grantee from pg_catalog.aclexplode(nspacl) where privilege_type operator(pg_catalog.=) 'CREATE'::pg_catalog.text
+      ) as maker (role)
+      where not exists (
+        select from pg_catalog.pg_roles as trusted
+        where trusted.oid operator(pg_catalog.=) maker.role and (
+          trusted.rolsuper
+          or trusted.rolname operator(pg_catalog.=) current_user
+          or trusted.rolname operator(pg_catalog.=) 'pg_database_owner'::pg_catalog.name
+          or trusted.oid operator(pg_catalog.=) (
+            select datdba from pg_catalog.pg_database
+            where datname operator(pg_catalog.=) pg_catalog.current_database()
+          )
+        )
+      )
     )
   `);
   const [open] = rows;

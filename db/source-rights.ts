@@ -43,7 +43,7 @@ async function askRights(client: pg.Client): Promise<Rights | undefined> {
 }
 
 function tellMore(rights: Rights): string | undefined {
-  if (rights.isSuperuser) return 'is a superuser';
+  if (rights.isSuperuser) return 'is a superuser, or may become one';
   if (rights.membership !== null) return `is a member of ${rights.membership}`;
   if (rights.function !== null) return `may call ${rights.function}`;
   if (rights.table !== null) return `may write the table ${rights.table}`;
@@ -51,18 +51,24 @@ function tellMore(rights: Rights): string | undefined {
 }
 
 const question = `
+  with taken as materialized (
+    -- Roles that it may become, those too whose rights it does not have until then.
+    select oid, rolname, rolsuper from pg_roles where pg_has_role(oid, 'member')
+  )
   select
-    (select rolsuper from pg_roles where rolname = current_user) as "isSuperuser",
+    exists (select from taken where rolsuper) as "isSuperuser",
     (
-      select min(rolname::text) from pg_roles
+      select min(rolname::text) from taken
       where rolname in ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program')
-        and pg_has_role(oid, 'member')
     ) as membership,
     (
-      select oid::regclass::text from pg_class
-      where relkind in ('r', 'p')
+      select relation.oid::regclass::text from pg_class as relation, taken
+      where relkind in ('r', 'p', 'v', 'f')
         and relnamespace <> all (array['pg_catalog', 'information_schema', 'pg_toast']::regnamespace[]::oid[])
-        and has_table_privilege(oid, 'insert, update, delete, truncate')
+        and (
+          has_table_privilege(taken.oid, relation.oid, 'delete, truncate')
+          or has_any_column_privilege(taken.oid, relation.oid, 'insert, update')
+        )
       limit 1
     ) as "table",
     (

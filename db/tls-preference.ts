@@ -13,6 +13,12 @@ const endMs = 2000;
 /** TLS with whoever answers, as libpq's `prefer` has it. */
 export const unverifiedTls = { rejectUnauthorized: false } as const;
 
+/** What a connection that is not made yet will do. The driver decides by these two, when it connects. */
+export function encrypt(client: pg.Client, ssl: typeof unverifiedTls | false): void {
+  Reflect.set(client, 'ssl', ssl);
+  Reflect.set(Reflect.get(client, 'connection') as object, 'ssl', ssl);
+}
+
 /**
  * Whether a URL leaves it to the server if the connection is encrypted: libpq's `prefer`, which is meant where nothing
  * is said.
@@ -42,9 +48,9 @@ export function takesTls(config: pg.ClientConfig): Promise<boolean> {
   return takes;
 }
 
-/** The server is asked again, should this be its refusal of TLS. */
+/** The server is asked again after a refusal of TLS, of its lack, or of the login. */
 export function noteRefusal(config: pg.ClientConfig, error: unknown): void {
-  if (refusesTls(error)) answers.delete(placeOf(config));
+  if (refusesTls(error) || isLoginRefused(error)) answers.delete(placeOf(config));
 }
 
 function placeOf(config: pg.ClientConfig): string {
@@ -53,26 +59,37 @@ function placeOf(config: pg.ClientConfig): string {
 }
 
 async function ask(config: pg.ClientConfig): Promise<boolean> {
-  const client = new pg.Client({ ...config, ssl: unverifiedTls });
+  const refusal = await tryLogin(config, unverifiedTls);
+  if (refusal === undefined) return true;
+  if (refusesTls(refusal)) return false;
+  // pg_hba.conf may let this login in without TLS only. If not, the first refusal is the one to tell.
+  if (isLoginRefused(refusal) && (await tryLogin(config, false)) === undefined) return false;
+  throw refusal;
+}
+
+/** What keeps a session from being made; undefined when it was made, and has ended. */
+async function tryLogin(config: pg.ClientConfig, ssl: typeof unverifiedTls | false): Promise<unknown> {
+  const client = new pg.Client(config);
+  encrypt(client, ssl);
   client.on('error', () => undefined);
   try {
     await client.connect();
-    return true;
+    return undefined;
   } catch (error) {
-    if (refusesTls(error)) return false;
-    throw error;
+    return error;
   } finally {
     await Promise.race([client.end().catch(() => undefined), sleep(endMs, undefined, { ref: false })]);
   }
 }
 
-/** The server has no TLS, its handshake fails, or pg_hba.conf lets this login in without it only. */
+/** The server has no TLS, or its handshake fails. */
 function refusesTls(error: unknown): boolean {
   const message = error instanceof Error ? error.message : '';
-  const code = codeOf(error);
   return (
     /does not support SSL|establishing an SSL connection/.test(message) ||
-    /^(EPROTO|ERR_SSL_)/.test(code) ||
-    (code === '28000' && message.includes('SSL encryption'))
+    /^(EPROTO|ERR_SSL_)/.test(codeOf(error))
   );
 }
+
+/** Postgres has answered, and does not let this login in. */
+const isLoginRefused = (error: unknown) => error instanceof pg.DatabaseError;

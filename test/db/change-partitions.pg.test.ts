@@ -10,10 +10,10 @@ import {
   readMonthsProblem,
 } from '../../db/queries/history.ts';
 import { silentLogger } from '../../src/log.ts';
+import { StartError } from '../../src/start-error.ts';
 import { readStatus } from '../../src/status/read-status.ts';
 import { maintain } from '../../workers/maintenance-worker.ts';
 import { prepareDatabase } from '../../workers/prepare-database.ts';
-import { StartError } from '../../workers/start-error.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { waitFor } from '../support/wait-for.ts';
 

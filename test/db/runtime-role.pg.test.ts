@@ -198,6 +198,37 @@ test('migrate --daemon-role says in a sentence that there is no such role, or th
   ]);
 });
 
+test('migrate --daemon-role of another role names what the first has made, and what an administrator does about it', async () => {
+  const daemon = open(daemonUrl);
+  await sql`create sequence bullmq.made_by_queues`.execute(daemon);
+  await daemon.destroy();
+  await sql`create role "Next_Daemon" login`.execute(admin);
+  const migrate = () =>
+    runCommand(['migrate', '--daemon-role', 'Next_Daemon'], {
+      DATABASE_URL: urlOf('tim_owner', 'password-of-the-owner'),
+    }).ended;
+  const refused = await migrate();
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringMatching(
+      /^tim-mirror: bullmq\.\S+ belongs to the role tim_daemon, .* reassign owned by tim_daemon to .*\n$/,
+    ),
+  ]);
+  const administrator = open(server.url('tim'));
+  await sql`reassign owned by tim_daemon to tim_owner`.execute(administrator);
+  await administrator.destroy();
+  expect(await migrate()).toMatchObject({ code: 0, stderr: '' });
+  for (const [role, words] of [
+    ['tim_reader', /role of analysts/],
+    ['No Such', /create role "No Such" login/],
+  ] as const) {
+    const { code, stderr } = await runCommand(['migrate', '--daemon-role', role], {
+      DATABASE_URL: urlOf('tim_owner', 'password-of-the-owner'),
+    }).ended;
+    expect([code, stderr]).toEqual([1, expect.stringMatching(words)]);
+  }
+});
+
 test('no other role may call the owner’s functions', async () => {
   await sql`create role plain_reader login password 'plain' in role tim_reader`.execute(admin);
   const db = open(urlOf('plain_reader', 'plain'));

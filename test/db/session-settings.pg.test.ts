@@ -113,3 +113,29 @@ test('a driver without stated settings would have read null', async () => {
     await client.end();
   }
 });
+
+test('a function that somebody has put before Postgres’ own is not run, and every setting is stated all the same', async () => {
+  await using own = await createTestDatabase();
+  const statements = [
+    'create schema evil',
+    'create table evil.run (n integer)',
+    `create function evil.set_config(text, text, boolean) returns text language sql as $$
+      insert into evil.run values (1) returning 'x' $$`,
+    `create function evil.current_setting(text, boolean) returns text language sql as $$
+      insert into evil.run values (2) returning 'x' $$`,
+    `create function evil.to_char(date, text) returns text language sql as $$ select 'hijacked' $$`,
+  ];
+  for (const statement of statements) await sql.raw(statement).execute(own.db);
+  const name = new URL(own.url).pathname.slice(1);
+  await sql.raw(`alter database ${name} set search_path = evil, pg_catalog`).execute(own.db);
+  const fresh = connect({ url: own.url, applicationName: 'test', onIdleError: () => undefined });
+  try {
+    const { rows } = await sql<{ path: string; year: string; run: number }>`
+      select current_setting('search_path') as path, to_char(date '2020-01-01', 'YYYY') as year,
+        (select count(*)::integer from evil.run) as run
+    `.execute(fresh);
+    expect(rows).toEqual([{ path: 'pg_catalog', year: '2020', run: 0 }]);
+  } finally {
+    await fresh.destroy();
+  }
+});

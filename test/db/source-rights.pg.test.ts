@@ -20,7 +20,7 @@ test('of a role that may select from one table nothing is said', async () => {
 
 test('a superuser is said', async () => {
   expect(await risk(customer.adminUrl)).toMatch(
-    /^The role that reads the source of the accounts is a superuser, .* select from one table\.$/,
+    /^The role that reads the source of the accounts is a superuser, or may become one, .* select from one table\.$/,
   );
 });
 
@@ -34,6 +34,26 @@ test.each([
     'grant pg_write_all_data to account_reader',
     'revoke pg_write_all_data from account_reader',
     /is a member of pg_write_all_data,/,
+  ],
+  [
+    'create role keeper superuser; grant keeper to account_reader',
+    'drop role keeper',
+    /is a superuser, or may become one,/,
+  ],
+  [
+    'create view shown as select id from users; grant insert on shown to account_reader',
+    'drop view shown',
+    /may write the table public\.shown,/,
+  ],
+  [
+    'grant update (id) on users to account_reader',
+    'revoke update (id) on users from account_reader',
+    /may write the table public\.users,/,
+  ],
+  [
+    'create role writer; grant insert on users to writer; grant writer to account_reader with inherit false',
+    'drop owned by writer; drop role writer',
+    /may write the table public\.users,/,
   ],
   [
     'create function dblink_exec(text, text) returns text language sql as $$ select $1 $$',

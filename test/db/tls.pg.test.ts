@@ -83,11 +83,15 @@ describe.skipIf(!hasOpenssl)('a Postgres that speaks TLS with a CA of its ownerâ
     const rules = [
       'hostnossl all plain_only all trust',
       'hostssl all tls_only all trust',
-      'host all plain_only,tls_only all reject',
+      'hostssl all by_certificate all cert',
+      'hostnossl all by_certificate all trust',
+      'host all plain_only,tls_only,nowhere all reject',
       'host all all all trust',
     ];
     const db = open(postgres.url());
-    await sql`create role plain_only login; create role tls_only login`.execute(db);
+    await sql`create role plain_only login; create role tls_only login; create role by_certificate login; create role nowhere login`.execute(
+      db,
+    );
     const { rows } = await sql<{ file: string }>`select current_setting('hba_file') as file`.execute(db);
     await sql`
       copy (select unnest(array[${sql.join(rules.map((rule) => sql.lit(rule)))}])) to ${sql.lit(rows[0]?.file)}
@@ -102,7 +106,14 @@ describe.skipIf(!hasOpenssl)('a Postgres that speaks TLS with a CA of its ownerâ
         () => true,
       ),
     );
-    expect([await as('plain_only'), await as('tls_only')]).toEqual([false, true]);
+    expect([await as('plain_only'), await as('tls_only'), await as('by_certificate')]).toEqual([
+      false,
+      true,
+      false,
+    ]);
+    // No advice about TLS where neither way is open.
+    const trouble = troubleOf(await as('nowhere').catch((refused: unknown) => refused));
+    expect(trouble && describeTrouble(trouble)).toMatch(/refuses the user or password .*pg_hba\.conf/);
   });
 
   test('many connections at once ask the server for TLS once', async () => {

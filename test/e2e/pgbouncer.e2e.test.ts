@@ -77,6 +77,16 @@ describe.skipIf(program === '')(
       });
       expect(await status(database.url)).toMatchObject({ code: 0 });
       await sql.raw(`drop owned by ${role}`).execute(database.db);
+
+      // The owner of a schema may make functions in it without any grant.
+      await sql.raw(`create schema his authorization ${role}`).execute(database.db);
+      const name = new URL(database.url).pathname.slice(1);
+      await sql.raw(`alter database ${name} set search_path = his`).execute(database.db);
+      await using other = await start(database.url);
+      expect((await status(other.through(database.url))).stderr).toMatch(
+        /names the schema his, in which others/,
+      );
+      await sql.raw(`drop owned by ${role}`).execute(database.db);
     });
 
     test.each([

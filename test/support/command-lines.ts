@@ -7,6 +7,6 @@ import { createProgram, runProgram } from '../../bin/program.ts';
 const lines = z.array(z.array(z.string())).parse(JSON.parse(await text(process.stdin)));
 for (const [index, args] of lines.entries()) {
   for (const stream of [process.stdout, process.stderr]) stream.write(`\n--- command ${index}\n`);
-  await runProgram(await createProgram(), ['node', 'tim-mirror', ...args]);
+  await runProgram(createProgram(), ['node', 'tim-mirror', ...args]);
 }
 process.exit(0);
