@@ -3,8 +3,8 @@ import { createStop, type Stop } from '../src/lifecycle.ts';
 import { createLocalSlots } from '../src/limiter/local-slots.ts';
 import { createRedisSlots } from '../src/limiter/redis-slots.ts';
 import { createTokenBucket } from '../src/limiter/token-bucket.ts';
+import { connectRedis } from '../src/redis/redis-connections.ts';
 import { createTencentClient, type TencentClient } from '../src/tencent/client.ts';
-import { connectRedis } from '../workers/redis.ts';
 import { CommandError } from './command-error.ts';
 import type { Environment } from './environment.ts';
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createFreshFiles } from '../src/config/fresh-files.ts';
-import { parseRedisServers, withLoginOf } from '../src/redis-servers.ts';
-import { freshLogin } from '../workers/redis-login.ts';
+import { freshLogin } from '../src/redis/redis-login.ts';
+import { parseRedisServers, withLoginOf } from '../src/redis/redis-servers.ts';
 
 function openFile() {
   let now = 0;

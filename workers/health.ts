@@ -5,8 +5,8 @@ import { raiseBeat } from '../db/queries/installation.ts';
 import { findMissingRights, mayKeepQueues } from '../db/queries/readiness.ts';
 import { inTime } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
-import { describeRedisTrouble, redisTroubleOf } from '../src/redis-trouble.ts';
-import type { RedisConnections } from './redis.ts';
+import type { RedisConnections } from '../src/redis/redis-connections.ts';
+import { describeRedisTrouble, redisTroubleOf } from '../src/redis/redis-trouble.ts';
 
 /** A part of the daemon's surroundings that it can't do without. */
 export type Part = 'postgres' | 'redis' | 'schema';

@@ -17,7 +17,7 @@ import type { CallingAppConfig } from '../src/config/app-config.ts';
 import type { Config } from '../src/config/config.ts';
 import type { Logger } from '../src/log.ts';
 import { rateRule } from '../src/schedule/policy.ts';
-import { StartError } from './start-error.ts';
+import { StartError } from '../src/start-error.ts';
 
 /**
  * Sees that the database can be worked with, and that it has what the apps need. Returns the installation's identity.

@@ -29,9 +29,9 @@ import { stateSettings } from '../db/session-settings.ts';
 import { keepAsking, watchSession } from '../db/watched-session.ts';
 import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
-import { redisTag } from '../src/redis-servers.ts';
-import type { RedisConnections } from './redis.ts';
-import { StartError } from './start-error.ts';
+import type { RedisConnections } from '../src/redis/redis-connections.ts';
+import { redisTag } from '../src/redis/redis-servers.ts';
+import { StartError } from '../src/start-error.ts';
 
 /** What the daemon's queues are for. All but maintenance exist once an app, so that no app waits for another. */
 export type QueueKind = 'dispatch' | 'poll' | 'accounts' | 'maintenance';

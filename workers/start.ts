@@ -11,6 +11,7 @@ import { type Build, readBuild } from '../src/build.ts';
 import { type Cache, createCache } from '../src/cache.ts';
 import type { CallingAppConfig } from '../src/config/app-config.ts';
 import type { Config } from '../src/config/config.ts';
+import { createHints } from '../src/hints/hints.ts';
 import { type HttpServer, startHttpServer } from '../src/http/server.ts';
 import { createStop, type Stop, within } from '../src/lifecycle.ts';
 import { createLocalSlots } from '../src/limiter/local-slots.ts';
@@ -21,7 +22,10 @@ import type { Logger } from '../src/log.ts';
 import { createMetrics, type Metrics } from '../src/metrics/create-metrics.ts';
 import { exposeDatabase } from '../src/metrics/database-gauges.ts';
 import { exposeProcess } from '../src/metrics/process-gauges.ts';
+import { connectRedis, isReady, type RedisConnections } from '../src/redis/redis-connections.ts';
 import type { Scrubber } from '../src/scrubber.ts';
+import { StartError } from '../src/start-error.ts';
+import { createFirstReadLog, firstReadMs } from '../src/status/first-read-log.ts';
 import { readFigures } from '../src/status/read-figures.ts';
 import { readStatus } from '../src/status/read-status.ts';
 import { type AnswerMemory, createAnswerMemory } from '../src/tencent/answer-memory.ts';
@@ -35,9 +39,7 @@ import {
   openDatabases,
 } from './connections.ts';
 import { startDispatchWorker } from './dispatch-worker.ts';
-import { createFirstReadLog, firstReadMs } from './first-read-log.ts';
 import { createHealth, type Health } from './health.ts';
-import { createHints } from './hints.ts';
 import { createIdentityWatch, type IdentityWatch, identityMs } from './identity-watch.ts';
 import { createLoops, type Loops } from './loops.ts';
 import { startMaintenanceWorker } from './maintenance-worker.ts';
@@ -52,9 +54,7 @@ import {
   type Queues,
   type QueuesOptions,
 } from './queues.ts';
-import { connectRedis, isReady, type RedisConnections } from './redis.ts';
 import { keepSchedules, openSchedules, scheduleMs } from './schedules.ts';
-import { StartError } from './start-error.ts';
 import { describeConfig, warnAtStart } from './start-warnings.ts';
 
 /** What a process does: claim accounts, poll them, or both. */

@@ -5,8 +5,8 @@ import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import { createRedisSlots } from '../../src/limiter/redis-slots.ts';
 import { startRedis } from '../../src/local-servers/redis.ts';
 import { silentLogger } from '../../src/log.ts';
+import { connectRedis } from '../../src/redis/redis-connections.ts';
 import { createRedisQueues, type PollBatch } from '../../workers/queues.ts';
-import { connectRedis } from '../../workers/redis.ts';
 
 /** What Redis holds for so many apps, with one process that serves all of them. */
 export interface RedisFigures {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isLoopback } from '../http/access.ts';
-import { type RedisServers, redisPasswords } from '../redis-servers.ts';
+import { type RedisServers, redisPasswords } from '../redis/redis-servers.ts';
 import { defaultMinIntervalSeconds } from '../schedule/line.ts';
 import { isCommonText } from '../scrubber.ts';
 import { regionOrigins } from '../tencent/endpoints.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseRedisServers } from '../redis-servers.ts';
+import { parseRedisServers } from '../redis/redis-servers.ts';
 import { type Region, regionOrigins } from '../tencent/endpoints.ts';
 import { asWeUseIt, problemOfPostgresUrl } from './postgres-url.ts';
 

@@ -1,15 +1,15 @@
-import type { Database } from '../db/client.ts';
-import { discoverAccounts, discoverNamed } from '../db/queries/accounts.ts';
-import { hintAccounts, slowApp } from '../db/queries/hints.ts';
-import { accountIdProblem } from '../src/accounts/account-id.ts';
-import type { AppRunner } from '../src/app/app-runner.ts';
-import { leaseSeconds } from '../src/app/claim-batches.ts';
-import { createGatherer, type Gatherer } from '../src/hints/gatherer.ts';
-import { createRecent } from '../src/hints/recent.ts';
-import { slowedRate } from '../src/hints/slow-down.ts';
-import type { Logger } from '../src/log.ts';
-import type { Callback } from '../src/tencent/callback.ts';
-import type { FriendGroup } from '../src/tencent/wire.ts';
+import type { Database } from '../../db/client.ts';
+import { discoverAccounts, discoverNamed } from '../../db/queries/accounts.ts';
+import { hintAccounts, slowApp } from '../../db/queries/hints.ts';
+import { accountIdProblem } from '../accounts/account-id.ts';
+import type { AppRunner } from '../app/app-runner.ts';
+import { leaseSeconds } from '../app/claim-batches.ts';
+import type { Logger } from '../log.ts';
+import type { Callback } from '../tencent/callback.ts';
+import type { FriendGroup } from '../tencent/wire.ts';
+import { createGatherer, type Gatherer } from './gatherer.ts';
+import { createRecent } from './recent.ts';
+import { slowedRate } from './slow-down.ts';
 
 /** What becomes of callbacks and of the friends that answers name. */
 export interface Hints {
@@ -51,45 +51,13 @@ const namesRemembered = 50_000;
 
 /** Hints for every app of this process. They only decide what is polled first: none is needed to be right. */
 export function createHints(options: HintsOptions): Hints {
-  const { db, runners, discover, discoverPerHour, onBusy, log } = options;
-  const ofApps = new Map<number, AppHints>(
-    runners.map((runner) => {
-      const { appId } = runner;
-      const noteDiscovered = (enrolled: number) => {
-        runner.count('discovered', enrolled);
-        if (enrolled > 0) log.info({ app: appId, accounts: enrolled }, 'accounts discovered');
-      };
-      const discoveries = createGatherer({
-        log,
-        store: async (ids) => noteDiscovered(await discoverAccounts(db, appId, ids)),
-      });
-      // The body of a callback is not signed, so what it names is bounded; an answer comes from the vendor.
-      const named = createGatherer({
-        log,
-        async store(ids) {
-          const { enrolled, leftOut } = await discoverNamed(db, appId, ids, discoverPerHour);
-          noteDiscovered(enrolled);
-          runner.count('discovery_left_out', leftOut);
-        },
-      });
-      const hints = createGatherer({
-        log,
-        async store(ids) {
-          const unknown = await hintAccounts(db, { appId, ids, leaseSeconds, pauseSeconds });
-          runner.count('hinted', ids.length - unknown.length);
-          runner.count('hint_unknown', unknown.length);
-          if (discover) named.add(unknown);
-        },
-      });
-      if (discover) {
-        const remembered = Math.ceil(namesRemembered / runners.length);
-        runner.onAnswer(createNameCollector(discoveries.add, remembered));
-      }
-      return [appId, { runner, hints, named, discoveries, warned: { callsPerSecond: 0, until: 0 } }] as const;
-    }),
-  );
+  const { db, runners, onBusy, log } = options;
+  const ofApps = new Map(runners.map((runner) => [runner.appId, openAppHints(runner, options)]));
 
-  async function slow({ runner, warned }: AppHints, alert: Callback & { kind: 'over_limit' }): Promise<void> {
+  async function throttle(
+    { runner, warned }: AppHints,
+    alert: Callback & { kind: 'over_limit' },
+  ): Promise<void> {
     const { appId } = runner;
     const callsPerSecond = slowedRate(alert, runner.callsPerSecond);
     const now = performance.now();
@@ -118,7 +86,7 @@ export function createHints(options: HintsOptions): Hints {
           runner.metrics.hintsForgotten(hints.add(callback.accounts.filter(isAccountId)));
           return;
         case 'over_limit':
-          slow(app, callback).catch((error) =>
+          throttle(app, callback).catch((error) =>
             log.warn({ err: error, app: appId }, 'the vendor’s warning could not be stored'),
           );
           return;
@@ -137,6 +105,41 @@ export function createHints(options: HintsOptions): Hints {
       );
     },
   };
+}
+
+/** What gathers the accounts that callbacks and answers of an app name. */
+function openAppHints(runner: AppRunner, options: HintsOptions): AppHints {
+  const { db, runners, discover, discoverPerHour, log } = options;
+  const { appId } = runner;
+  const noteDiscovered = (enrolled: number) => {
+    runner.count('discovered', enrolled);
+    if (enrolled > 0) log.info({ app: appId, accounts: enrolled }, 'accounts discovered');
+  };
+  const discoveries = createGatherer({
+    log,
+    store: async (ids) => noteDiscovered(await discoverAccounts(db, appId, ids)),
+  });
+  // The body of a callback is not signed, so what it names is bounded; an answer comes from the vendor.
+  const named = createGatherer({
+    log,
+    async store(ids) {
+      const { enrolled, leftOut } = await discoverNamed(db, appId, ids, discoverPerHour);
+      noteDiscovered(enrolled);
+      runner.count('discovery_left_out', leftOut);
+    },
+  });
+  const hints = createGatherer({
+    log,
+    async store(ids) {
+      const unknown = await hintAccounts(db, { appId, ids, leaseSeconds, pauseSeconds });
+      runner.count('hinted', ids.length - unknown.length);
+      runner.count('hint_unknown', unknown.length);
+      if (discover) named.add(unknown);
+    },
+  });
+  if (discover)
+    runner.onAnswer(createNameCollector(discoveries.add, Math.ceil(namesRemembered / runners.length)));
+  return { runner, hints, named, discoveries, warned: { callsPerSecond: 0, until: 0 } };
 }
 
 const isAccountId = (id: string) => accountIdProblem(id) === undefined;

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { redisTag } from '../redis-servers.ts';
+import { redisTag } from '../redis/redis-servers.ts';
 import { maxHoldMs, type SlotSource, silenceMs } from './slots.ts';
 
 export interface RedisSlotsOptions {

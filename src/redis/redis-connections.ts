@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis';
-import { inTime } from '../src/lifecycle.ts';
-import type { Logger } from '../src/log.ts';
-import { type RedisServers, redisTag } from '../src/redis-servers.ts';
-import { describeRedisTrouble, redisTroubleOf } from '../src/redis-trouble.ts';
+import { inTime } from '../lifecycle.ts';
+import type { Logger } from '../log.ts';
+import { StartError } from '../start-error.ts';
 import { createClusterMap } from './cluster-map.ts';
 import { createRedisClient } from './redis-client.ts';
-import { StartError } from './start-error.ts';
+import { type RedisServers, redisTag } from './redis-servers.ts';
+import { describeRedisTrouble, redisTroubleOf } from './redis-trouble.ts';
 
 /** The two ways the daemon talks to Redis about an app, or about what belongs to no app. */
 export interface RedisClients {

@@ -1,4 +1,4 @@
-import { codeOf } from '../db/storage-errors.ts';
+import { codeOf } from '../../db/storage-errors.ts';
 
 /** What keeps Redis from doing what the daemon asks of it. Both texts follow “Redis”. */
 export interface RedisTrouble {
@@ -88,7 +88,8 @@ const away: RedisTrouble = {
 
 /** What an error of Redis, or of the way there, tells. */
 export function redisTroubleOf(error: unknown): RedisTrouble {
-  const text = `${codeOf(error)} ${error instanceof Error ? error.message : ''}`;
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
+  const text = `${codeOf(error)} ${error instanceof Error ? error.message : ''} ${codeOf(cause)} ${cause?.message ?? ''}`;
   return troubleIn(table.find(([pattern]) => pattern.test(text)));
 }
 

@@ -1,5 +1,5 @@
 import type { DaemonSession } from '../../db/queries/daemons.ts';
-import { describeRedisTrouble, redisTroubleByCause } from '../redis-trouble.ts';
+import { describeRedisTrouble, redisTroubleByCause } from '../redis/redis-trouble.ts';
 
 /** A daemon that is connected to the database now. */
 export interface DaemonStatus {

@@ -1,8 +1,8 @@
-import type { Cache } from '../src/cache.ts';
-import type { Logger } from '../src/log.ts';
-import { tellFirstRead } from '../src/status/format-status.ts';
-import type { AppFigures } from '../src/status/read-figures.ts';
-import type { Status } from '../src/status/status.ts';
+import type { Cache } from '../cache.ts';
+import type { Logger } from '../log.ts';
+import { tellFirstRead } from './format-status.ts';
+import type { AppFigures } from './read-figures.ts';
+import type { Status } from './status.ts';
 
 export interface FirstReadLogDeps {
   /** Old by seconds: they only decide whether the status is worth reading. */

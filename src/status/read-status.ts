@@ -27,19 +27,27 @@ const outcomesSeconds = 900;
 
 /** Gathers the status from the database alone, so that it can be had while the daemon is down. */
 export async function readStatus(db: Database): Promise<Status> {
-  const [
+  const facts = await readFacts(db);
+  const apps: AppStatus[] = [];
+  // One after the other: many apps that fail at once must not take all connections.
+  for (const app of facts.apps) {
+    const ofApp = factsOf(app, facts);
+    const { recent, failures, figure } = ofApp;
+    const accounts = figure?.failing ?? 0;
+    const status = statusOf(ofApp, await vendorFailingOf(db, app.appId, { recent, failures, accounts }));
+    apps.push({ ...status, problems: problemsOf(status) });
+  }
+  return {
+    postgres: facts.readOnly ? describeTrouble(readOnlyTrouble) : null,
+    daemons: facts.daemons,
     apps,
-    figures,
-    recent,
-    outcomes,
-    failures,
-    audits,
-    evidence,
-    sources,
-    monthsProblem,
-    readOnly,
-    sessions,
-  ] = await Promise.all([
+  };
+}
+
+type Facts = Awaited<ReturnType<typeof readFacts>>;
+
+async function readFacts(db: Database) {
+  const [apps, figures, recent, outcomes, failures, audits, evidence, sources, ...rest] = await Promise.all([
     readApps(db),
     readAccountFigures(db),
     readActivity(db, rateSeconds),
@@ -52,103 +60,140 @@ export async function readStatus(db: Database): Promise<Status> {
     isReadOnly(db),
     readDaemons(db),
   ]);
+  const [monthsProblem, readOnly, sessions] = rest;
   const daemons = sessions.map(daemonStatus);
-  const failing = new Map<number, VendorFailing | null>();
-  for (const { appId } of apps) {
-    const accounts = figures.find((figure) => figure.appId === appId)?.failing ?? 0;
-    const ofApp = failures.filter((failure) => failure.appId === appId);
-    failing.set(appId, await vendorFailingOf(db, appId, { recent, failures: ofApp, accounts }));
-  }
   return {
-    postgres: readOnly ? describeTrouble(readOnlyTrouble) : null,
+    apps,
+    figures,
+    recent,
+    outcomes,
+    failures,
+    audits,
+    evidence,
+    sources,
+    monthsProblem,
+    readOnly,
     daemons,
-    apps: apps.map((app) => {
-      const { appId } = app;
-      const figure = figures.find((candidate) => candidate.appId === appId);
-      const vendorFailing = failing.get(appId) ?? null;
-      const silent = (app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds;
-      const waiting =
-        (silent ? tellWait(daemons, app.dispatchedAgo !== undefined) : tellTrouble(daemons)) ?? null;
-      const state = stateOf(app, { silent, waiting, vendorFailing });
-      const neverPolled = figure?.neverPolled ?? 0;
-      const outcomesOfApp = Object.fromEntries(
-        outcomes
-          .filter((activity) => activity.appId === appId && isOutcome(activity.event))
-          .map((activity) => [activity.event, activity.count]),
-      );
-      const happened = (event: string) =>
-        outcomes.find((activity) => activity.appId === appId && activity.event === event)?.count ?? 0;
-      const failuresOfApp = failures
-        .filter((failure) => failure.appId === appId)
-        .map(({ outcome, code, message, accounts }) => ({ outcome, code, message, accounts }));
-      const status: Omit<AppStatus, 'problems'> = {
-        appId,
-        state,
-        waiting,
-        daemonRuns: daemons.length > 0,
-        halt:
-          app.halt === undefined
-            ? null
-            : {
-                since: app.halt.since.toISOString(),
-                kind: app.halt.kind,
-                code: app.halt.code,
-                message: app.halt.message,
-                remedy: remedyFor(app.halt.kind, app.halt.code),
-                nextProbe: app.halt.probeAt.toISOString(),
-              },
-        vendorFailing,
-        accounts: {
-          total: figure?.total ?? 0,
-          neverPolled: figure?.neverPolled ?? 0,
-          active: figure?.active ?? 0,
-          gone: figure?.gone ?? 0,
-          quarantined: figure?.quarantined ?? 0,
-          failing: figure?.failing ?? 0,
-          awaitingConfirmation: figure?.awaitingConfirmation ?? 0,
-        },
-        backlog: {
-          neverPolled,
-          overdue: figure?.overdue ?? 0,
-          seconds: ((figure?.neverPolled ?? 0) + (figure?.due ?? 0)) / app.callsPerSecond,
-        },
-        delay: delayOf(app),
-        interval: {
-          minSeconds: app.minIntervalSeconds,
-          maxSeconds: app.maxIntervalSeconds,
-          effectiveMaxSeconds: effectiveMaxIntervalSeconds(lineOf(app)),
-          minHolds: isHeldByMinInterval(lineOf(app)),
-        },
-        firstRead: firstReadOf(recent, appId, neverPolled, state === 'polling'),
-        ageSeconds: figure?.age ?? { p50: null, p95: null, p99: null, oldest: null },
-        calls: {
-          perSecond: perSecondOf(recent, appId, 'call'),
-          limit: app.callsPerSecond,
-          slowed: app.slowed ?? null,
-        },
-        hints: {
-          accounts: happened('hinted'),
-          unknown: happened('hint_unknown'),
-          discovered: happened('discovered'),
-          leftOut: happened('discovery_left_out'),
-        },
-        shortAnswers: happened('short_answer'),
-        foreignJobs: happened('foreign_job'),
-        outcomes: outcomesOfApp,
-        failures: failuresOfApp,
-        errors: errorsByClass(outcomesOfApp, failuresOfApp),
-        removalsHeld: app.hold === undefined ? null : { ...app.hold, since: app.hold.since.toISOString() },
-        refusedWrites: refusedWritesOf(outcomes, appId),
-        accountSource: accountSourceOf(sources.find((source) => source.appId === appId)),
-        accuracy: accuracyOf(audits.find((audit) => audit.appId === appId)),
-        monthsProblem,
-        sequence: sequenceOf(
-          app.silentChangeAgo,
-          evidence.filter((each) => each.appId === appId),
-        ),
-      };
-      return { ...status, problems: problemsOf(status) };
-    }),
+  };
+}
+
+type AppFacts = ReturnType<typeof factsOf>;
+
+/** What was read of one app. */
+function factsOf(app: AppRow, facts: Facts) {
+  const ofApp = <Row extends { readonly appId: number }>(rows: readonly Row[]) =>
+    rows.filter(({ appId }) => appId === app.appId);
+  const { daemons, monthsProblem, recent } = facts;
+  const [figure] = ofApp(facts.figures);
+  const [audit] = ofApp(facts.audits);
+  const [source] = ofApp(facts.sources);
+  const outcomes = ofApp(facts.outcomes);
+  const failures = ofApp(facts.failures);
+  return {
+    app,
+    figure,
+    recent,
+    outcomes,
+    failures,
+    audit,
+    evidence: ofApp(facts.evidence),
+    source,
+    monthsProblem,
+    daemons,
+  };
+}
+
+function statusOf(facts: AppFacts, vendorFailing: VendorFailing | null): Omit<AppStatus, 'problems'> {
+  const { app, figure, recent, outcomes, daemons } = facts;
+  const { appId } = app;
+  const silent = (app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds;
+  const waiting =
+    (silent ? tellWait(daemons, app.dispatchedAgo !== undefined) : tellTrouble(daemons)) ?? null;
+  const state = stateOf(app, { silent, waiting, vendorFailing });
+  const neverPolled = figure?.neverPolled ?? 0;
+  const failures = facts.failures.map(({ outcome, code, message, accounts }) => ({
+    outcome,
+    code,
+    message,
+    accounts,
+  }));
+  const happened = (event: string) => outcomes.find((activity) => activity.event === event)?.count ?? 0;
+  const counts = Object.fromEntries(
+    outcomes.filter(({ event }) => isOutcome(event)).map(({ event, count }) => [event, count]),
+  );
+  return {
+    appId,
+    state,
+    waiting,
+    daemonRuns: daemons.length > 0,
+    halt: haltOf(app),
+    vendorFailing,
+    accounts: accountsOf(figure),
+    backlog: {
+      neverPolled,
+      overdue: figure?.overdue ?? 0,
+      seconds: (neverPolled + (figure?.due ?? 0)) / app.callsPerSecond,
+    },
+    delay: delayOf(app),
+    interval: intervalOf(app),
+    firstRead: firstReadOf(recent, appId, neverPolled, state === 'polling'),
+    ageSeconds: figure?.age ?? { p50: null, p95: null, p99: null, oldest: null },
+    calls: {
+      perSecond: perSecondOf(recent, appId, 'call'),
+      limit: app.callsPerSecond,
+      slowed: app.slowed ?? null,
+    },
+    hints: {
+      accounts: happened('hinted'),
+      unknown: happened('hint_unknown'),
+      discovered: happened('discovered'),
+      leftOut: happened('discovery_left_out'),
+    },
+    shortAnswers: happened('short_answer'),
+    foreignJobs: happened('foreign_job'),
+    outcomes: counts,
+    failures,
+    errors: errorsByClass(counts, failures),
+    removalsHeld: app.hold === undefined ? null : { ...app.hold, since: app.hold.since.toISOString() },
+    refusedWrites: refusedWritesOf(outcomes, appId),
+    accountSource: accountSourceOf(facts.source),
+    accuracy: accuracyOf(facts.audit),
+    monthsProblem: facts.monthsProblem,
+    sequence: sequenceOf(app.silentChangeAgo, facts.evidence),
+  };
+}
+
+function haltOf({ halt }: AppRow): AppStatus['halt'] {
+  if (halt === undefined) return null;
+  return {
+    since: halt.since.toISOString(),
+    kind: halt.kind,
+    code: halt.code,
+    message: halt.message,
+    remedy: remedyFor(halt.kind, halt.code),
+    nextProbe: halt.probeAt.toISOString(),
+  };
+}
+
+function accountsOf(figure: AppFacts['figure']): AppStatus['accounts'] {
+  return {
+    total: figure?.total ?? 0,
+    neverPolled: figure?.neverPolled ?? 0,
+    active: figure?.active ?? 0,
+    gone: figure?.gone ?? 0,
+    quarantined: figure?.quarantined ?? 0,
+    failing: figure?.failing ?? 0,
+    awaitingConfirmation: figure?.awaitingConfirmation ?? 0,
+  };
+}
+
+function intervalOf(app: AppRow): AppStatus['interval'] {
+  const line = lineOf(app);
+  return {
+    minSeconds: app.minIntervalSeconds,
+    maxSeconds: app.maxIntervalSeconds,
+    effectiveMaxSeconds: effectiveMaxIntervalSeconds(line),
+    minHolds: isHeldByMinInterval(line),
   };
 }
 

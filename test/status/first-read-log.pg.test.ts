@@ -3,10 +3,10 @@ import { expect, test } from 'vitest';
 import { addActivity } from '../../db/queries/activity.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
+import { createFirstReadLog } from '../../src/status/first-read-log.ts';
 import { formatStatus } from '../../src/status/format-status.ts';
 import { readFigures } from '../../src/status/read-figures.ts';
 import { readStatus } from '../../src/status/read-status.ts';
-import { createFirstReadLog } from '../../workers/first-read-log.ts';
 import { createWorld, testApp } from '../support/world.ts';
 
 test('the first read of all accounts is told in the log with rate and time left until it is done, and in status', async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrate } from '../../db/migrate.ts';
 import { settleInstallation } from '../../db/queries/installation.ts';
 import { silentLogger } from '../../src/log.ts';
+import { connectRedis } from '../../src/redis/redis-connections.ts';
 import { createIdentityWatch } from '../../workers/identity-watch.ts';
 import {
   createPostgresQueues,
@@ -12,7 +13,6 @@ import {
   type Queues,
   type QueuesOptions,
 } from '../../workers/queues.ts';
-import { connectRedis } from '../../workers/redis.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createTestRedis, type TestRedis } from '../support/redis.ts';
 import { waitFor } from '../support/wait-for.ts';

@@ -5,8 +5,8 @@ import { expect, test } from 'vitest';
 import { connect } from '../../db/client.ts';
 import { assertServerVersion, serverVersionProblem } from '../../db/server-version.ts';
 import { createLogger } from '../../src/log.ts';
+import { connectRedis } from '../../src/redis/redis-connections.ts';
 import { createScrubber } from '../../src/scrubber.ts';
-import { connectRedis } from '../../workers/redis.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createTestRedis } from '../support/redis.ts';
 

@@ -1,7 +1,7 @@
 import { createRedisSlots } from '../../../src/limiter/redis-slots.ts';
 import { createTokenBucket } from '../../../src/limiter/token-bucket.ts';
 import { silentLogger } from '../../../src/log.ts';
-import { connectRedis } from '../../../workers/redis.ts';
+import { connectRedis } from '../../../src/redis/redis-connections.ts';
 import { askingCallers, type Way, type WayOrder } from '../way.ts';
 
 /** The daemon's own bucket, over the daemon's own connection. */

@@ -1,5 +1,5 @@
+import { StartError } from '../../../src/start-error.ts';
 import { type Role, startDaemon } from '../../../workers/start.ts';
-import { StartError } from '../../../workers/start-error.ts';
 import { currentBuild, readEnvironment } from '../../environment.ts';
 
 /** `start [--role all,dispatch,poll]`: runs until SIGTERM or SIGINT; a second signal ends it at once. */
