@@ -35,11 +35,15 @@ export function createClusterMap(servers: RedisCluster): ClusterMap {
     let failure: unknown;
     for (const endpoint of shuffled(known)) {
       const redis = new Redis({ ...optionsOf(withFreshLogin(servers)), ...endpoint });
-      redis.on('error', () => undefined);
+      let cause: unknown;
+      redis.on('error', (error) => {
+        cause = error;
+      });
       try {
         return await question(redis, endpoint);
       } catch (error) {
-        failure = error;
+        // A command only tells that there is no connection.
+        failure = cause ?? error;
       } finally {
         redis.disconnect();
       }

@@ -1,6 +1,6 @@
 import { connect as connectPlain, type NetConnectOpts, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
-import { AbstractConnector, type RedisOptions, SentinelConnector } from 'ioredis';
+import { AbstractConnector, type Redis, type RedisOptions, SentinelConnector } from 'ioredis';
 
 type SentinelOptions = ConstructorParameters<typeof SentinelConnector>[0];
 /** ioredis makes connectors itself, with the options of the client, and leaves their type open. */
@@ -49,20 +49,33 @@ export class SurvivingStandaloneConnector extends AbstractConnector {
   }
 }
 
-/** How a connection finds a master by sentinels, whose own connections survive too. */
+/**
+ * How a connection finds a master by sentinels, whose own connections survive too. ioredis says that no sentinel can be
+ * reached, and drops why; it becomes the cause of that error.
+ */
 export class SurvivingSentinelConnector extends SentinelConnector {
+  #lastError: Error | undefined;
+
   constructor(options: Given) {
     super(options as SentinelOptions);
-    const connectToSentinel: (endpoint: unknown, more: object) => unknown = Reflect.get(
+    const connectToSentinel: (endpoint: unknown, more: object) => Pick<Redis, 'on'> = Reflect.get(
       this,
       'connectToSentinel',
     );
     Reflect.set(this, 'connectToSentinel', (endpoint: unknown, more: object = {}) =>
-      connectToSentinel.call(this, endpoint, { ...more, Connector: SurvivingStandaloneConnector }),
+      connectToSentinel
+        .call(this, endpoint, { ...more, Connector: SurvivingStandaloneConnector })
+        .on('error', (error: Error) => {
+          this.#lastError = error;
+        }),
     );
   }
 
   override async connect(emit: Parameters<SentinelConnector['connect']>[0]) {
-    return surviveErrors(await super.connect(emit));
+    const tell: typeof emit = (type, error) => {
+      if (type === 'error') error.cause ??= this.#lastError;
+      emit(type, error);
+    };
+    return surviveErrors(await super.connect(tell));
   }
 }

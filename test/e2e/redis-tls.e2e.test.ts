@@ -78,7 +78,12 @@ async function sentinel(master: TlsRedis): Promise<TlsRedis> {
   });
 }
 
-type RefusedCase = readonly [what: string, url: () => string, sentence: RegExp, trustsCa: boolean];
+type RefusedCase = readonly [
+  what: string,
+  url: () => string | Promise<string>,
+  sentence: RegExp,
+  trustsCa: boolean,
+];
 
 describe.skipIf(!hasOpenssl)('a Redis that speaks TLS with a CA of its owner’s', () => {
   let master: TlsRedis;
@@ -165,6 +170,18 @@ describe.skipIf(!hasOpenssl)('a Redis that speaks TLS with a CA of its owner’s
       false,
     ],
     [
+      'sentinels whose CA nobody named',
+      async () => `rediss+sentinel://localhost:${(await sentinel(master)).port}/main`,
+      /Redis at localhost:\d+ shows a certificate that is not trusted.*NODE_EXTRA_CA_CERTS/,
+      false,
+    ],
+    [
+      'nodes of a cluster whose CA nobody named',
+      async () => `rediss+cluster://localhost:${(await cluster()).port}`,
+      /Redis at localhost:\d+ shows a certificate that is not trusted.*NODE_EXTRA_CA_CERTS/,
+      false,
+    ],
+    [
       'TLS on a port without it',
       () => `rediss://localhost:${master.server.port}`,
       /Redis at localhost:\d+ \(TLS\) .*whether it speaks TLS there \(rediss\) or not \(redis\)/,
@@ -189,7 +206,7 @@ describe.skipIf(!hasOpenssl)('a Redis that speaks TLS with a CA of its owner’s
       const env = daemonEnvironment({
         vendor: world.vendor,
         databaseUrl: world.database.url,
-        redisUrl: url(),
+        redisUrl: await url(),
         ...(trustsCa ? { env: { NODE_EXTRA_CA_CERTS: certificates.ca } } : {}),
       });
       const { code, stderr } = await runCommand(['start'], env).ended;
