@@ -6,7 +6,7 @@ import { printableLines } from '../src/status/printable.ts';
 import { remedyFor, TencentError } from '../src/tencent/errors.ts';
 import { CommandError } from './command-error.ts';
 
-/** Says in a sentence what went wrong; never a stack, which helps nobody at a terminal. */
+/** Prints an error as one sentence, never as a stack trace, and returns the exit code. */
 export function explainError(error: unknown): number {
   const say = (text: string) => process.stderr.write(`tim-mirror: ${printableLines(text)}\n`);
   if (error instanceof CommanderError) {

@@ -14,7 +14,7 @@ const closeMs = 2000;
 
 /**
  * What the role of a source of accounts may do besides reading, in a sentence; undefined where nothing is known of the
- * kind, or the source can't be asked, which reading it will tell. We read in a read-only transaction. That stops
+ * kind, or the source can't be reached; the read reports that. We read in a read-only transaction. That stops
  * statements that write, and neither functions that write elsewhere nor a superuser.
  */
 export async function findSourceRisk(url: string, signal: AbortSignal): Promise<string | undefined> {

@@ -34,7 +34,7 @@ export interface AppRunner {
   line(): Line;
   /** The vendor refuses the app: nothing but probes may be sent. */
   isHalted(): boolean;
-  /** Polls an account and stores what came of it. Never rejects. `onSent` is told when its call is sent. */
+  /** Polls an account and stores what came of it. Never rejects. `onSent` is called when its call is sent. */
   poll(account: ClaimedAccount, onSent: () => void): Promise<void>;
   /** Gives a claimed account back. */
   give(record: PollRecord): Promise<void>;
@@ -50,7 +50,7 @@ export interface AppRunner {
   drained(): Promise<void>;
   /** Counts something else than polls. */
   count(event: string, times: number): void;
-  /** Tells `listener` of every answer from now on. */
+  /** Calls `listener` with every response from now on. */
   onAnswer(listener: (groups: readonly FriendGroup[]) => void): void;
   /** What was counted since the last call. */
   takeCounts(): AppCounts;
@@ -181,7 +181,7 @@ function createPoll(
   };
 }
 
-/** Passes every answer on to whoever listens, and counts those that lack members. */
+/** Passes every response on to the listener, and counts those that lack members. */
 function createAnswerReport(counters: AppCounters, metrics: AppMetrics) {
   let listener: ((groups: readonly FriendGroup[]) => void) | undefined;
   return {

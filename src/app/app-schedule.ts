@@ -13,7 +13,7 @@ export interface AppSchedule {
   refresh(row: Pick<AppRow, 'silentChangeAgo' | 'accountCount' | 'weightSum'>): void;
 }
 
-/** Full reads come so many times as often while the sequence is not trusted, but not oftener than hourly. */
+/** Full reads come eight times as often while the sequence is not trusted, but at most hourly. */
 const mistrust = 8;
 const shortestFullReadMs = 3_600_000;
 

@@ -19,7 +19,7 @@ export interface PollResults {
   count(account: ClaimedAccount, result: PollResult): void;
   /** The database took the results of some polls. */
   stored(): void;
-  /** The database did not take the results of so many polls, for good. */
+  /** The results of some polls were given up, for the database did not store them. */
   lost(refusal: Refusal, results: number): void;
 }
 
@@ -37,7 +37,7 @@ export function showsService({ outcome }: PollResult): boolean {
 export interface PollResultsOptions {
   readonly counters: AppCounters;
   readonly metrics: AppMetrics;
-  /** Told of the first change without a new sequence that this process finds. */
+  /** Called for each change without a new sequence. */
   readonly onSilentChange: (account: ClaimedAccount) => void;
   readonly log: Logger;
 }

@@ -96,7 +96,7 @@ function createPauses(): () => number | undefined {
   return () => {
     const now = performance.now();
     if (now < until) return undefined;
-    // Again, sooner after a pause than it lasted: somebody else is using up the app's limit.
+    // Again, sooner after a pause than it lasted: another caller is using up the app's limit.
     pauseMs = now - until < pauseMs ? Math.min(pauseMs * 2, longestPauseMs) : shortestPauseMs;
     until = now + pauseMs;
     return pauseMs;

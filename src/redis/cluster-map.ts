@@ -42,7 +42,7 @@ export function createClusterMap(servers: RedisCluster): ClusterMap {
       try {
         return await question(redis, endpoint);
       } catch (error) {
-        // A command only tells that there is no connection.
+        // The error of a command says only that there is no connection.
         failure = cause ?? error;
       } finally {
         redis.disconnect();

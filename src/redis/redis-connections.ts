@@ -59,7 +59,7 @@ export async function connectRedis(
     for (const { queues, bucket } of all) for (const redis of [queues, bucket]) redis.disconnect();
   };
   let last: Error | undefined;
-  /** Why a connection is not there; a command on it only tells that it is not. */
+  /** Why a connection is lost; the error of a command says only that it is. */
   const causes = new WeakMap<Redis, Error>();
   // What a single server refuses for good is not tried for long; of several another may be well.
   const refused = Promise.withResolvers<never>();

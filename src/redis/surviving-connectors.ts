@@ -7,7 +7,7 @@ type SentinelOptions = ConstructorParameters<typeof SentinelConnector>[0];
 type Given = unknown;
 
 /**
- * A connection whose TLS handshake fails tells two errors: that the certificate is not trusted, and the alert of the
+ * A connection whose TLS handshake fails emits two errors: that the certificate is not trusted, and the alert of the
  * other side. ioredis listens for one, and the second would end the process.
  */
 export function surviveErrors<S extends Pick<Socket, 'on'>>(stream: S): S {
@@ -15,7 +15,7 @@ export function surviveErrors<S extends Pick<Socket, 'on'>>(stream: S): S {
   return stream;
 }
 
-/** A connection to a server. Its first error is what ioredis tells where the connection has ended already. */
+/** A connection to a server. ioredis reports its first error where the connection has ended already. */
 export function connectTo(
   place: NetConnectOpts,
   tls: ConnectionOptions | undefined,
@@ -72,10 +72,10 @@ export class SurvivingSentinelConnector extends SentinelConnector {
   }
 
   override async connect(emit: Parameters<SentinelConnector['connect']>[0]) {
-    const tell: typeof emit = (type, error) => {
+    const emitWithCause: typeof emit = (type, error) => {
       if (type === 'error') error.cause ??= this.#lastError;
       emit(type, error);
     };
-    return surviveErrors(await super.connect(tell));
+    return surviveErrors(await super.connect(emitWithCause));
   }
 }
