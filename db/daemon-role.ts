@@ -1,6 +1,6 @@
 import { sql, type Transaction } from 'kysely';
 import { SchemaError } from './migrate.ts';
-import { waitForTurnToGrant } from './reader-role.ts';
+import { readerRole, waitForTurnToGrant } from './reader-role.ts';
 import type { DB } from './schema.ts';
 import { codeOf } from './storage-errors.ts';
 
@@ -10,9 +10,9 @@ import { codeOf } from './storage-errors.ts';
  * SchemaError when there is no such role, or when this user does not own what it is to give rights on.
  */
 export async function grantToDaemon(trx: Transaction<DB>, role: string): Promise<void> {
-  if (role === 'tim_reader')
+  if (role === readerRole)
     throw new SchemaError(
-      'tim_reader is the role of analysts, who only read; name another role for the daemon.',
+      `${readerRole} is the role of analysts, who only read; name another role for the daemon.`,
     );
   await waitForTurnToGrant(trx);
   const { rows } = await sql<{ found: boolean }>`

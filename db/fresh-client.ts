@@ -28,9 +28,7 @@ export class FreshClient extends pg.Client {
       this.#broken = error;
     });
     const isSocket = this.host.startsWith('/');
-    // PGSSLMODE, which the driver reads, says something too; of `disable` nothing is left to see.
-    const isSaid = Boolean(this.ssl) && !url?.includes('sslmode=prefer');
-    this.#asksServer = url !== undefined && prefersTls(url) && !isSaid && !isSocket;
+    this.#asksServer = url !== undefined && !isSocket && prefersTls(this, url);
     if (isSocket) encrypt(this, false);
   }
 
@@ -47,14 +45,14 @@ export class FreshClient extends pg.Client {
   }
 
   async #connect(): Promise<this> {
-    if (this.#asksServer) encrypt(this, (await takesTls(this.#config)) && unverifiedTls);
+    if (this.#asksServer) encrypt(this, (await takesTls(this, this.#config)) && unverifiedTls);
     if (Reflect.get(this, '_ending')) throw new Error('Connection terminated');
     try {
       await super.connect();
       if (this.#broken !== undefined) throw this.#broken;
       return this;
     } catch (error) {
-      if (this.#asksServer) noteRefusal(this.#config, error);
+      if (this.#asksServer) noteRefusal(this, error);
       throw error;
     }
   }

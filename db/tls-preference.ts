@@ -10,7 +10,7 @@ const refusalHoldsMs = 60_000;
 /** A session that was made to ask is not waited for longer than this when it ends. */
 const endMs = 2000;
 
-/** TLS with whoever answers, as libpq's `prefer` has it. */
+/** TLS without a check of the certificate, as in libpq's `prefer`. */
 export const unverifiedTls = { rejectUnauthorized: false } as const;
 
 /** What a connection that is not made yet will do. The driver decides by these two, when it connects. */
@@ -20,21 +20,22 @@ export function encrypt(client: pg.Client, ssl: typeof unverifiedTls | false): v
 }
 
 /**
- * Whether a URL leaves it to the server if the connection is encrypted: libpq's `prefer`, which is meant where nothing
- * is said.
+ * Whether the URL of a client leaves it to the server if the connection is encrypted: libpq's `prefer`, which is also the
+ * default. PGSSLMODE is a choice too: the driver reads it, and nothing is left to see of `disable`.
  */
-export function prefersTls(url: string): boolean {
+export function prefersTls(client: pg.Client, url: string): boolean {
   const parameters = new URLSearchParams(url.split('?')[1]);
   const mode = parameters.get('sslmode');
-  return mode === null ? ![...parameters.keys()].some((name) => name.startsWith('ssl')) : mode === 'prefer';
+  if (mode !== null) return mode === 'prefer';
+  return !client.ssl && ![...parameters.keys()].some((name) => name.startsWith('ssl'));
 }
 
 /**
  * Whether the server encrypts for this login. The first connection of a login finds out, by a session of its own that
  * ends at once; without TLS it ends before it begins. Throws what keeps that session from being made.
  */
-export function takesTls(config: pg.ClientConfig): Promise<boolean> {
-  const key = placeOf(config);
+export function takesTls(client: pg.Client, config: pg.ClientConfig): Promise<boolean> {
+  const key = placeOf(client);
   const known = answers.get(key);
   if (known !== undefined && performance.now() - known.asked < refusalHoldsMs) return known.takes;
   const takes = ask(config);
@@ -49,12 +50,11 @@ export function takesTls(config: pg.ClientConfig): Promise<boolean> {
 }
 
 /** The server is asked again after a refusal of TLS, of its lack, or of the login. */
-export function noteRefusal(config: pg.ClientConfig, error: unknown): void {
-  if (refusesTls(error) || isLoginRefused(error)) answers.delete(placeOf(config));
+export function noteRefusal(client: pg.Client, error: unknown): void {
+  if (refusesTls(error) || isLoginRefused(error)) answers.delete(placeOf(client));
 }
 
-function placeOf(config: pg.ClientConfig): string {
-  const { host, port, user, database } = new pg.Client(config);
+function placeOf({ host, port, user, database }: pg.Client): string {
   return JSON.stringify([host, port, user, database]);
 }
 
@@ -62,7 +62,7 @@ async function ask(config: pg.ClientConfig): Promise<boolean> {
   const refusal = await tryLogin(config, unverifiedTls);
   if (refusal === undefined) return true;
   if (refusesTls(refusal)) return false;
-  // pg_hba.conf may let this login in without TLS only. If not, the first refusal is the one to tell.
+  // pg_hba.conf may let this login in without TLS only. If not, the first refusal is reported.
   if (isLoginRefused(refusal) && (await tryLogin(config, false)) === undefined) return false;
   throw refusal;
 }

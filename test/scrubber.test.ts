@@ -1,8 +1,8 @@
-import { Writable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { createLogger } from '../src/log.ts';
 import { createScrubber } from '../src/scrubber.ts';
 import { signUser } from '../src/tencent/user-sig.ts';
+import { collectLog } from './support/collect-log.ts';
 
 describe('the scrubber', () => {
   test('takes out secrets as they are, in URLs and in JSON', () => {
@@ -72,15 +72,9 @@ test('signatures that follow one another without end take no memory, and the las
 
 describe('the log', () => {
   function logging(secrets: string[], act: (log: ReturnType<typeof createLogger>) => void): string {
-    let text = '';
-    const destination = new Writable({
-      write(chunk, _encoding, done) {
-        text += chunk;
-        done();
-      },
-    });
+    const { destination, text } = collectLog();
     act(createLogger({ level: 'trace', scrubber: createScrubber(secrets), destination }));
-    return text;
+    return text();
   }
 
   test('holds no secret, not even one in the cause of an error', () => {

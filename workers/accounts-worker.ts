@@ -1,6 +1,5 @@
 import type { Database } from '../db/client.ts';
 import { readAccountSources } from '../db/queries/account-sources.ts';
-import { findSourceRisk } from '../db/source-rights.ts';
 import type { AccountSource } from '../db/source-rows.ts';
 import { syncAccounts } from '../src/accounts/sync-accounts.ts';
 import type { AppConfig } from '../src/config/app-config.ts';
@@ -29,9 +28,6 @@ export function hasSource<App extends AppConfig>(app: App): app is App & Sourced
  * out: that is for a person to ask for.
  */
 export function startAccountsWorker(deps: AccountsDeps, app: SourcedAppConfig): JobWorker {
-  void findSourceRisk(app.accountSource.url, deps.signal).then((risk) => {
-    if (risk !== undefined) deps.log.warn({ app: app.appId }, risk);
-  });
   return deps.queues.work('accounts', {
     appId: app.appId,
     concurrency: 1,

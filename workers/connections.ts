@@ -18,7 +18,7 @@ export interface Databases {
   readonly db: Database;
   /** For what reads whole tables, which takes longer than a poll's statements may. */
   readonly upkeep: Database;
-  /** Asks whether Postgres is well, held neither by a crowd of polls nor by long statements. */
+  /** Checks the health of Postgres, delayed neither by polls nor by long statements. */
   readonly asked: Database;
   /** Past a pooler: for what needs a session of its own. */
   readonly direct: Database;
@@ -28,7 +28,7 @@ export interface Databases {
 export type Keep = (close: () => Promise<void> | void) => void;
 
 /** A server that is away must not keep the process alive for longer. */
-const closeMs = 3000;
+export const closeMs = 3000;
 
 /** Closes what is kept when `opened` is disposed of, each within three seconds. */
 export function keepIn(opened: AsyncDisposableStack, log: Logger): Keep {

@@ -1,8 +1,10 @@
+import { findSourceRisk } from '../db/source-rights.ts';
 import type { CallingAppConfig } from '../src/config/app-config.ts';
 import { type Config, commonSecrets } from '../src/config/config.ts';
 import { isLoopback } from '../src/http/access.ts';
 import type { Logger } from '../src/log.ts';
 import { neededOpenFiles, openFilesLimit } from '../src/open-files.ts';
+import type { SourcedAppConfig } from './accounts-worker.ts';
 
 /** Says in the log what of the configuration or the machine an operator would want to change. */
 export function warnAtStart(config: Config, apps: readonly CallingAppConfig[], log: Logger): void {
@@ -11,7 +13,15 @@ export function warnAtStart(config: Config, apps: readonly CallingAppConfig[], l
   warnOfFewFiles(log);
 }
 
-/** What somebody who reads the log wants to know first; no part of it is secret. */
+/** Says which sources of accounts are read by a role that may do more than read. Apps share a source: each is asked once. */
+export function warnOfSourceRisks(apps: readonly SourcedAppConfig[], signal: AbortSignal, log: Logger): void {
+  for (const [url, sharing] of Map.groupBy(apps, ({ accountSource }) => accountSource.url))
+    void findSourceRisk(url, signal).then((risk) => {
+      if (risk !== undefined) for (const { appId } of sharing) log.warn({ app: appId }, risk);
+    });
+}
+
+/** What the first log line says of the configuration; no part of it is secret. */
 export function describeConfig({ apps, databaseUrl = '', redis, poll }: Config) {
   const database = URL.parse(databaseUrl);
   return {
@@ -37,7 +47,7 @@ function warnOfCommonSecrets(config: Config, log: Logger): void {
   );
 }
 
-/** The UserSig is in the URL: whoever reads it on the way may do with the app what we may. */
+/** The UserSig is in the URL: an eavesdropper on the way may do with the app what we may. */
 function warnOfPlainHttp(apps: readonly CallingAppConfig[], log: Logger): void {
   for (const { appId, origin } of apps) {
     const { protocol, hostname } = new URL(origin);

@@ -31,6 +31,7 @@ import { readStatus } from '../src/status/read-status.ts';
 import { type AnswerMemory, createAnswerMemory } from '../src/tencent/answer-memory.ts';
 import { hasSource, startAccountsWorker } from './accounts-worker.ts';
 import {
+  closeMs,
   type Databases,
   directUrlOf,
   followSecrets,
@@ -55,7 +56,7 @@ import {
   type QueuesOptions,
 } from './queues.ts';
 import { keepSchedules, openSchedules, scheduleMs } from './schedules.ts';
-import { describeConfig, warnAtStart } from './start-warnings.ts';
+import { describeConfig, warnAtStart, warnOfSourceRisks } from './start-warnings.ts';
 
 /** What a process does: claim accounts, poll them, or both. */
 export type Role = 'all' | 'dispatch' | 'poll';
@@ -95,7 +96,6 @@ const healthMs = 5000;
 const figuresMs = 15_000;
 /** However many pages are open, the status is read at most once per this many milliseconds. */
 const statusMs = 1000;
-const closeMs = 3000;
 /** A loop is stuck when it has not come round for so long; a slow database alone must not restart us. */
 const stuckSeconds = 120;
 
@@ -145,7 +145,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 async function startParts(options: DaemonOptions, stop: Stop, opened: AsyncDisposableStack): Promise<Daemon> {
   const { config, log } = options;
   const keep = keepIn(opened, log);
-  const apps = config.apps.filter(mayCall);
+  const apps = callingApps(config);
   let watch: Health | undefined;
   const databases = openDatabases(config, keep, log, (error) => watch?.failed(error));
   const backends = await openBackends(config, apps, databases, keep, log);
@@ -184,6 +184,7 @@ async function startParts(options: DaemonOptions, stop: Stop, opened: AsyncDispo
     return shutDown(error);
   });
   warnAtStart(config, apps, log);
+  warnOfSourceRisks(sourcedApps(config), stop.soft, log);
   log.info({ ...buildOf(options), ...describeConfig(config), roles: options.roles }, 'tim-mirror runs');
   return { http, stop: () => shutDown(), hurry: () => stop.abortHard(), stopped };
 }
@@ -215,8 +216,7 @@ async function openBackends(
 
 function openQueues(config: Config, { redis }: Backends, options: QueuesOptions): Queues {
   if (redis !== undefined) return createRedisQueues(redis, options);
-  const apps = config.apps.filter(mayCall);
-  const connections = 2 * apps.length + apps.filter(hasSource).length + 1;
+  const connections = 2 * callingApps(config).length + sourcedApps(config).length + 1;
   return createPostgresQueues(directUrlOf(config), connections, options);
 }
 
@@ -227,7 +227,7 @@ interface RunnersOptions extends Pick<Parts, 'options' | 'stop' | 'databases' | 
 
 function openRunners({ options, stop, databases, backends, clock, metrics, answers }: RunnersOptions) {
   const { config, confirmRemovalAfterMs = defaultConfirmMs, scrubber, log, openBucket } = options;
-  const runners: readonly AppRunner[] = config.apps.filter(mayCall).map((app) =>
+  const runners: readonly AppRunner[] = callingApps(config).map((app) =>
     createAppRunner({
       app,
       poll: config.poll,
@@ -257,7 +257,6 @@ function startWorkers({ options, stop, databases, clock, queues, runners }: Part
   const { db, upkeep, direct, pool } = databases;
   const deps = { db, clock, queues, log, waitingForDatabase: () => pool.waitingCount };
   const does = (role: Role) => roles.includes('all') || roles.includes(role);
-  const sourced = config.apps.filter(mayCall).filter(hasSource);
   const polls = runners.map((runner) => [runner, queues.open('poll', runner.appId)] as const);
   return [
     ...(does('dispatch') ? polls.map(([runner, queue]) => startDispatchWorker(deps, runner, queue)) : []),
@@ -269,7 +268,7 @@ function startWorkers({ options, stop, databases, clock, queues, runners }: Part
       runners,
       historyRetentionMs: config.historyRetentionMs,
     }),
-    ...sourced.map((app) =>
+    ...sourcedApps(config).map((app) =>
       startAccountsWorker({ ...deps, ...config.accounts, db: upkeep, signal: stop.soft }, app),
     ),
   ];
@@ -280,8 +279,7 @@ function startLoops(parts: Parts, reports: Reports): Loops {
   const { config, log } = options;
   const { db } = databases;
   const { lock, redis, identity, taken } = backends;
-  const sourced = config.apps.filter(mayCall).filter(hasSource);
-  const schedules = openSchedules(queues, runners, sourced, config.accounts.syncIntervalMs);
+  const schedules = openSchedules(queues, runners, sourcedApps(config), config.accounts.syncIntervalMs);
   const loops = createLoops({ signal: stop.soft, log, failed: health.failed });
   loops.run('apps', refreshMs, () => refreshRunners(db, runners));
   loops.run('counts', countsMs, async () => {
@@ -411,8 +409,14 @@ function createShutDown(
   };
 }
 
-function mayCall(app: Config['apps'][number]): app is CallingAppConfig {
-  return app.secretKey !== undefined;
+/** The apps that this daemon polls. */
+function callingApps(config: Config): readonly CallingAppConfig[] {
+  return config.apps.filter((app): app is CallingAppConfig => app.secretKey !== undefined);
+}
+
+/** Those whose accounts come from a source. */
+function sourcedApps(config: Config) {
+  return callingApps(config).filter(hasSource);
 }
 
 function slotsOf(app: CallingAppConfig, redis: RedisConnections | undefined, lock: ProcessLock): SlotSource {

@@ -1,21 +1,18 @@
-import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { createVendorLog } from '../../src/app/vendor-log.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
+import { collectLog } from '../support/collect-log.ts';
 
 test('when most calls begin to fail one line says so, and one when they are well again', () => {
-  let text = '';
-  const destination = new Writable({
-    write(chunk, _encoding, done) {
-      text += chunk;
-      done();
-    },
-  });
+  const { destination, text } = collectLog();
   let time = 0;
   const log = createLogger({ level: 'info', scrubber: createScrubber(), destination });
   const vendor = createVendorLog(log, () => time);
-  const lines = () => text.split('\n').filter((line) => line !== '');
+  const lines = () =>
+    text()
+      .split('\n')
+      .filter((line) => line !== '');
   const reason = { code: 0, message: 'connect ECONNREFUSED' };
 
   for (let second = 0; second < 60; second += 1) {
@@ -46,15 +43,9 @@ test('when most calls begin to fail one line says so, and one when they are well
 });
 
 test('a few failures of an app that is seldom polled are no line', () => {
-  let text = '';
-  const destination = new Writable({
-    write(chunk, _encoding, done) {
-      text += chunk;
-      done();
-    },
-  });
+  const { destination, text } = collectLog();
   const log = createLogger({ level: 'info', scrubber: createScrubber(), destination });
   const vendor = createVendorLog(log, () => 0);
   for (let poll = 0; poll < 9; poll += 1) vendor.failed({ code: 0, message: 'timeout' });
-  expect(text).toBe('');
+  expect(text()).toBe('');
 });

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { parseConfig } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import type { Simulator } from '../../src/simulator/server.ts';
 import { type Daemon, startDaemon } from '../../workers/start.ts';
+import { collectLog } from './collect-log.ts';
 import { testApp } from './world.ts';
 
 export interface DaemonOptions {
@@ -44,13 +44,7 @@ export interface TestDaemon extends AsyncDisposable {
 /** Starts a daemon in this process, with removals confirmed after a second instead of a minute, unless told. */
 export async function startTestDaemon(options: DaemonOptions): Promise<TestDaemon> {
   const { confirmRemovalAfterMs = 1000 } = options;
-  let text = '';
-  const destination = new Writable({
-    write(chunk, _encoding, done) {
-      text += chunk;
-      done();
-    },
-  });
+  const { destination, text } = collectLog();
   const config = parseConfig(
     {
       env: daemonEnvironment(options),
@@ -67,7 +61,10 @@ export async function startTestDaemon(options: DaemonOptions): Promise<TestDaemo
   const daemon = await startDaemon({ config, roles: ['all'], log, scrubber, confirmRemovalAfterMs });
   return {
     daemon,
-    logLines: () => text.split('\n').filter((line) => line !== ''),
+    logLines: () =>
+      text()
+        .split('\n')
+        .filter((line) => line !== ''),
     [Symbol.asyncDispose]: () => daemon.stop(),
   };
 }

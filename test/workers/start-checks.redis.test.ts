@@ -1,4 +1,3 @@
-import { Writable } from 'node:stream';
 import { Redis } from 'ioredis';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
@@ -7,6 +6,7 @@ import { assertServerVersion, serverVersionProblem } from '../../db/server-versi
 import { createLogger } from '../../src/log.ts';
 import { connectRedis } from '../../src/redis/redis-connections.ts';
 import { createScrubber } from '../../src/scrubber.ts';
+import { collectLog } from '../support/collect-log.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createTestRedis } from '../support/redis.ts';
 
@@ -54,14 +54,8 @@ test('a database that is not in UTF8 is refused in a sentence', async () => {
 });
 
 async function linesOfConnecting(url: string): Promise<string> {
-  let text = '';
-  const destination = new Writable({
-    write(chunk, _encoding, done) {
-      text += chunk;
-      done();
-    },
-  });
+  const { destination, text } = collectLog();
   const log = createLogger({ level: 'info', scrubber: createScrubber(), destination });
   (await connectRedis({ kind: 'single', url }, [], log)).close();
-  return text;
+  return text();
 }
