@@ -1,14 +1,15 @@
 import { getHeapStatistics } from 'node:v8';
+import { type AnswerPools, createAnswerPools, type Holding, isLarge } from './answer-pools.ts';
 
 /**
  * The bytes of answers that this process holds at a time, each from its first byte until it is written. Answers are
- * of any size up to megabytes, and nothing tells an account's before it is asked; without a bound, two hundred of the
- * largest would be under way a second.
+ * of any size up to megabytes, and an account's size is not known before its first answer; without a bound, two hundred
+ * of the largest would be under way a second.
  */
 export interface AnswerMemory {
   /**
    * A poll's share. Undefined while there is no room for an account whose last answer was large: it is better not
-   * asked at all.
+   * requested at all.
    */
   open(accountKey: number): AnswerShare | undefined;
   stats(): AnswerMemoryStats;
@@ -17,11 +18,13 @@ export interface AnswerMemory {
 /** What one poll may hold of answers. */
 export interface AnswerShare {
   /**
-   * An answer has so many bytes in all, as far as is known: undefined when they may come now, or a promise of it.
+   * An answer takes so many bytes, as far as is known: undefined when they may come now, or a promise of it.
    * A later answer of the same poll takes the place of the one before. Rejects with NoRoomError when it has waited too long,
    * or with the reason of `signal`.
    */
   take(bytes: number, signal: AbortSignal): Promise<void> | undefined;
+  /** The answer is whole, and had so many bytes: what was taken beyond is given back. */
+  received(bytes: number): void;
   /** Gives everything back. */
   close(): void;
 }
@@ -37,7 +40,7 @@ export interface AnswerMemoryStats {
 export interface AnswerMemoryOptions {
   /** Of answers as they come, in bytes. Default: what suits the heap of this process. */
   readonly limit?: number;
-  readonly patienceMs?: number;
+  readonly timeoutMs?: number;
 }
 
 /** There was no room for an answer: its account is read later. */
@@ -45,10 +48,6 @@ export class NoRoomError extends Error {
   override readonly name = 'NoRoomError';
 }
 
-/** Answers of some 1,800 friends and more; one of 300 friends has 11 kB. */
-const largeBytes = 64 * 1024;
-/** Large answers have this part of the memory for themselves, so that they hold no small one up. */
-const shareOfLarge = 0.75;
 /** What a byte of an answer takes until it is written: as text, as objects, as difference, and as rows on their way. */
 const heapPerByte = 16;
 /** What the rest of the daemon takes. */
@@ -57,9 +56,9 @@ const heapOfRest = 128 * 2 ** 20;
 const leastLimit = 5 * 2 ** 20;
 /** Three of the largest at once. Eleven are not written sooner, and keep the event loop busy for a second. */
 const mostLimit = 16 * 2 ** 20;
-/** An answer that has waited for so long is given up, and its account asked again: its lease lasts 25 s. */
-const defaultPatienceMs = 10_000;
-/** Of which accounts it is remembered that they are large; 100,000 numbers are 8 MB. */
+/** An answer that has waited for so long is given up, and its account requested again: its lease lasts 25 s. */
+const defaultTimeoutMs = 10_000;
+/** How many large accounts are remembered; 100,000 numbers are 8 MB. */
 const mostRemembered = 100_000;
 
 /** The bytes of answers that suit a heap of this size. */
@@ -67,154 +66,123 @@ export function answerLimit(heapBytes: number): number {
   return Math.min(mostLimit, Math.max(leastLimit, (heapBytes - heapOfRest) / heapPerByte));
 }
 
-interface Share {
-  pool: Pool | undefined;
-  bytes: number;
-  waiter: Waiter | undefined;
-}
-
-interface Pool {
-  readonly limit: number;
-  readonly holders: Set<Share>;
-  held: number;
-}
-
-interface Waiter {
-  readonly bytes: number;
-  admit(): void;
-  /** Ends the waiting without an outcome. */
-  leave(): void;
-}
-
 /** Memory that nothing holds yet. */
 export function createAnswerMemory({
   limit = answerLimit(getHeapStatistics().heap_size_limit),
-  patienceMs = defaultPatienceMs,
+  timeoutMs = defaultTimeoutMs,
 }: AnswerMemoryOptions = {}): AnswerMemory {
-  const large: Pool = { limit: limit * shareOfLarge, holders: new Set(), held: 0 };
-  const small: Pool = { limit: limit * (1 - shareOfLarge), holders: new Set(), held: 0 };
-  // In the order in which they came.
-  const waiting = new Set<Share>();
-  const remembered = new Map<number, number>();
-
-  const poolFor = (bytes: number) => (bytes < largeBytes ? small : large);
-
-  const isFirst = (share: Share, pool: Pool) => pool.holders.values().next().value === share;
-
-  /** One at least is let in, and the one that came first may grow: else some might wait for each other. */
-  function fits(share: Share, bytes: number): boolean {
-    const pool = poolFor(bytes);
-    const others = pool.held - (share.pool === pool ? share.bytes : 0);
-    return others === 0 || others + bytes <= pool.limit || isFirst(share, pool);
-  }
-
-  /** Whether a large answer has to stand behind others that wait, or the largest would wait for ever. */
-  function standsBehind(share: Share, bytes: number): boolean {
-    if (poolFor(bytes) !== large || bytes <= share.bytes || isFirst(share, large)) return false;
-    for (const { waiter } of waiting)
-      if (waiter !== undefined && poolFor(waiter.bytes) === large) return true;
-    return false;
-  }
-
-  function hold(share: Share, bytes: number): void {
-    const pool = poolFor(bytes);
-    if (share.pool !== pool) {
-      release(share);
-      pool.holders.add(share);
-      share.pool = pool;
-    }
-    pool.held += bytes - share.bytes;
-    share.bytes = bytes;
-  }
-
-  function release(share: Share): void {
-    if (share.pool === undefined) return;
-    share.pool.holders.delete(share);
-    share.pool.held -= share.bytes;
-    share.pool = undefined;
-    share.bytes = 0;
-  }
-
-  function admitWaiting(): void {
-    let largeWaits = false;
-    for (const share of waiting) {
-      const { waiter } = share;
-      if (waiter === undefined) continue;
-      const pool = poolFor(waiter.bytes);
-      const behind = pool === large && largeWaits && !isFirst(share, large);
-      if (!behind && fits(share, waiter.bytes)) {
-        hold(share, waiter.bytes);
-        waiter.admit();
-      } else if (pool === large) largeWaits = true;
-    }
-  }
-
-  function remember(accountKey: number, bytes: number): void {
-    remembered.delete(accountKey);
-    if (bytes < largeBytes) return;
-    remembered.set(accountKey, bytes);
-    if (remembered.size > mostRemembered) remembered.delete(remembered.keys().next().value ?? 0);
-  }
-
-  function wait(share: Share, bytes: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const leave = () => {
-        waiting.delete(share);
-        share.waiter = undefined;
-        clearTimeout(timer);
-        signal.removeEventListener('abort', onAbort);
-      };
-      const onAbort = () => {
-        leave();
-        reject(signal.reason);
-      };
-      const timer = setTimeout(() => {
-        leave();
-        reject(new NoRoomError('other large answers have to be written first'));
-      }, patienceMs);
-      share.waiter = {
-        bytes,
-        leave,
-        admit() {
-          leave();
-          resolve();
-        },
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      waiting.add(share);
-    });
-  }
-
+  const pools = createAnswerPools(limit);
+  const queue = createRoomQueue(pools, timeoutMs);
+  const sizes = createLargeAccounts();
   return {
     open(accountKey) {
-      const share: Share = { pool: undefined, bytes: 0, waiter: undefined };
-      const expected = remembered.get(accountKey);
+      const holding: Holding = { pool: undefined, bytes: 0 };
+      const expected = sizes.get(accountKey);
       if (expected !== undefined) {
-        if (waiting.size > 0 || !fits(share, expected)) return undefined;
-        hold(share, expected);
+        if (queue.size() > 0 || !pools.fits(holding, expected)) return undefined;
+        pools.hold(holding, expected);
       }
       return {
         take(bytes, signal) {
-          remember(accountKey, bytes);
-          if (standsBehind(share, bytes) || !fits(share, bytes)) return wait(share, bytes, signal);
-          hold(share, bytes);
+          sizes.remember(accountKey, bytes);
+          if (queue.isBehind(holding, bytes) || !pools.fits(holding, bytes))
+            return queue.wait(holding, bytes, signal);
+          pools.hold(holding, bytes);
           // It may have given some back.
-          admitWaiting();
+          queue.admit();
           return undefined;
         },
+        received(bytes) {
+          sizes.remember(accountKey, bytes);
+          if (bytes >= holding.bytes) return;
+          pools.hold(holding, bytes);
+          queue.admit();
+        },
         close() {
-          share.waiter?.leave();
-          if (share.pool === undefined) return;
-          release(share);
-          admitWaiting();
+          queue.leave(holding);
+          if (holding.pool === undefined) return;
+          pools.release(holding);
+          queue.admit();
         },
       };
     },
 
-    stats: () => ({
-      heldBytes: large.held + small.held,
-      waiting: waiting.size,
-      largeAccounts: remembered.size,
-    }),
+    stats: () => ({ heldBytes: pools.heldBytes(), waiting: queue.size(), largeAccounts: sizes.count() }),
+  };
+}
+
+interface Waiter {
+  readonly bytes: number;
+  /** Ends the waiting without an outcome. */
+  readonly leave: () => void;
+  readonly resolve: () => void;
+}
+
+/** Answers that wait for room, in the order in which they came. */
+function createRoomQueue(pools: AnswerPools, timeoutMs: number) {
+  const waiters = new Map<Holding, Waiter>();
+
+  /** A large answer goes behind others that wait, or the largest would wait for ever. */
+  function isBehind(holding: Holding, bytes: number): boolean {
+    if (!isLarge(bytes) || bytes <= holding.bytes || pools.isFirst(holding)) return false;
+    for (const waiter of waiters.values()) if (isLarge(waiter.bytes)) return true;
+    return false;
+  }
+
+  /** Lets those in for which there is room now. */
+  function admit(): void {
+    let largeWaits = false;
+    for (const [holding, { bytes, leave, resolve }] of waiters) {
+      const behind = isLarge(bytes) && largeWaits && !pools.isFirst(holding);
+      if (!behind && pools.fits(holding, bytes)) {
+        pools.hold(holding, bytes);
+        leave();
+        resolve();
+      } else if (isLarge(bytes)) largeWaits = true;
+    }
+  }
+
+  function wait(holding: Holding, bytes: number, signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const fail = (reason: unknown) => {
+      leave();
+      reject(reason);
+    };
+    const onAbort = () => fail(signal.reason);
+    const timer = setTimeout(
+      () => fail(new NoRoomError('other large answers have to be written first')),
+      timeoutMs,
+    );
+    function leave(): void {
+      waiters.delete(holding);
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    }
+    signal.addEventListener('abort', onAbort, { once: true });
+    waiters.set(holding, { bytes, leave, resolve });
+    return promise;
+  }
+
+  return {
+    isBehind,
+    admit,
+    wait,
+    leave: (holding: Holding) => waiters.get(holding)?.leave(),
+    size: () => waiters.size,
+  };
+}
+
+/** How long the last answers of accounts were, where they were large. The oldest is forgotten first. */
+function createLargeAccounts() {
+  const sizes = new Map<number, number>();
+  return {
+    get: (accountKey: number) => sizes.get(accountKey),
+    remember(accountKey: number, bytes: number) {
+      sizes.delete(accountKey);
+      if (!isLarge(bytes)) return;
+      sizes.set(accountKey, bytes);
+      if (sizes.size > mostRemembered) sizes.delete(sizes.keys().next().value ?? 0);
+    },
+    count: () => sizes.size,
   };
 }

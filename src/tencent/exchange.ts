@@ -69,28 +69,26 @@ interface Receiver extends ExchangeOptions {
   readonly reject: (error: unknown) => void;
 }
 
-/** Of an answer that does not tell its length, room is taken for so much at a time. */
-const stepBytes = 64 * 1024;
+/** An answer that does not say its length takes room for a quarter more than has come, and for so much at least. */
+const leastStepBytes = 16 * 1024;
 
-/** Gathers one answer; gives up when it is told to stop, and when the answer dribbles in for too long. */
+/** Gathers one answer; gives up when it is stopped, and when the answer takes too long. */
 function receive(receiver: Receiver): Dispatcher.DispatchHandler {
   const { stop, stops, share, connectMs, answerMs, maxAnswerBytes } = receiver;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  let roomFor = 0;
   let status = 0;
   let controller: Dispatcher.DispatchController | undefined;
   let failure: Error | undefined;
-  let ended = false;
 
   const onStop = () => giveUp(new Error('stopped'));
-  const tooSlow = () => giveUp(new Error('too slow'));
-  let timer = setTimeout(tooSlow, connectMs + answerMs);
+  const deadline = createDeadline(() => giveUp(new Error('too slow')));
+  const room = createRoom({ share, stop, deadline, answerMs, giveUp: (error) => giveUp(error) });
+  deadline.set(connectMs + answerMs);
   stops.add(stop, onStop);
 
   function end(): void {
-    ended = true;
-    clearTimeout(timer);
+    deadline.end();
     stops.remove(stop, onStop);
   }
 
@@ -101,20 +99,6 @@ function receive(receiver: Receiver): Dispatcher.DispatchHandler {
     receiver.reject(stop.aborted ? stop.reason : failure);
   }
 
-  /** The vendor is not to blame for the time in which we let it wait. */
-  function makeRoom(from: Dispatcher.DispatchController, wanted: number): void {
-    roomFor = wanted;
-    const waiting = share?.take(wanted, stop);
-    if (waiting === undefined) return;
-    from.pause();
-    clearTimeout(timer);
-    waiting.then(() => {
-      if (ended) return;
-      timer = setTimeout(tooSlow, answerMs);
-      from.resume();
-    }, giveUp);
-  }
-
   return {
     onRequestStart(started) {
       controller = started;
@@ -123,18 +107,19 @@ function receive(receiver: Receiver): Dispatcher.DispatchHandler {
     },
     onResponseStart(from, statusCode, head) {
       status = statusCode;
-      const told = Number(head['content-length'] ?? 0);
-      if (told > maxAnswerBytes) giveUp(tooLong(maxAnswerBytes));
-      else makeRoom(from, told);
+      const length = Number(head['content-length'] ?? 0);
+      if (length > maxAnswerBytes) giveUp(tooLong(maxAnswerBytes));
+      else room.make(from, length);
     },
     onResponseData(from, chunk) {
       bytes += chunk.length;
       if (bytes > maxAnswerBytes) return giveUp(tooLong(maxAnswerBytes));
       chunks.push(chunk);
-      if (bytes > roomFor) makeRoom(from, bytes + stepBytes);
+      if (bytes > room.size()) room.make(from, bytes + Math.max(leastStepBytes, bytes >> 2));
     },
     onResponseEnd() {
       end();
+      share?.received(bytes);
       receiver.resolve({
         status,
         body: chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks),
@@ -143,6 +128,54 @@ function receive(receiver: Receiver): Dispatcher.DispatchHandler {
     onResponseError(_controller, error) {
       end();
       receiver.reject(stop.aborted ? stop.reason : error);
+    },
+  };
+}
+
+interface Deadline {
+  /** Replaces the time that is left by `ms`. Nothing once it has ended. */
+  set(ms: number): void;
+  pause(): void;
+  end(): void;
+}
+
+function createDeadline(onPassed: () => void): Deadline {
+  let timer: NodeJS.Timeout | undefined;
+  let ended = false;
+  const pause = () => clearTimeout(timer);
+  return {
+    set(ms) {
+      pause();
+      if (!ended) timer = setTimeout(onPassed, ms);
+    },
+    pause,
+    end() {
+      ended = true;
+      pause();
+    },
+  };
+}
+
+interface RoomOptions extends Pick<Receiver, 'share' | 'stop' | 'answerMs'> {
+  readonly deadline: Deadline;
+  readonly giveUp: (error: Error) => void;
+}
+
+/** The room of one answer. It is not received while it waits for more, and the vendor is not to blame for that time. */
+function createRoom({ share, stop, answerMs, deadline, giveUp }: RoomOptions) {
+  let size = 0;
+  return {
+    size: () => size,
+    make(from: Dispatcher.DispatchController, bytes: number): void {
+      size = bytes;
+      const waiting = share?.take(bytes, stop);
+      if (waiting === undefined) return;
+      from.pause();
+      deadline.pause();
+      waiting.then(() => {
+        deadline.set(answerMs);
+        from.resume();
+      }, giveUp);
     },
   };
 }

@@ -70,7 +70,7 @@ describe('memory for answers', () => {
   });
 
   test('gives an answer up that has waited for too long, or whose poll is stopped', async () => {
-    const memory = createAnswerMemory({ limit: 4 * MB, patienceMs: 20 });
+    const memory = createAnswerMemory({ limit: 4 * MB, timeoutMs: 20 });
     open(memory, 1).take(3 * MB, never);
     await expect(open(memory, 2).take(3 * MB, never)).rejects.toBeInstanceOf(NoRoomError);
     const stop = new AbortController();
@@ -103,7 +103,7 @@ describe('memory for answers', () => {
   test('is all given back, and never holds more than it may but for one answer, whatever comes', async () => {
     const random = createRandom(testSeed());
     const limit = 8 * MB;
-    const memory = createAnswerMemory({ limit, patienceMs: 5 });
+    const memory = createAnswerMemory({ limit, timeoutMs: 5 });
     await Promise.all(
       Array.from({ length: 400 }, async (_, key) => {
         for (let poll = 0; poll < 5; poll += 1) {
@@ -119,6 +119,17 @@ describe('memory for answers', () => {
       }),
     );
     expect(memory.stats()).toMatchObject({ heldBytes: 0, waiting: 0 });
+  });
+
+  test('remembers an answer by its own length, not by the room that was taken for it', () => {
+    const memory = createAnswerMemory({ limit: 4 * MB });
+    const share = open(memory, 1);
+    share.take(80_000, never);
+    expect(memory.stats()).toMatchObject({ heldBytes: 80_000, largeAccounts: 1 });
+    share.received(60_000);
+    expect(memory.stats()).toMatchObject({ heldBytes: 60_000, largeAccounts: 0 });
+    share.close();
+    expect(memory.stats().heldBytes).toBe(0);
   });
 
   test.each([
@@ -196,6 +207,23 @@ describe('an answer for which there is no room yet', () => {
     expect(memory.stats().heldBytes).toBeGreaterThanOrEqual(body.length);
     share.close();
     expect(memory.stats().heldBytes).toBe(0);
+  });
+
+  test('is not needed by small answers that do not say their length, however many come at once', async () => {
+    await using vendor = await serving((response) => {
+      response.writeHead(200);
+      response.write('{"ErrorCode":0,');
+      response.end('"CurrentSequence":7,"ResultItem":[]}');
+    });
+    const memory = createAnswerMemory({ limit: 5 * MB });
+    for (let round = 0; round < 3; round += 1) {
+      const shares = Array.from({ length: 70 }, (_, key) => open(memory, key));
+      const reads = shares.map((share) =>
+        vendor.client.groupGet('alice', 6, { ...createStop(), share }).finally(share.close),
+      );
+      await Promise.all(reads);
+      expect(memory.stats()).toEqual({ heldBytes: 0, waiting: 0, largeAccounts: 0 });
+    }
   });
 
   test('that is never received whole leaves nothing behind', async () => {
