@@ -217,7 +217,7 @@ describe('configuration', () => {
     test('needs both halves, but for a command that brings the query along', () => {
       const { ACCOUNTS_SOURCE_URL, ACCOUNTS_QUERY } = source;
       expect(problemsOf({ ...good, ACCOUNTS_QUERY })).toEqual([
-        'ACCOUNTS_QUERY is set without ACCOUNTS_SOURCE_URL; give the Postgres to ask.',
+        'ACCOUNTS_QUERY is set without ACCOUNTS_SOURCE_URL; give the Postgres to query.',
       ]);
       expect(problemsOf({ ...good, ACCOUNTS_SOURCE_URL })).toEqual([
         'ACCOUNTS_SOURCE_URL is set without ACCOUNTS_QUERY; give the select that names the accounts.',

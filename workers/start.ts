@@ -238,7 +238,7 @@ function openRunners({ options, stop, databases, backends, clock, metrics, answe
       answers,
       metrics: metrics.forApp(app.appId, app.callsPerSecond),
       openBucket,
-      onBusy: () => lookAtBuckets(runners),
+      releaseDueSlots: () => lookAtBuckets(runners),
       stop,
       scrubber,
       log,
@@ -249,7 +249,7 @@ function openRunners({ options, stop, databases, backends, clock, metrics, answe
 
 /** Answers that come in crowds keep timers waiting, and a moment to call that is missed is lost. */
 function lookAtBuckets(runners: readonly AppRunner[]): void {
-  for (const runner of runners) runner.bucket.look();
+  for (const runner of runners) runner.bucket.releaseDue();
 }
 
 function startWorkers({ options, stop, databases, clock, queues, runners }: Parts): readonly JobWorker[] {
@@ -338,7 +338,7 @@ async function openHttp(
     runners,
     discover: config.discoverAccounts,
     discoverPerHour: config.discoverAccountsPerHour,
-    onBusy: () => lookAtBuckets(runners),
+    releaseDueSlots: () => lookAtBuckets(runners),
     log,
   });
   keep(() => hints.close());
@@ -421,7 +421,7 @@ function sourcedApps(config: Config) {
 
 function slotsOf(app: CallingAppConfig, redis: RedisConnections | undefined, lock: ProcessLock): SlotSource {
   return redis === undefined
-    ? createLocalSlots({ callsPerSecond: app.callsPerSecond, isSole: () => lock.isHeld() })
+    ? createLocalSlots({ callsPerSecond: app.callsPerSecond, isExclusive: () => lock.isHeld() })
     : createRedisSlots({
         redis: redis.clients(app.appId).bucket,
         appId: app.appId,

@@ -48,72 +48,20 @@ const tickSeconds = 1;
 
 /** Runs a policy over a population: a claim a second, as the daemon does, and its polls spread over that second. */
 export function createSimulation(population: Population, policy: Policy, trial: Trial): Simulation {
-  const { window, end } = trial;
-  const { changeAt, changeStart, events, joinedAt } = population;
-  const cursor = population.changeStart.slice(0, population.size);
-  const readAt = joinedAt.slice();
-  const seen = new Uint8Array(population.size);
+  const { events, joinedAt } = population;
+  const tally = createTally(population, trial);
   const claimed = new Int32Array(population.size);
-  const delays = createDelays();
-  let staleSeconds = 0;
-  let polls = 0;
-  let wasted = 0;
-  let oldest = 0;
-  let shortest = Number.POSITIVE_INFINITY;
-  let atStart = 0;
-  let firstReadSeconds = 0;
   let now = 0;
   let tokens = 0;
   let event = 0;
 
-  for (let account = 0; account < population.size; account += 1) {
-    if ((joinedAt[account] ?? 0) > 0) continue;
-    policy.enrol(account, 0);
-    atStart += 1;
-  }
-  let toRead = atStart;
-
-  /** Accounts for everything an account has had since it was read last. Returns how many changes that is. */
-  function settle(account: number, at: number): number {
-    const first = cursor[account] ?? 0;
-    const stop = changeStart[account + 1] ?? 0;
-    let next = first;
-    for (; next < stop; next += 1) {
-      const changedAt = changeAt[next] ?? 0;
-      if (changedAt > at) break;
-      if (changedAt >= window.from && changedAt < window.to) delays.add(at - changedAt);
-    }
-    cursor[account] = next;
-    const staleFrom =
-      seen[account] === 1 ? (next > first ? (changeAt[first] ?? 0) : at) : (joinedAt[account] ?? 0);
-    staleSeconds += overlap(staleFrom, at);
-    if (at >= window.from && at <= window.to) oldest = Math.max(oldest, at - (readAt[account] ?? 0));
-    return next - first;
-  }
-
-  function overlap(from: number, to: number): number {
-    return Math.max(0, Math.min(to, window.to) - Math.max(from, window.from));
-  }
+  for (let account = 0; account < population.size; account += 1)
+    if ((joinedAt[account] ?? 0) <= 0) policy.enrol(account, 0);
 
   function poll(account: number, at: number): void {
-    const counts = at >= window.from && at < window.to;
-    if (counts) polls += 1;
-    if (trial.failureShare > 0 && trial.random() < trial.failureShare) {
-      policy.failed(account, at);
-      return;
-    }
-    const changes = settle(account, at);
-    if (counts && changes === 0) wasted += 1;
-    if (counts && seen[account] === 1) shortest = Math.min(shortest, at - (readAt[account] ?? 0));
-    if (seen[account] !== 1) {
-      seen[account] = 1;
-      if (account < atStart) {
-        toRead -= 1;
-        if (toRead === 0) firstReadSeconds = at;
-      }
-    }
-    readAt[account] = at;
-    policy.answered(account, at, changes);
+    tally.polled(at);
+    if (trial.failureShare > 0 && trial.random() < trial.failureShare) policy.failed(account, at);
+    else policy.answered(account, at, tally.read(account, at));
   }
 
   function happen(until: number): void {
@@ -142,17 +90,91 @@ export function createSimulation(population: Population, policy: Policy, trial: 
 
   return {
     advance(at) {
-      const until = Math.min(at, end);
+      const until = Math.min(at, trial.end);
       while (now < until) tick();
     },
-    result() {
-      let accountSeconds = 0;
-      for (let account = 0; account < population.size; account += 1) {
-        const joined = joinedAt[account] ?? 0;
-        if (joined >= end) continue;
-        settle(account, end);
-        accountSeconds += overlap(joined, window.to);
+    result: tally.result,
+  };
+}
+
+/** What is counted of a trial, in its window. */
+function createTally(population: Population, { window, end, cycleSeconds }: Trial) {
+  const { joinedAt } = population;
+  const readAt = joinedAt.slice();
+  const seen = new Uint8Array(population.size);
+  const counts = (at: number) => at >= window.from && at < window.to;
+  const changes = createChangeLog(population, window);
+  let atStart = joinedAt.filter((joined) => joined <= 0).length;
+  let polls = 0;
+  let wasted = 0;
+  let oldest = 0;
+  let shortest = Number.POSITIVE_INFINITY;
+  let firstReadSeconds = 0;
+
+  /** Accounts for everything an account has had since it was read last. Returns how many changes that is. */
+  function settle(account: number, at: number): number {
+    if (at >= window.from && at <= window.to) oldest = Math.max(oldest, at - (readAt[account] ?? 0));
+    return changes.settle(account, at, seen[account] === 1);
+  }
+
+  return {
+    polled(at: number): void {
+      if (counts(at)) polls += 1;
+    },
+    /** An account was read. Returns how many of its changes that brought. */
+    read(account: number, at: number): number {
+      const found = settle(account, at);
+      if (counts(at) && found === 0) wasted += 1;
+      if (seen[account] === 1) {
+        if (counts(at)) shortest = Math.min(shortest, at - (readAt[account] ?? 0));
+      } else if ((joinedAt[account] ?? 0) <= 0) {
+        atStart -= 1;
+        if (atStart === 0) firstReadSeconds = at;
       }
+      seen[account] = 1;
+      readAt[account] = at;
+      return found;
+    },
+    result(): Freshness {
+      for (let account = 0; account < population.size; account += 1)
+        if ((joinedAt[account] ?? 0) < end) settle(account, end);
+      return {
+        ...changes.result(end),
+        wastedShare: polls === 0 ? 0 : wasted / polls,
+        oldestAgeInCycles: oldest / cycleSeconds,
+        shortestIntervalSeconds: shortest,
+        callsPerSecond: polls / (window.to - window.from),
+        firstReadSeconds,
+      };
+    },
+  };
+}
+
+/** Which changes have been found, and for how long accounts were out of date. */
+function createChangeLog({ changeAt, changeStart, joinedAt, size }: Population, window: Trial['window']) {
+  const cursor = changeStart.slice(0, size);
+  const delays = createDelays();
+  let staleSeconds = 0;
+  const overlap = (from: number, to: number) =>
+    Math.max(0, Math.min(to, window.to) - Math.max(from, window.from));
+  return {
+    settle(account: number, at: number, wasRead: boolean): number {
+      const first = cursor[account] ?? 0;
+      const stop = changeStart[account + 1] ?? 0;
+      let next = first;
+      for (; next < stop; next += 1) {
+        const changedAt = changeAt[next] ?? 0;
+        if (changedAt > at) break;
+        if (changedAt >= window.from && changedAt < window.to) delays.add(at - changedAt);
+      }
+      cursor[account] = next;
+      const staleFrom = wasRead ? (next > first ? (changeAt[first] ?? 0) : at) : (joinedAt[account] ?? 0);
+      staleSeconds += overlap(staleFrom, at);
+      return next - first;
+    },
+    result(end: number) {
+      let accountSeconds = 0;
+      for (const joined of joinedAt) if (joined < end) accountSeconds += overlap(joined, window.to);
       return {
         changes: delays.count,
         meanSeconds: delays.mean,
@@ -160,11 +182,6 @@ export function createSimulation(population: Population, policy: Policy, trial: 
         p95Seconds: delays.quantile(0.95),
         p99Seconds: delays.quantile(0.99),
         inSyncShare: 1 - staleSeconds / accountSeconds,
-        wastedShare: polls === 0 ? 0 : wasted / polls,
-        oldestAgeInCycles: oldest / trial.cycleSeconds,
-        shortestIntervalSeconds: shortest,
-        callsPerSecond: polls / (window.to - window.from),
-        firstReadSeconds,
       };
     },
   };

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { z } from 'zod';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import {
+  type BenchServers,
   benchApp,
   createSeededMirror,
   startBenchDaemon,
@@ -13,7 +14,7 @@ import { median } from '../support/statistics.ts';
 /** How much and how long. */
 export interface HintsScale {
   readonly accounts: number;
-  /** Quiet and flooded stretches that follow each other. */
+  /** A quiet window and a flooded one each. */
   readonly rounds: number;
   readonly ms: number;
 }
@@ -55,97 +56,119 @@ export async function runHints(
 ): Promise<HintsFigures> {
   onStep(0, 'starting servers');
   return withBenchServers(async (servers) => {
-    const { accounts } = scale;
-    const { vendor, url, db } = await createSeededMirror(
-      servers,
-      'hints',
-      { accounts, latency },
-      changesPerDay,
-    );
-    const order = {
-      databaseUrl: url,
-      apps: [{ ...benchApp, origin: vendor.origin, callsPerSecond: rate }],
-      environment: { POLL_MIN_INTERVAL: '1s', WEBHOOK_TOKEN: webhookToken },
-    };
-    const daemon = await startBenchDaemon(servers, order, ['--expose-gc']);
-    const named = vendor.ids.filter((_, index) => index % 2 === 0);
-    const unnamed = vendor.ids.filter((_, index) => index % 2 === 1);
-    const flood = servers.helper(new URL('flood-process.ts', import.meta.url));
-    await flood.tell('begin', {
-      origin: await daemon.ask(address, 'address'),
-      appId: benchApp.appId,
-      ids: named,
-      token: webhookToken,
-    });
+    const parts = await startParts(servers, scale.accounts);
     await sleep(scale.ms);
-
-    /** Claims of accounts that no callback names: each is a poll. */
-    const claimsOfUnnamed = async () => {
-      const { rows } = await sql<{ claims: number }>`
-        select sum(claim_no) as claims from mirror.poll_state join mirror.account using (account_key)
-        where account_id = any(${unnamed}::text[])
-      `.execute(db);
-      return rows[0]?.claims ?? 0;
-    };
-    const read = async () => ({
-      at: performance.now(),
-      calls: await vendor.calls(),
-      unnamed: await claimsOfUnnamed(),
-      cpuMs: (await daemon.usage()).cpuMs,
-    });
-    async function stretch() {
-      const before = await read();
-      await sleep(scale.ms);
-      const after = await read();
-      const ms = after.at - before.at;
-      return {
-        ms,
-        pollsPerSecond: ((after.calls - before.calls) / ms) * 1000,
-        unnamed: after.unnamed - before.unnamed,
-        cpu: (after.cpuMs - before.cpuMs) / ms,
-      };
-    }
-
-    const heap = () => daemon.ask(z.number(), 'heap');
-    const before = await heap();
-    const after: number[] = [];
-    const quiet: Awaited<ReturnType<typeof stretch>>[] = [];
-    const loud: Awaited<ReturnType<typeof stretch>>[] = [];
-    const answers: (z.infer<typeof flooded> & { readonly ms: number })[] = [];
-    for (let round = 0; round < scale.rounds; round += 1) {
-      onStep(round / scale.rounds, 'quiet');
-      quiet.push(await stretch());
-      onStep((round + 0.5) / scale.rounds, `${floodPerSecond} callbacks a second`);
-      await flood.tell('rate', floodPerSecond);
-      await sleep(scale.ms / 4);
-      await flood.ask(flooded, 'take');
-      const measured = await stretch();
-      loud.push(measured);
-      answers.push({ ...(await flood.ask(flooded, 'take')), ms: measured.ms });
-      await flood.tell('rate', 0);
-      await sleep(scale.ms / 4);
-      after.push(await heap());
-    }
-    // All rounds together: a claim takes a second's accounts at once, and those named or not come in clusters.
-    const unnamedPolls = loud.reduce((sum, stretch) => sum + stretch.unnamed, 0);
-    const loudMs = loud.reduce((sum, stretch) => sum + stretch.ms, 0);
-    const middle = <T>(values: readonly T[], of: (value: T) => number) => median(values.map(of));
-    return {
-      callbacksPerSecond: middle(answers, ({ answered, ms }) => (answered / ms) * 1000),
-      failed: answers.reduce((sum, { failed }) => sum + failed, 0),
-      answerMs: {
-        p50: middle(answers, ({ p50 }) => p50),
-        p99: middle(answers, ({ p99 }) => p99),
-        most: Math.max(...answers.map(({ most }) => most)),
-      },
-      pollsPerSecond: {
-        quiet: middle(quiet, ({ pollsPerSecond }) => pollsPerSecond),
-        flooded: middle(loud, ({ pollsPerSecond }) => pollsPerSecond),
-      },
-      unnamedRatio:
-        ((unnamedPolls / loudMs) * 1000) / (middle(quiet, ({ pollsPerSecond }) => pollsPerSecond) / 2),
-      daemonCpu: { quiet: middle(quiet, ({ cpu }) => cpu), flooded: middle(loud, ({ cpu }) => cpu) },
-      heapMb: { before, first: after[0] ?? before, last: after.at(-1) ?? before },
-    };
+    return summarise(await runRounds(parts, scale, onStep));
   });
+}
+
+type Parts = Awaited<ReturnType<typeof startParts>>;
+type Window = Awaited<ReturnType<typeof measure>>;
+
+/** A daemon at the limit, and a flood that is silent. */
+async function startParts(servers: BenchServers, accounts: number) {
+  const { vendor, url, db } = await createSeededMirror(
+    servers,
+    'hints',
+    { accounts, latency },
+    changesPerDay,
+  );
+  const order = {
+    databaseUrl: url,
+    apps: [{ ...benchApp, origin: vendor.origin, callsPerSecond: rate }],
+    environment: { POLL_MIN_INTERVAL: '1s', WEBHOOK_TOKEN: webhookToken },
+  };
+  const daemon = await startBenchDaemon(servers, order, ['--expose-gc']);
+  const flood = servers.helper(new URL('flood-process.ts', import.meta.url));
+  await flood.tell('begin', {
+    origin: await daemon.ask(address, 'address'),
+    appId: benchApp.appId,
+    ids: vendor.ids.filter((_, index) => index % 2 === 0),
+    token: webhookToken,
+  });
+  const unnamed = vendor.ids.filter((_, index) => index % 2 === 1);
+  return { vendor, db, daemon, flood, unnamed };
+}
+
+/** What a window of `ms` milliseconds brings. */
+async function measure({ vendor, db, daemon, unnamed }: Parts, forMs: number) {
+  /** Claims of accounts that no callback names: each is a poll. */
+  const claimsOfUnnamed = async () => {
+    const { rows } = await sql<{ claims: number }>`
+      select sum(claim_no) as claims from mirror.poll_state join mirror.account using (account_key)
+      where account_id = any(${unnamed}::text[])
+    `.execute(db);
+    return rows[0]?.claims ?? 0;
+  };
+  const read = async () => ({
+    at: performance.now(),
+    calls: await vendor.calls(),
+    unnamed: await claimsOfUnnamed(),
+    cpuMs: (await daemon.usage()).cpuMs,
+  });
+  const before = await read();
+  await sleep(forMs);
+  const after = await read();
+  const ms = after.at - before.at;
+  return {
+    ms,
+    pollsPerSecond: ((after.calls - before.calls) / ms) * 1000,
+    unnamed: after.unnamed - before.unnamed,
+    cpu: (after.cpuMs - before.cpuMs) / ms,
+  };
+}
+
+interface Rounds {
+  readonly quiet: readonly Window[];
+  readonly loud: readonly (Window & { readonly callbacks: z.infer<typeof flooded> })[];
+  /** Megabytes before the first round, and after each. */
+  readonly heap: readonly number[];
+}
+
+async function runRounds(
+  parts: Parts,
+  scale: HintsScale,
+  onStep: (share: number, what: string) => void,
+): Promise<Rounds> {
+  const { daemon, flood } = parts;
+  const heapNow = () => daemon.ask(z.number(), 'heap');
+  const heap = [await heapNow()];
+  const quiet: Rounds['quiet'][number][] = [];
+  const loud: Rounds['loud'][number][] = [];
+  for (let round = 0; round < scale.rounds; round += 1) {
+    onStep(round / scale.rounds, 'quiet');
+    quiet.push(await measure(parts, scale.ms));
+    onStep((round + 0.5) / scale.rounds, `${floodPerSecond} callbacks a second`);
+    await flood.tell('rate', floodPerSecond);
+    await sleep(scale.ms / 4);
+    await flood.ask(flooded, 'take');
+    const measured = await measure(parts, scale.ms);
+    loud.push({ ...measured, callbacks: await flood.ask(flooded, 'take') });
+    await flood.tell('rate', 0);
+    await sleep(scale.ms / 4);
+    heap.push(await heapNow());
+  }
+  return { quiet, loud, heap };
+}
+
+function summarise({ quiet, loud, heap }: Rounds): HintsFigures {
+  // All rounds together: a claim takes a second's accounts at once, and those named or not come in clusters.
+  const unnamedPolls = loud.reduce((sum, { unnamed }) => sum + unnamed, 0);
+  const loudMs = loud.reduce((sum, { ms }) => sum + ms, 0);
+  const middle = <T>(values: readonly T[], of: (value: T) => number) => median(values.map(of));
+  const quietPolls = middle(quiet, ({ pollsPerSecond }) => pollsPerSecond);
+  const before = heap[0] ?? Number.NaN;
+  return {
+    callbacksPerSecond: middle(loud, ({ callbacks, ms }) => (callbacks.answered / ms) * 1000),
+    failed: loud.reduce((sum, { callbacks }) => sum + callbacks.failed, 0),
+    answerMs: {
+      p50: middle(loud, ({ callbacks }) => callbacks.p50),
+      p99: middle(loud, ({ callbacks }) => callbacks.p99),
+      most: Math.max(...loud.map(({ callbacks }) => callbacks.most)),
+    },
+    pollsPerSecond: { quiet: quietPolls, flooded: middle(loud, ({ pollsPerSecond }) => pollsPerSecond) },
+    unnamedRatio: ((unnamedPolls / loudMs) * 1000) / (quietPolls / 2),
+    daemonCpu: { quiet: middle(quiet, ({ cpu }) => cpu), flooded: middle(loud, ({ cpu }) => cpu) },
+    heapMb: { before, first: heap[1] ?? before, last: heap.at(-1) ?? before },
+  };
 }

@@ -61,7 +61,7 @@ function formatStack(
     formatTable([
       ['of each daemon', ...daemons.map((_, index) => String(index + 1))],
       row('calls a second', (daemon) => daemon.callsPerSecond),
-      row('slots lost a second', (daemon) => daemon.forfeitedPerSecond),
+      row('slots lost a second', (daemon) => daemon.missedPerSecond),
       ...later.map((ms) =>
         row(`slots later than ${ms} ms, %`, (daemon) => (daemon.laterThan[ms] ?? 0) * 100),
       ),

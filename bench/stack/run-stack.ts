@@ -22,7 +22,7 @@ export interface StackScale {
 export interface DaemonFigures extends Delays {
   readonly callsPerSecond: number;
   /** Slots a second that came too late to be used. */
-  readonly forfeitedPerSecond: number;
+  readonly missedPerSecond: number;
   /** Of the slots, those that this process came to later than each number of milliseconds. */
   readonly laterThan: Readonly<Record<string, number>>;
 }
@@ -111,7 +111,7 @@ export async function runStack(
 interface DaemonReading {
   readonly delays: Delays;
   readonly calls: number;
-  readonly forfeited: number;
+  readonly missed: number;
   /** Slots by the upper bound of their lateness, in seconds; cumulative. */
   readonly lateness: ReadonlyMap<string, number>;
 }
@@ -125,7 +125,7 @@ async function readDaemon(daemon: HelperProcess): Promise<DaemonReading> {
   return {
     delays: await daemon.ask(delays, 'delays'),
     calls: sumOf(metrics, 'tim_mirror_calls_total'),
-    forfeited: sumOf(metrics, 'tim_mirror_forfeited_slots_total'),
+    missed: sumOf(metrics, 'tim_mirror_missed_slots_total'),
     lateness: new Map(lateness.map(([, bound = '', slots]) => [bound, Number(slots)])),
   };
 }
@@ -141,7 +141,7 @@ function compare(before: DaemonReading, after: DaemonReading, ms: number): Daemo
   const bounds = [...after.lateness.keys()].filter((bound) => bound !== '+Inf');
   return {
     callsPerSecond: ((after.calls - before.calls) / ms) * 1000,
-    forfeitedPerSecond: ((after.forfeited - before.forfeited) / ms) * 1000,
+    missedPerSecond: ((after.missed - before.missed) / ms) * 1000,
     laterThan: Object.fromEntries(
       bounds.map((bound) => [`${Number(bound) * 1000}`, (all - since(bound)) / Math.max(all, 1)]),
     ),

@@ -1,5 +1,5 @@
+import { createFifoQueue } from '../../src/limiter/fifo-queue.ts';
 import type { TokenBucket } from '../../src/limiter/token-bucket.ts';
-import { createWaitingLine } from '../../src/limiter/waiting-line.ts';
 
 /** No limit but one on the calls under way: a bucket for finding out how fast everything else is. */
 export interface LiftedBucket extends TokenBucket {
@@ -12,13 +12,13 @@ export interface LiftedBucket extends TokenBucket {
 
 /** A bucket that lets `callsUnderWay` calls run at once. */
 export function createLiftedBucket(callsUnderWay: number): LiftedBucket {
-  const line = createWaitingLine();
+  const line = createFifoQueue();
   let underWay = 0;
   let taken = 0;
   let closed = false;
 
   function pump(): void {
-    while (!closed && underWay < callsUnderWay && line.letGo() !== undefined) {
+    while (!closed && underWay < callsUnderWay && line.releaseFirst() !== undefined) {
       underWay += 1;
       taken += 1;
     }
@@ -30,9 +30,9 @@ export function createLiftedBucket(callsUnderWay: number): LiftedBucket {
       pump();
       return turn;
     },
-    hold: () => Promise.reject(new Error('the vendor of a bench knows no limit')),
-    look: () => undefined,
-    stats: () => ({ waiting: line.size(), taken, forfeited: 0, waitedMs: 0 }),
+    pause: () => Promise.reject(new Error('the vendor of a bench knows no limit')),
+    releaseDue: () => undefined,
+    stats: () => ({ waiting: line.size(), taken, missed: 0, waitedMs: 0 }),
     give() {
       underWay -= 1;
       pump();

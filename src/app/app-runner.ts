@@ -70,7 +70,7 @@ export interface AppRunnerOptions {
   /** For benches: a bucket without these slots. */
   readonly openBucket?: (() => TokenBucket) | undefined;
   /** Called again and again while the process is busy: see `look` of the token bucket. */
-  readonly onBusy: () => void;
+  readonly releaseDueSlots: () => void;
   readonly stop: Stop;
   readonly scrubber: Scrubber;
   readonly log: Logger;
@@ -111,7 +111,7 @@ export function createAppRunner(options: AppRunnerOptions): AppRunner {
     confirmRemovalAfterMs: options.confirmRemovalAfterMs,
     onAnswer: answers.report,
     mayBelieve: removalBreaker.mayBelieve,
-    onRateLimited: (error) => vendorBreaker.onRateLimited(error, bucket.hold),
+    onRateLimited: (error) => vendorBreaker.onRateLimited(error, bucket.pause),
     onRefused: vendorBreaker.onRefused,
     vendorIsIll: results.vendorIsIll,
     storage: results.storage,
@@ -205,11 +205,11 @@ function openBucket(options: AppRunnerOptions, breaker: VendorBreaker, log: Logg
     createTokenBucket({
       slots,
       callsPerSecond: app.callsPerSecond,
-      slowedTo: breaker.callsPerSecond,
+      throttledTo: breaker.callsPerSecond,
       onSlot: (lateMs) => metrics.slotCame(lateMs / 1000),
       log,
     });
-  metrics.countForfeited(() => bucket.stats().forfeited);
+  metrics.countMissedSlots(() => bucket.stats().missed);
   return bucket;
 }
 
@@ -230,7 +230,7 @@ function openClient(options: AppRunnerOptions, bucket: TokenBucket, counters: Ap
     },
     onCallEnd(outcome, seconds) {
       metrics.callEnded(outcome, seconds);
-      options.onBusy();
+      options.releaseDueSlots();
     },
   });
 }

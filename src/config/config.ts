@@ -189,67 +189,90 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
     throw new ConfigError(problems);
   }
   const vars = parsed.data;
+  checkCallbacks(vars, problems);
+  if (vars.POLL_MIN_INTERVAL > vars.POLL_MAX_INTERVAL) {
+    problems.push('POLL_MIN_INTERVAL is greater than POLL_MAX_INTERVAL; make it the smaller one.');
+  }
+  checkNeeds(vars, needs, source, problems);
+  checkAccountSource(vars, needs, problems);
+  const apps = readApps(vars, source, problems);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(configOf(vars, apps));
+}
 
-  if (vars.WEBHOOK_ALLOW_UNSIGNED && vars.WEBHOOK_TOKEN !== undefined) {
+type Variables = z.infer<typeof environment>;
+
+function checkCallbacks(vars: Variables, problems: string[]): void {
+  if (!vars.WEBHOOK_ALLOW_UNSIGNED) return;
+  if (vars.WEBHOOK_TOKEN !== undefined) {
     problems.push('WEBHOOK_ALLOW_UNSIGNED and WEBHOOK_TOKEN are both set; keep one of them.');
-  } else if (vars.WEBHOOK_ALLOW_UNSIGNED && !isLoopback(vars.HTTP_HOST)) {
+  } else if (!isLoopback(vars.HTTP_HOST)) {
     problems.push(
       'WEBHOOK_ALLOW_UNSIGNED needs an HTTP_HOST of the loopback interface; others reach this one, so set WEBHOOK_TOKEN.',
     );
   }
-  if (vars.POLL_MIN_INTERVAL > vars.POLL_MAX_INTERVAL) {
-    problems.push('POLL_MIN_INTERVAL is greater than POLL_MAX_INTERVAL; make it the smaller one.');
-  }
+}
+
+/** What the command can't do without. */
+function checkNeeds(vars: Variables, needs: readonly Need[], source: ConfigSource, problems: string[]): void {
   if (needs.includes('database') && vars.DATABASE_URL === undefined) {
     const libpq = source.env['PGHOST'] === undefined ? '' : ' PGHOST and its kin are not read.';
     problems.push(
       `DATABASE_URL is not set; give the Postgres to write to, postgres://user@host:5432/database.${libpq}`,
     );
   }
-  const proxies = readProxies(source.env, problems);
-  const named: readonly AppConfig[] = vars.TIM_APPS_FILE
-    ? readAppsFile(vars.TIM_APPS_FILE, vars.ACCOUNTS_SOURCE_URL, source, problems)
-    : vars.TIM_SDK_APP_ID === undefined
-      ? []
-      : [
-          {
-            appId: vars.TIM_SDK_APP_ID,
-            secretKey: vars.TIM_SECRET_KEY,
-            admin: vars.TIM_ADMIN,
-            origin: vars.TIM_ENDPOINT ?? regionOrigins[vars.TIM_REGION],
-            callsPerSecond: vars.TIM_CALLS_PER_SECOND,
-            accountSource: pairOf(vars.ACCOUNTS_SOURCE_URL, vars.ACCOUNTS_QUERY),
-          },
-        ];
-  const apps = proxies === undefined ? named : named.map((app) => ({ ...app, proxies }));
-  if (vars.TIM_APPS_FILE && vars.ACCOUNTS_QUERY !== undefined) {
-    problems.push(
-      'ACCOUNTS_QUERY and TIM_APPS_FILE are both set; give each app its own query in the file, as accountsQuery.',
-    );
-  } else if (vars.ACCOUNTS_QUERY !== undefined && vars.ACCOUNTS_SOURCE_URL === undefined) {
-    problems.push('ACCOUNTS_QUERY is set without ACCOUNTS_SOURCE_URL; give the Postgres to ask.');
-  } else if (
-    vars.ACCOUNTS_SOURCE_URL !== undefined &&
-    !vars.TIM_APPS_FILE &&
-    vars.ACCOUNTS_QUERY === undefined &&
-    !needs.includes('source-url')
-  ) {
-    problems.push(
-      'ACCOUNTS_SOURCE_URL is set without ACCOUNTS_QUERY; give the select that names the accounts.',
-    );
-  }
-  const namesNoApp = vars.TIM_APPS_FILE === undefined && vars.TIM_SDK_APP_ID === undefined;
-  if (namesNoApp && (needs.includes('app') || needs.includes('credentials'))) {
+  if (vars.TIM_APPS_FILE) return;
+  const needsCredentials = needs.includes('credentials');
+  if (vars.TIM_SDK_APP_ID === undefined && (needs.includes('app') || needsCredentials)) {
     problems.push(
       'TIM_SDK_APP_ID is not set; give the SDKAppID that the vendor’s console shows for the app.',
     );
   }
-  if (needs.includes('credentials') && !vars.TIM_APPS_FILE && vars.TIM_SECRET_KEY === undefined) {
+  if (needsCredentials && vars.TIM_SECRET_KEY === undefined) {
     problems.push('TIM_SECRET_KEY is not set; give the key that the vendor’s console shows for the app.');
   }
-  if (problems.length > 0) throw new ConfigError(problems);
+}
 
-  return Object.freeze({
+function checkAccountSource(vars: Variables, needs: readonly Need[], problems: string[]): void {
+  const { TIM_APPS_FILE: file, ACCOUNTS_QUERY: query, ACCOUNTS_SOURCE_URL: url } = vars;
+  if (query !== undefined && file) {
+    problems.push(
+      'ACCOUNTS_QUERY and TIM_APPS_FILE are both set; give each app its own query in the file, as accountsQuery.',
+    );
+  } else if (query !== undefined && url === undefined) {
+    problems.push('ACCOUNTS_QUERY is set without ACCOUNTS_SOURCE_URL; give the Postgres to query.');
+  } else if (query === undefined && url !== undefined && !file && !needs.includes('source-url')) {
+    problems.push(
+      'ACCOUNTS_SOURCE_URL is set without ACCOUNTS_QUERY; give the select that names the accounts.',
+    );
+  }
+}
+
+/** The apps of the file, or the one that the variables name. */
+function readApps(vars: Variables, source: ConfigSource, problems: string[]): readonly AppConfig[] {
+  const proxies = readProxies(source.env, problems);
+  const apps = vars.TIM_APPS_FILE
+    ? readAppsFile(vars.TIM_APPS_FILE, vars.ACCOUNTS_SOURCE_URL, source, problems)
+    : appOf(vars);
+  return proxies === undefined ? apps : apps.map((app) => ({ ...app, proxies }));
+}
+
+function appOf(vars: Variables): readonly AppConfig[] {
+  if (vars.TIM_SDK_APP_ID === undefined) return [];
+  return [
+    {
+      appId: vars.TIM_SDK_APP_ID,
+      secretKey: vars.TIM_SECRET_KEY,
+      admin: vars.TIM_ADMIN,
+      origin: vars.TIM_ENDPOINT ?? regionOrigins[vars.TIM_REGION],
+      callsPerSecond: vars.TIM_CALLS_PER_SECOND,
+      accountSource: pairOf(vars.ACCOUNTS_SOURCE_URL, vars.ACCOUNTS_QUERY),
+    },
+  ];
+}
+
+function configOf(vars: Variables, apps: readonly AppConfig[]): Config {
+  return {
     apps,
     databaseUrl: vars.DATABASE_URL,
     databaseDirectUrl: vars.DATABASE_DIRECT_URL,
@@ -268,7 +291,7 @@ export function parseConfig(source: ConfigSource, needs: readonly Need[]): Confi
     accounts: { sourceUrl: vars.ACCOUNTS_SOURCE_URL, syncIntervalMs: vars.ACCOUNTS_SYNC_INTERVAL },
     historyRetentionMs: vars.HISTORY_RETENTION,
     logLevel: vars.LOG_LEVEL,
-  });
+  };
 }
 
 /** The values that no log line, error or page may ever show. */

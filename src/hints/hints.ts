@@ -27,7 +27,7 @@ export interface HintsOptions {
   /** Of an app, accounts that callbacks name, in all processes together. */
   readonly discoverPerHour: number;
   /** Called again and again while the process is busy: see `look` of the token bucket. */
-  readonly onBusy: () => void;
+  readonly releaseDueSlots: () => void;
   readonly log: Logger;
 }
 
@@ -51,7 +51,7 @@ const namesRemembered = 50_000;
 
 /** Hints for every app of this process. They only decide what is polled first: none is needed to be right. */
 export function createHints(options: HintsOptions): Hints {
-  const { db, runners, onBusy, log } = options;
+  const { db, runners, releaseDueSlots, log } = options;
   const ofApps = new Map(runners.map((runner) => [runner.appId, openAppHints(runner, options)]));
 
   async function throttle(
@@ -78,7 +78,7 @@ export function createHints(options: HintsOptions): Hints {
       const app = ofApps.get(appId);
       if (app === undefined) return;
       const { runner, hints } = app;
-      onBusy();
+      releaseDueSlots();
       runner.metrics.calledBack(callback.kind);
       switch (callback.kind) {
         case 'friends':

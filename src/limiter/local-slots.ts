@@ -1,37 +1,37 @@
-import { maxHoldMs, type SlotSource, silenceMs } from './slots.ts';
+import { longestPauseMs, quietPeriodMs, type SlotSource } from './slots.ts';
 
 export interface LocalSlotsOptions {
   readonly callsPerSecond: number;
   /** False while this process can't be sure to be the only one. Default: always sure. */
-  readonly isSole?: () => boolean;
+  readonly isExclusive?: () => boolean;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
 }
 
 /** Slots counted in this process: right as long as it is the only caller. */
 export function createLocalSlots(options: LocalSlotsOptions): SlotSource {
-  const { isSole = () => true, now = () => performance.now() } = options;
+  const { isExclusive = () => true, now = () => performance.now() } = options;
   const lostListeners: (() => void)[] = [];
-  let wasSole = true;
-  let next = now() + silenceMs;
+  let wasExclusive = true;
+  let next = now() + quietPeriodMs;
 
   return {
-    async reserve(count, stretch = 1) {
-      if (!isSole()) {
-        if (wasSole) for (const listener of lostListeners) listener();
-        wasSole = false;
+    async reserve(count, slowdown = 1) {
+      if (!isExclusive()) {
+        if (wasExclusive) for (const listener of lostListeners) listener();
+        wasExclusive = false;
         throw new Error('another process may be calling');
       }
-      if (!wasSole) next = Math.max(next, now() + silenceMs);
-      wasSole = true;
+      if (!wasExclusive) next = Math.max(next, now() + quietPeriodMs);
+      wasExclusive = true;
       const reservedAt = now();
       const first = Math.max(next, reservedAt);
-      const intervalMs = (1000 / options.callsPerSecond) * stretch;
+      const intervalMs = (1000 / options.callsPerSecond) * slowdown;
       next = first + count * intervalMs;
       return { reservedAt, firstInMs: first - reservedAt, intervalMs };
     },
-    async hold(ms) {
-      next = Math.max(next, now() + Math.min(ms, maxHoldMs));
+    async pause(ms) {
+      next = Math.max(next, now() + Math.min(ms, longestPauseMs));
     },
     onLost(listener) {
       lostListeners.push(listener);

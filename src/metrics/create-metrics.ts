@@ -33,8 +33,8 @@ export interface AppMetrics {
   batchDone(took: number): void;
   calledBack(kind: string): void;
   hintsForgotten(accounts: number): void;
-  /** Gives the number of slots forfeited so far, whenever it is asked. */
-  countForfeited(read: () => number): void;
+  /** Gives the number of slots missed so far, whenever it is asked. */
+  countMissedSlots(read: () => number): void;
 }
 
 /** Metrics of their own registry, with those of Node itself. */
@@ -59,13 +59,13 @@ export function createMetrics(): Metrics {
   const pollDuration = new Histogram({ ...histograms.pollDuration, registers });
   const batchDuration = new Histogram({ ...histograms.batchDuration, registers });
   const limits = new Gauge({ ...processGauges.limit, registers });
-  const forfeited = new Map<string, () => number>();
+  const missed = new Map<string, () => number>();
   new Counter({
-    ...counters.forfeited,
+    ...counters.missed,
     registers,
     collect() {
       this.reset();
-      for (const [app, read] of forfeited) this.inc({ app }, read());
+      for (const [app, read] of missed) this.inc({ app }, read());
     },
   });
   new Counter({
@@ -114,7 +114,7 @@ export function createMetrics(): Metrics {
         calledBack: (kind) => callbacks.inc({ app, kind }),
         hintsForgotten: (accounts) => forgottenHints.inc({ app }, accounts),
         batchDone: (took) => batchDuration.observe({ app }, took),
-        countForfeited: (read) => void forfeited.set(app, read),
+        countMissedSlots: (read) => void missed.set(app, read),
       };
     },
   };

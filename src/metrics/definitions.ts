@@ -28,8 +28,8 @@ export const counters = {
     help: 'Polls of this process that failed, by class; docs/operations.md says what to do about each.',
     labelNames: ['app', 'class'],
   },
-  forfeited: {
-    name: 'tim_mirror_forfeited_slots_total',
+  missed: {
+    name: 'tim_mirror_missed_slots_total',
     help: 'Moments to send a call that came too late to be used: too little processor, or a slow Redis.',
     labelNames: ['app'],
   },

@@ -38,8 +38,26 @@ export function parseFault(text: string): Fault | undefined {
   return kind === undefined ? undefined : { kind, probability };
 }
 
-/** Draws what goes wrong with one answer; undefined for nothing. */
-export function drawFault(faults: readonly Fault[], random: Random): FaultKind | undefined {
+/** So long `empty_once` and `short_once` spare an account that they have hit. */
+const sparedMs = 300_000;
+
+/** Draws what goes wrong with one answer of an account; undefined for nothing. */
+export function createFaultDraw(
+  random: Random,
+): (account: string, faults: readonly Fault[]) => FaultKind | undefined {
+  // When a fault that hits once last hit an account.
+  const spared = new Map<string, number>();
+  return (account, faults) => {
+    const fault = drawFault(faults, random);
+    if (fault !== 'empty_once' && fault !== 'short_once') return fault;
+    const now = performance.now();
+    if (now - (spared.get(account) ?? Number.NEGATIVE_INFINITY) < sparedMs) return undefined;
+    spared.set(account, now);
+    return fault;
+  };
+}
+
+function drawFault(faults: readonly Fault[], random: Random): FaultKind | undefined {
   let chance = random.next();
   for (const fault of faults) {
     if (chance < fault.probability) return fault.kind;

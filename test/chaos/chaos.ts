@@ -250,22 +250,58 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   }
 }
 
-async function disturb(
-  stage: Stage,
-  { minutes, seed, agreeWithinSeconds, say, onProgress = () => undefined }: ChaosOptions,
-): Promise<ChaosReport> {
-  const { vendor, log, ids, random, running, db } = stage;
+async function disturb(stage: Stage, options: ChaosOptions): Promise<ChaosReport> {
+  const { vendor, ids, running } = stage;
   const breaches: string[] = [];
-  const counted: Record<string, number> = {};
   const watch = watchCalls(vendor);
   const memory = watchMemory(running);
+  vendor.setFaults(steadyFaults);
+  const { changes, counted } = await runDisturbances(stage, options, breaches);
+  for (const daemon of running) {
+    if (daemon.child.exitCode !== null)
+      breaches.push(`a daemon ended by itself: ${daemon.said().slice(-500)}`);
+  }
+  vendor.setFaults([]);
+  options.say('all is quiet; waiting for mirror and truth to agree');
+  const found = await checkPromises(stage, options, breaches);
+  const longestSilence = watch.stop();
+  if (longestSilence > silenceWithinSeconds)
+    breaches.push(`nothing was polled for ${longestSilence.toFixed(1)} s`);
+  const memoryMb = memory.stop();
+  for (const { first, last } of memoryMb) {
+    if (last > first * 1.5 + 50) breaches.push(`a daemon grew from ${first} to ${last} MB`);
+  }
+  await endDaemons(running, breaches);
+  const { calls, worstSecond, answers } = vendor.stats();
+  return {
+    seed: options.seed,
+    minutes: options.minutes,
+    accounts: ids.length,
+    changes,
+    calls,
+    worstSecond,
+    faults: Object.fromEntries(Object.entries(answers).filter(([kind]) => kind !== '0')),
+    disturbances: counted,
+    longestSilenceSeconds: Math.round(longestSilence * 10) / 10,
+    memoryMb,
+    ...found,
+    breaches,
+  };
+}
+
+/** One disturbance after the other, while friends come and go. */
+async function runDisturbances(
+  stage: Stage,
+  { minutes, onProgress = () => undefined }: ChaosOptions,
+  breaches: string[],
+): Promise<{ readonly changes: number; readonly counted: Record<string, number> }> {
+  const { vendor, log, ids, random } = stage;
+  const counted: Record<string, number> = {};
   let changes = 0;
   const churn = setInterval(() => {
     const id = random.pick(ids);
     if (log.change(id, randomChange(vendor.truth, id, ids, random, 1))) changes += 1;
   }, 1000 / changesPerSecond);
-
-  vendor.setFaults(steadyFaults);
   const began = performance.now();
   const ends = began + minutes * 60_000;
   let doing = '';
@@ -284,30 +320,30 @@ async function disturb(
     await disturbances[name]?.(stage).catch((error: Error) => breaches.push(`${name}: ${error.message}`));
     await sleep(Math.min(500 + random.below(2500), Math.max(ends - performance.now(), 0)));
   }
-
   clearInterval(ticking);
   clearInterval(churn);
-  for (const daemon of running) {
-    if (daemon.child.exitCode !== null)
-      breaches.push(`a daemon ended by itself: ${daemon.said().slice(-500)}`);
-  }
-  vendor.setFaults([]);
-  say('all is quiet; waiting for mirror and truth to agree');
-  const agreed = await agree(stage, agreeWithinSeconds);
-  if (agreed === null)
-    breaches.push(`mirror and truth differ after ${agreeWithinSeconds} s: ${await differences(stage)}`);
+  return { changes, counted };
+}
 
-  const silence = watch.stop();
-  if (silence > silenceWithinSeconds) breaches.push(`nothing was polled for ${silence.toFixed(1)} s`);
-  const worst = vendor.stats().worstSecond;
+/** What the mirror promises, once all is quiet. */
+async function checkPromises(
+  stage: Stage,
+  { agreeWithinSeconds }: ChaosOptions,
+  breaches: string[],
+): Promise<
+  Pick<ChaosReport, 'secondsToAgree' | 'removalsChecked' | 'postgresConnections' | 'redisConnections'>
+> {
+  const secondsToAgree = await agree(stage, agreeWithinSeconds);
+  if (secondsToAgree === null)
+    breaches.push(`mirror and truth differ after ${agreeWithinSeconds} s: ${await differences(stage)}`);
+  const worst = stage.vendor.stats().worstSecond;
   if (worst > 200) breaches.push(`${worst} calls arrived within a second`);
   const removalsChecked = await checkRemovals(stage, breaches);
-  if (agreed !== null) await checkReplay(db, breaches);
-  const memoryMb = memory.stop();
-  for (const { first, last } of memoryMb) {
-    if (last > first * 1.5 + 50) breaches.push(`a daemon grew from ${first} to ${last} MB`);
-  }
-  const { postgresConnections, redisConnections } = await checkHoldings(stage, breaches);
+  if (secondsToAgree !== null) await checkReplay(stage.db, breaches);
+  return { secondsToAgree, removalsChecked, ...(await checkHoldings(stage, breaches)) };
+}
+
+async function endDaemons(running: Stage['running'], breaches: string[]): Promise<void> {
   for (const daemon of running) daemon.child.kill('SIGTERM');
   for (const { code } of await Promise.all(running.map((daemon) => daemon.ended))) {
     if (code !== 0) breaches.push(`a daemon ended with ${code}`);
@@ -315,24 +351,6 @@ async function disturb(
   for (const daemon of running) {
     if (/unhandled|uncaught/i.test(daemon.said())) breaches.push('a daemon met an error that nobody handles');
   }
-
-  return {
-    seed,
-    minutes,
-    accounts: ids.length,
-    changes,
-    calls: vendor.stats().calls,
-    worstSecond: worst,
-    faults: Object.fromEntries(Object.entries(vendor.stats().answers).filter(([kind]) => kind !== '0')),
-    disturbances: counted,
-    removalsChecked,
-    secondsToAgree: agreed,
-    longestSilenceSeconds: Math.round(silence * 10) / 10,
-    memoryMb,
-    postgresConnections,
-    redisConnections,
-    breaches,
-  };
 }
 
 /** Waits until mirror and truth agree; the seconds it took, or null when it took too long. */

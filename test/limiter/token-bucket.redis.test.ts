@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bucketKey, createRedisSlots } from '../../src/limiter/redis-slots.ts';
-import type { SlotLot, SlotSource } from '../../src/limiter/slots.ts';
+import type { SlotReservation, SlotSource } from '../../src/limiter/slots.ts';
 import { createTokenBucket } from '../../src/limiter/token-bucket.ts';
 import { plainServer, type RedisPlace, startRedis } from '../../src/local-servers/redis.ts';
 import { silentLogger } from '../../src/log.ts';
@@ -28,7 +28,7 @@ afterAll(async () => {
 
 const slotsOf = (appId: number, callsPerSecond: number) => createRedisSlots({ redis, appId, callsPerSecond });
 
-function expectSilence({ firstInMs }: SlotLot): void {
+function expectSilence({ firstInMs }: SlotReservation): void {
   expect(firstInMs).toBeGreaterThan(900);
   expect(firstInMs).toBeLessThanOrEqual(1000);
 }
@@ -87,7 +87,7 @@ describe('a token bucket shared through Redis', () => {
       });
       child.on('message', (report: BucketReport) => {
         moments.push(...report.moments);
-        given.push({ at: report.at, slots: report.forfeited });
+        given.push({ at: report.at, slots: report.missed });
       });
       return child;
     });
@@ -113,10 +113,10 @@ describe('a token bucket shared through Redis', () => {
     for (const part of [sorted.slice(0, gap - rate / 2), sorted.slice(gap, -rate / 2)]) {
       const [from = 0, to = 0] = [part[0], part.at(-1)];
       // Slots that this machine was too busy to use were reserved all the same.
-      const forfeited = given
+      const missed = given
         .filter(({ at }) => at > from && at <= to)
         .reduce((sum, { slots }) => sum + slots, 0);
-      const reserved = ((part.length - 1 + forfeited) / (to - from)) * 1000;
+      const reserved = ((part.length - 1 + missed) / (to - from)) * 1000;
       expect(reserved / rate).toBeGreaterThan(0.99);
       expect(reserved / rate).toBeLessThan(1.01);
       expect(measureRate(part).average / rate).toBeLessThan(1.01);
@@ -130,7 +130,7 @@ describe('a token bucket shared through Redis', () => {
     );
     const signal = createSignal().signal;
     await one?.take(signal);
-    await one?.hold(800);
+    await one?.pause(800);
     const held = performance.now();
     await other?.take(signal);
     expect(performance.now() - held).toBeGreaterThanOrEqual(790);
@@ -159,7 +159,7 @@ describe('a token bucket shared through Redis', () => {
 
   test('a pause that is longer than the silence outlives the change of masters', async () => {
     await using pair = await createPair();
-    await createRedisSlots({ redis: pair.master, appId: 1, callsPerSecond: 190 }).hold(20_000);
+    await createRedisSlots({ redis: pair.master, appId: 1, callsPerSecond: 190 }).pause(20_000);
     await pair.promote();
     const promoted = createRedisSlots({ redis: pair.replica, appId: 1, callsPerSecond: 190 });
     expect((await promoted.reserve(1)).firstInMs).toBeGreaterThan(10_000);

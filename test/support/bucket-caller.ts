@@ -9,7 +9,7 @@ import { silentLogger } from '../../src/log.ts';
 export interface BucketReport {
   readonly at: number;
   readonly moments: readonly number[];
-  readonly forfeited: number;
+  readonly missed: number;
 }
 
 const callsPerSecond = Number(process.env['RATE']);
@@ -22,15 +22,15 @@ process.on('message', () => stop.abortSoft());
 let fresh: number[] = [];
 let told = 0;
 function tell(): void {
-  const { forfeited } = bucket.stats();
+  const { missed } = bucket.stats();
   const report: BucketReport = {
     at: performance.timeOrigin + performance.now(),
     moments: fresh,
-    forfeited: forfeited - told,
+    missed: missed - told,
   };
   process.send?.(report);
   fresh = [];
-  told = forfeited;
+  told = missed;
 }
 const telling = setInterval(tell, 50);
 

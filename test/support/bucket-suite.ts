@@ -101,7 +101,7 @@ export function testTokenBucket(open: (callsPerSecond: number) => SlotSource): v
     const bucket = bucketOf(190);
     const signal = createSignal().signal;
     await bucket.take(signal);
-    await bucket.hold(700);
+    await bucket.pause(700);
     const held = performance.now();
     await bucket.take(signal);
     expect(performance.now() - held).toBeGreaterThanOrEqual(690);

@@ -8,7 +8,7 @@ import { recordPolls } from '../../db/queries/poll-records.ts';
 import { claimBatches } from '../../src/app/claim-batches.ts';
 import type { Line } from '../../src/schedule/line.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
-import { createRandom } from '../../src/simulator/random.ts';
+import { createRandom, type Random } from '../../src/simulator/random.ts';
 import { afterRead } from '../../src/sync/next-state.ts';
 
 export interface RunningLineOptions {
@@ -49,40 +49,18 @@ const countEverySeconds = 60;
 
 /** Enrols the accounts of a line that runs. */
 export async function createRunningLine(options: RunningLineOptions): Promise<RunningLine> {
-  const { db, appId, accounts, changesPerDay = () => 0, watchedDays = 0 } = options;
+  const { db, appId, watchedDays = 0 } = options;
   const random = createRandom(options.seed);
-  const indexes = new Map<string, number>();
-  for (let index = 0; index < accounts; index += 1)
-    indexes.set(`account-${String(index).padStart(6, '0')}`, index);
-  // What Postgres keeps too, and would cut off at its own present.
-  const times = new Map<number, { first: number; last: number; changed: number | null }>();
+  const accounts = createSimulatedAccounts(options, random);
   let { callsPerSecond } = options;
   let now = 0;
   let counted = Number.NEGATIVE_INFINITY;
   let line: Line;
 
   await ensureApp(db, { appId, callsPerSecond: Math.ceil(callsPerSecond) });
-  await enrolAccounts(db, appId, [...indexes.keys()]);
-  if (watchedDays > 0) await makeKnown();
+  await enrolAccounts(db, appId, accounts.ids);
+  if (watchedDays > 0) await accounts.makeKnown(watchedDays);
   await count();
-
-  async function makeKnown(): Promise<void> {
-    for (const index of indexes.values()) {
-      const gap = Math.min(1 / changesPerDay(index), watchedDays) * daySeconds;
-      times.set(index, { first: -watchedDays * daySeconds, last: -1, changed: -1 - gap * random.next() });
-    }
-    const rates = [...indexes.values()].map(changesPerDay);
-    // As the policy would have left them: two days of memory, and a place somewhere in the line.
-    await sql`
-      update mirror.poll_state state set
-        status = 'active', sequence = 1, first_polled_at = now(), verified_at = now(), full_read_at = now(),
-        change_mass = known.rate * 2, weight = greatest(sqrt(known.rate), 0.2), due_v = known.phase / greatest(sqrt(known.rate), 0.2)
-      from mirror.account
-      join unnest(${[...indexes.keys()]}::text[], ${rates}::float8[], ${rates.map(() => random.next())}::float8[])
-        as known (id, rate, phase) on known.id = account_id
-      where account.account_key = state.account_key and account.app_id = ${appId}
-    `.execute(db);
-  }
 
   async function count(): Promise<void> {
     await countLine(db, appId, rateRule);
@@ -105,7 +83,64 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
     if (now - counted >= countEverySeconds) await count();
   }
 
-  function poll(account: ClaimedAccount) {
+  return {
+    line: () => line,
+
+    setBudget(to) {
+      callsPerSecond = to;
+      line = { ...line, callsPerSecond };
+    },
+
+    pause: pass,
+
+    async run(seconds, stepSeconds) {
+      const polls: Poll[] = [];
+      for (const end = now + seconds; now < end - 1e-9; ) {
+        await pass(stepSeconds);
+        const places = Math.floor(callsPerSecond * stepSeconds);
+        const { accounts: claimed } = await claimBatches(db, appId, places, random.next);
+        const polled = claimed.map((account) => accounts.poll(account, now, line));
+        await recordPolls(
+          db,
+          appId,
+          polled.map(({ record }) => record),
+        );
+        polls.push(...polled.map((each) => each.poll));
+      }
+      return polls;
+    },
+  };
+}
+
+/** Accounts that change at the rate given, in seconds since the run began. */
+function createSimulatedAccounts(options: RunningLineOptions, random: Random) {
+  const { db, appId, changesPerDay = () => 0 } = options;
+  const indexes = new Map<string, number>();
+  for (let index = 0; index < options.accounts; index += 1)
+    indexes.set(`account-${String(index).padStart(6, '0')}`, index);
+  const ids = [...indexes.keys()];
+  // What Postgres keeps too, and would cut off at its own present.
+  const times = new Map<number, { first: number; last: number; changed: number | null }>();
+
+  /** As the policy would have left them after so many days: two days of memory, and a place somewhere in the line. */
+  async function makeKnown(watchedDays: number): Promise<void> {
+    for (const index of indexes.values()) {
+      const gap = Math.min(1 / changesPerDay(index), watchedDays) * daySeconds;
+      times.set(index, { first: -watchedDays * daySeconds, last: -1, changed: -1 - gap * random.next() });
+    }
+    const rates = [...indexes.values()].map(changesPerDay);
+    await sql`
+      update mirror.poll_state state set
+        status = 'active', sequence = 1, first_polled_at = now(), verified_at = now(), full_read_at = now(),
+        change_mass = known.rate * 2, weight = greatest(sqrt(known.rate), 0.2), due_v = known.phase / greatest(sqrt(known.rate), 0.2)
+      from mirror.account
+      join unnest(${ids}::text[], ${rates}::float8[], ${rates.map(() => random.next())}::float8[])
+        as known (id, rate, phase) on known.id = account_id
+      where account.account_key = state.account_key and account.app_id = ${appId}
+    `.execute(db);
+  }
+
+  function poll(account: ClaimedAccount, now: number, line: Line) {
     const index = indexes.get(account.accountId) ?? 0;
     const before = times.get(index);
     const changed =
@@ -130,33 +165,7 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
     };
   }
 
-  return {
-    line: () => line,
-
-    setBudget(to) {
-      callsPerSecond = to;
-      line = { ...line, callsPerSecond };
-    },
-
-    pause: pass,
-
-    async run(seconds, stepSeconds) {
-      const polls: Poll[] = [];
-      for (const end = now + seconds; now < end - 1e-9; ) {
-        await pass(stepSeconds);
-        const places = Math.floor(callsPerSecond * stepSeconds);
-        const { accounts: claimed } = await claimBatches(db, appId, places, random.next);
-        const polled = claimed.map(poll);
-        await recordPolls(
-          db,
-          appId,
-          polled.map(({ record }) => record),
-        );
-        polls.push(...polled.map((each) => each.poll));
-      }
-      return polls;
-    },
-  };
+  return { ids, makeKnown, poll };
 }
 
 /** The longest time that passed between two polls of each account that was polled twice or more, in seconds. */

@@ -68,75 +68,12 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
     random,
     callsPerSecond: options.callsPerSecond ?? 1_000_000,
   });
-  const clock = await createDatabaseClock(db);
-  const scrubber = createScrubber();
   const stop = createStop();
-  const line: Line = {
-    accounts: 1000,
-    weightSum: 1000,
-    callsPerSecond: 190,
-    minIntervalSeconds: 30,
-    maxIntervalSeconds: 86_400,
-  };
-  const client = createTencentClient({
-    app: { ...testApp, origin: vendor.origin },
-    takeToken: async () => undefined,
-    now: () => clock.now(),
-    scrubber,
-  });
-  const deps: PollDeps = {
-    db,
-    appId: testApp.appId,
-    client,
-    line: () => line,
-    random: random.next,
-    now: () => clock.now(),
-    fullReadIntervalMs: () => 7 * 86_400_000,
-    confirmRemovalAfterMs: 60_000,
-    mayBelieve: async () => true,
-    onRateLimited: () => undefined,
-    onRefused: () => undefined,
-    vendorIsIll: () => false,
-    storage: createStorageHealth(),
-    scrub: scrubber.scrub,
-    log: silentLogger(),
-  };
+  const { client, deps } = await createPollDeps(db, vendor, random);
   await ensureApp(db, testApp);
 
-  async function record(result: PollResult): Promise<void> {
-    await recordPolls(db, testApp.appId, result.record === undefined ? [] : [result.record]);
-    await noteOutcomes(db, result.note === undefined ? [] : [result.note]);
-  }
-
-  async function claim(id: string): Promise<ClaimedAccount> {
-    const account = await db
-      .selectFrom('mirror.account')
-      .select('account_key')
-      .where('account_id', '=', id)
-      .executeTakeFirstOrThrow();
-    return db.transaction().execute(async (trx) => {
-      // It stands first, also before accounts that are first in line for another reason.
-      await sql`
-        update mirror.poll_state set
-          due_v = case when account_key = ${account.account_key} then '-infinity' else greatest(due_v, 0) end,
-          leased_until = case when account_key = ${account.account_key} then null else leased_until end
-        where account_key = ${account.account_key} or due_v < 0
-      `.execute(trx);
-      for (const line of ['unseen', 'known'] as const) {
-        const { accounts } = await claimDue(trx, {
-          appId: testApp.appId,
-          line,
-          places: 1,
-          virtualClock: 0,
-          ceiling: -1,
-          leaseSeconds: 60,
-        });
-        if (accounts[0] !== undefined) return accounts[0];
-      }
-      throw new Error(`${id} could not be claimed`);
-    });
-  }
-
+  const claim = (id: string) => claimAccount(db, id);
+  const record = (result: PollResult) => recordResult(db, result);
   return {
     database,
     db,
@@ -169,4 +106,74 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
       await database[Symbol.asyncDispose]();
     },
   };
+}
+
+async function createPollDeps(db: Database, vendor: Simulator, random: Random) {
+  const clock = await createDatabaseClock(db);
+  const scrubber = createScrubber();
+  const line: Line = {
+    accounts: 1000,
+    weightSum: 1000,
+    callsPerSecond: 190,
+    minIntervalSeconds: 30,
+    maxIntervalSeconds: 86_400,
+  };
+  const client = createTencentClient({
+    app: { ...testApp, origin: vendor.origin },
+    takeToken: async () => undefined,
+    now: () => clock.now(),
+    scrubber,
+  });
+  const deps: PollDeps = {
+    db,
+    appId: testApp.appId,
+    client,
+    line: () => line,
+    random: random.next,
+    now: () => clock.now(),
+    fullReadIntervalMs: () => 7 * 86_400_000,
+    confirmRemovalAfterMs: 60_000,
+    mayBelieve: async () => true,
+    onRateLimited: () => undefined,
+    onRefused: () => undefined,
+    vendorIsIll: () => false,
+    storage: createStorageHealth(),
+    scrub: scrubber.scrub,
+    log: silentLogger(),
+  };
+  return { client, deps };
+}
+
+async function recordResult(db: Database, { record, note }: PollResult): Promise<void> {
+  await recordPolls(db, testApp.appId, record === undefined ? [] : [record]);
+  await noteOutcomes(db, note === undefined ? [] : [note]);
+}
+
+async function claimAccount(db: Database, id: string): Promise<ClaimedAccount> {
+  const account = await db
+    .selectFrom('mirror.account')
+    .select('account_key')
+    .where('account_id', '=', id)
+    .executeTakeFirstOrThrow();
+  return db.transaction().execute(async (trx) => {
+    // It stands first, also before accounts that are first in line for another reason.
+    await sql`
+      update mirror.poll_state set
+        due_v = case when account_key = ${account.account_key} then '-infinity' else greatest(due_v, 0) end,
+        leased_until = case when account_key = ${account.account_key} then null else leased_until end
+      where account_key = ${account.account_key} or due_v < 0
+    `.execute(trx);
+    for (const line of ['unseen', 'known'] as const) {
+      const { accounts } = await claimDue(trx, {
+        appId: testApp.appId,
+        line,
+        places: 1,
+        virtualClock: 0,
+        ceiling: -1,
+        leaseSeconds: 60,
+      });
+      if (accounts[0] !== undefined) return accounts[0];
+    }
+    throw new Error(`${id} could not be claimed`);
+  });
 }

@@ -21,7 +21,13 @@ import type { TencentClient } from '../../src/tencent/client.ts';
 import { kindOfCode, TencentError } from '../../src/tencent/errors.ts';
 import { type FriendGroup, groupGetRequest, parseGroupGet, parseVerdict } from '../../src/tencent/wire.ts';
 import { runs } from '../support/effort.ts';
-import { openStage, type Player, type Schedule, type Sight, type Stage } from '../support/interleaving.ts';
+import {
+  type Actor,
+  type InterleavingHarness,
+  openHarness,
+  type Schedule,
+  type VisibleStep,
+} from '../support/interleaving.ts';
 import { currentRows, replayFeed, rowsAt } from '../support/replay.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
@@ -30,15 +36,15 @@ const { appId } = testApp;
 const id = 'alice';
 
 let world: World;
-let stage: Stage;
+let harness: InterleavingHarness;
 
 beforeAll(async () => {
   world = await createWorld();
-  stage = await openStage(world.database.url, 7);
+  harness = await openHarness(world.database.url, 7);
 });
 
 afterAll(async () => {
-  await stage?.[Symbol.asyncDispose]();
+  await harness?.[Symbol.asyncDispose]();
   await world?.[Symbol.asyncDispose]();
 });
 
@@ -56,11 +62,11 @@ const disturbances = [
 type Disturbance = (typeof disturbances)[number];
 
 /** What the account's owner does: changes of groups, and going away altogether. */
-type Deed = TruthChange | { readonly kind: 'vanish' } | { readonly kind: 'reappear' };
+type OwnerAction = TruthChange | { readonly kind: 'vanish' } | { readonly kind: 'reappear' };
 
 interface Scenario {
   readonly reading: Reading;
-  readonly before: readonly Deed[];
+  readonly before: readonly OwnerAction[];
   readonly read: boolean;
   readonly syncs: number;
   /** The first claim's job is done by a second worker too, because the first one stood still. */
@@ -68,7 +74,7 @@ interface Scenario {
   readonly disturbance: readonly Disturbance[];
   /** Removals of the app are held when it begins. */
   readonly held: boolean;
-  readonly deeds: readonly Deed[];
+  readonly ownerActions: readonly OwnerAction[];
   readonly schedule: Schedule;
 }
 
@@ -76,7 +82,7 @@ interface Scenario {
 const group = fc.constantFrom('家人', 'Work', 'work');
 const friends = fc.uniqueArray(fc.constantFrom('x', 'y', 'z'), { maxLength: 3 });
 const crowd = Array.from({ length: 24 }, (_, index) => `friend-${index}`);
-const deed: fc.Arbitrary<Deed> = fc.oneof(
+const ownerAction: fc.Arbitrary<OwnerAction> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('add_group' as const), group, members: friends }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('remove_group' as const), group }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('add_members' as const), group, members: friends }) },
@@ -96,26 +102,26 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('vanish' as const, 'reappear' as const) }) },
 );
-// Long stretches of one player beside short ones: a late answer is one that everybody else has overtaken.
+// Long turns of one actor beside short ones: a late answer is one that all others have overtaken.
 const turn = fc.record({
   pick: fc.nat(11),
   steps: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 4 }), fc.integer({ min: 8, max: 25 })),
 });
 const crash = fc.record({
-  player: fc.nat(4),
+  actor: fc.nat(4),
   step: fc.nat(25),
   kind: fc.constantFrom('dies' as const, 'cut_before' as const, 'cut_after' as const),
 });
 const scenario = (meanwhile: fc.Arbitrary<readonly Disturbance[]>): fc.Arbitrary<Scenario> =>
   fc.record({
     reading: fc.constantFrom(...readings),
-    before: fc.array(deed, { minLength: 1, maxLength: 8 }),
+    before: fc.array(ownerAction, { minLength: 1, maxLength: 8 }),
     read: fc.constantFrom(true, true, false),
     syncs: fc.constantFrom(2, 3),
     redelivered: fc.boolean(),
     disturbance: meanwhile,
     held: fc.constantFrom(false, false, false, true),
-    deeds: fc.array(deed, { minLength: 1, maxLength: 6 }),
+    ownerActions: fc.array(ownerAction, { minLength: 1, maxLength: 6 }),
     schedule: fc.record({
       turns: fc.array(turn, { minLength: 5, maxLength: 40 }),
       crashes: fc.array(crash, { maxLength: 2 }),
@@ -184,7 +190,7 @@ function truthOf(truth: Truth): readonly FriendGroup[] {
   }));
 }
 
-function change(truth: Truth, what: Deed): void {
+function change(truth: Truth, what: OwnerAction): void {
   if (what.kind === 'vanish') truth.removeAccount(id);
   else if (what.kind === 'reappear') truth.addAccount(id);
   else truth.change(id, what);
@@ -282,7 +288,7 @@ async function pollClaimed(run: Run, worker: Worker, db: Database, step: (what: 
 }
 
 /** A worker that claims the account and polls it. Where somebody has the row locked, it looks again. */
-function sync(run: Run, number: number): Player {
+function sync(run: Run, number: number): Actor {
   const worker: Worker = {};
   run.workers[number] = worker;
   return {
@@ -298,7 +304,7 @@ function sync(run: Run, number: number): Player {
 }
 
 /** A worker that gets a job that another one has, or had. */
-function syncAgain(run: Run, number: number): Player {
+function syncAgain(run: Run, number: number): Actor {
   const worker: Worker = {};
   run.workers[number] = worker;
   return {
@@ -318,11 +324,11 @@ function passing(error: unknown): undefined {
   if (!isTransient(error)) throw error;
 }
 
-function owner(run: Run): Player {
+function owner(run: Run): Actor {
   return {
     name: 'owner',
     async act(_, step) {
-      for (const what of run.scenario.deeds) {
+      for (const what of run.scenario.ownerActions) {
         await step(`does ${JSON.stringify(what)}`);
         change(run.truth, what);
       }
@@ -334,7 +340,7 @@ async function setHold(db: Database, held: boolean): Promise<void> {
   await sql`update mirror.app set removals_held_at = case when ${held} then now() end`.execute(db);
 }
 
-function disturb(run: Run, what: Disturbance): Player {
+function disturb(run: Run, what: Disturbance): Actor {
   const acts: Record<Disturbance, (db: Database) => Promise<unknown>> = {
     wish: (db) => putFirstInLine(db, appId, [id]),
     remove: (db) => removeAccounts(db, appId, [id], false),
@@ -352,14 +358,14 @@ function disturb(run: Run, what: Disturbance): Player {
 }
 
 /** What must hold after every step that others can see. */
-function inspect(run: Run, players: readonly Player[], sight: Sight, now: Held): void {
+function inspect(run: Run, actors: readonly Actor[], step: VisibleStep, now: Held): void {
   const before = run.last;
   const { state, groups } = now;
-  const worker = run.workers[sight.player];
+  const worker = run.workers[step.actor];
   const claim = worker?.claim;
 
   if (worker !== undefined && claim !== undefined) worker.enrolledAt ??= now.enrolledAt;
-  if (worker !== undefined && claim !== undefined && !sight.others) {
+  if (worker !== undefined && claim !== undefined && !step.others) {
     const fenced =
       before.enrolledAt !== worker.enrolledAt || Number(before.state?.['claim_no']) > claim.claimNo;
     const spent = before.state?.['claim_no'] === claim.claimNo && before.state['leased_until'] === null;
@@ -373,7 +379,7 @@ function inspect(run: Run, players: readonly Player[], sight: Sight, now: Held):
       expect(state['content_hash'], 'content_hash').toBe(`\\x${contentHash(groups)}`);
   }
   if (tell(groups) !== tell(before.groups)) {
-    const name = players[sight.player]?.name ?? '';
+    const name = actors[step.actor]?.name ?? '';
     if (worker === undefined) {
       expect(['remove', 'purge', 'come back'], 'who may change groups').toContain(name);
       expect(tell(groups)).toBe('');
@@ -401,8 +407,8 @@ function unite(before: readonly FriendGroup[], answer: readonly FriendGroup[]): 
 }
 
 /** A wish stands until a claim grants it, and so does the order to read everything. */
-function followWishes(run: Run, players: readonly Player[], sight: Sight, now: Held): void {
-  const name = players[sight.player]?.name;
+function followWishes(run: Run, actors: readonly Actor[], step: VisibleStep, now: Held): void {
+  const name = actors[step.actor]?.name;
   if (now.state === null || now.state['claim_no'] !== run.last.state?.['claim_no']) {
     run.wished = false;
     run.doubted = false;
@@ -441,20 +447,20 @@ async function perform(given: Scenario): Promise<void> {
   if (given.held) await setHold(world.db, true);
   run.last = await look();
 
-  const players = [
+  const actors = [
     ...Array.from({ length: given.syncs }, (_, number) => sync(run, number)),
     ...(given.redelivered ? [syncAgain(run, given.syncs)] : []),
     owner(run),
     ...given.disturbance.map((what) => disturb(run, what)),
   ];
   try {
-    await stage.play(
-      players,
+    await harness.run(
+      actors,
       given.schedule,
-      async (sight) => {
+      async (step) => {
         const now = await look();
-        inspect(run, players, sight, now);
-        followWishes(run, players, sight, now);
+        inspect(run, actors, step, now);
+        followWishes(run, actors, step, now);
         run.last = now;
       },
       run.trace,
@@ -484,12 +490,12 @@ async function expectOneStory(): Promise<void> {
   expect(await rowsAt(world.db, 'infinity'), 'the history').toEqual(rows);
 }
 
-/** Plays scenarios; the search for the smallest one that fails ends in time for it to be told. */
+/** Runs scenarios; the search for the smallest one that fails ends in time for it to be printed. */
 async function assertScenarios(
   meanwhile: fc.Arbitrary<readonly Disturbance[]>,
   usual: number,
 ): Promise<void> {
-  // Not by interruptAfterTimeLimit, which leaves a play under way, whose players nobody lets go on any more.
+  // Not by interruptAfterTimeLimit, which leaves a play under way, whose actors nobody lets go on any more.
   const ends = performance.now() + usual * runs(1000);
   const property = fc.asyncProperty(scenario(meanwhile), async (given) => {
     if (performance.now() < ends) await perform(given);

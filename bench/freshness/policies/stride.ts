@@ -22,18 +22,13 @@ export interface StrideOptions {
 
 /**
  * What the daemon does: the production functions decide, move the virtual clock and split the claims. Here are
- * only the two lines, which the daemon keeps in Postgres, and the columns of an account.
+ * only the two queues, which the daemon keeps in Postgres, and the columns of an account.
  */
 export function createStride(world: PolicyWorld, options: StrideOptions = {}): Policy {
   const { size, random } = world;
-  const changeMass = new Float64Array(size);
-  const weight = new Float64Array(size);
-  const firstPolledAt = new Float64Array(size).fill(Number.NaN);
-  const lastPolledAt = new Float64Array(size).fill(Number.NaN);
-  const lastChangedAt = new Float64Array(size).fill(Number.NaN);
-  const sequence = new Float64Array(size);
-  const failures = new Uint16Array(size);
-  const unseen = createAccountQueue(size);
+  const columns = createColumns(size);
+  const { weight, failures } = columns;
+  const neverPolled = createAccountQueue(size);
   const known = createDueHeap(size);
   let accounts = 0;
   let weightSum = 0;
@@ -53,7 +48,7 @@ export function createStride(world: PolicyWorld, options: StrideOptions = {}): P
       accounts += 1;
       weight[account] = 1;
       weightSum += 1;
-      unseen.push(account);
+      neverPolled.push(account);
     },
 
     claim(at, places, claimed) {
@@ -72,8 +67,8 @@ export function createStride(world: PolicyWorld, options: StrideOptions = {}): P
       const forKnown = shareOf(places, knownShare, random);
       takeKnown(forKnown);
       const drained = taken < forKnown;
-      for (let left = Math.min(places - taken, unseen.length); left > 0; left -= 1) {
-        claimed[taken] = unseen.shift();
+      for (let left = Math.min(places - taken, neverPolled.length); left > 0; left -= 1) {
+        claimed[taken] = neverPolled.shift();
         taken += 1;
       }
       takeKnown(places - taken);
@@ -82,40 +77,68 @@ export function createStride(world: PolicyWorld, options: StrideOptions = {}): P
     },
 
     answered(account, at, changes) {
-      const now = at * 1000;
-      const before = sequence[account] ?? 0;
-      const sequenceNow = before + (options.changedOnly === true ? Math.min(changes, 1) : changes);
-      const first = firstPolledAt[account] ?? 0;
-      const changedAt = lastChangedAt[account] ?? 0;
-      const isFirst = Number.isNaN(first);
+      const before = weight[account] ?? 0;
+      const seen = options.changedOnly === true ? Math.min(changes, 1) : changes;
+      const stride = columns.answered(account, { at: at * 1000, changes: seen }, line, random);
+      weightSum += (weight[account] ?? 0) - before;
+      known.push(account, clock.now + unitsOf(line, at - clockMovedAt) + stride);
+    },
+
+    failed(account) {
+      failures[account] = (failures[account] ?? 0) + 1;
+      // An account that was never read stays in its queue, as in the daemon.
+      if (columns.isNeverPolled(account)) neverPolled.push(account);
+      else known.push(account, clock.now + backOff(line, failures[account] ?? 1, random));
+    },
+  };
+}
+
+/** The columns that the daemon keeps of an account in Postgres. */
+function createColumns(size: number) {
+  const changeMass = new Float64Array(size);
+  const weight = new Float64Array(size);
+  const firstPolledAt = new Float64Array(size).fill(Number.NaN);
+  const lastPolledAt = new Float64Array(size).fill(Number.NaN);
+  const lastChangedAt = new Float64Array(size).fill(Number.NaN);
+  const sequence = new Float64Array(size);
+  const failures = new Uint16Array(size);
+  const timeIn = (times: Float64Array, account: number) => {
+    const time = times[account] ?? Number.NaN;
+    return Number.isNaN(time) ? undefined : time;
+  };
+  return {
+    weight,
+    failures,
+    isNeverPolled: (account: number) => timeIn(firstPolledAt, account) === undefined,
+    /** Stores what a read at `at` (milliseconds) brought, and returns in how many units the next is due. */
+    answered(
+      account: number,
+      { at, changes }: { readonly at: number; readonly changes: number },
+      line: Line,
+      random: () => number,
+    ): number {
+      const sequenceBefore = sequence[account] ?? 0;
+      const sequenceNow = sequenceBefore + changes;
       const decision = decideNextPoll(
         line,
         {
           changeMass: changeMass[account] ?? 0,
           weight: weight[account] ?? 0,
-          firstPolledAt: isFirst ? undefined : first,
-          lastPolledAt: isFirst ? undefined : lastPolledAt[account],
-          lastChangedAt: Number.isNaN(changedAt) ? undefined : changedAt,
+          firstPolledAt: timeIn(firstPolledAt, account),
+          lastPolledAt: timeIn(lastPolledAt, account),
+          lastChangedAt: timeIn(lastChangedAt, account),
         },
-        { at: now, changed: changes > 0, sequenceBefore: before, sequenceNow },
+        { at, changed: changes > 0, sequenceBefore, sequenceNow },
         random,
       );
-      weightSum += decision.weight - (weight[account] ?? 0);
       changeMass[account] = decision.changeMass;
       weight[account] = decision.weight;
-      if (isFirst) firstPolledAt[account] = now;
-      lastPolledAt[account] = now;
-      if (changes > 0) lastChangedAt[account] = now;
+      firstPolledAt[account] = timeIn(firstPolledAt, account) ?? at;
+      lastPolledAt[account] = at;
+      if (changes > 0) lastChangedAt[account] = at;
       sequence[account] = sequenceNow;
       failures[account] = 0;
-      known.push(account, clock.now + unitsOf(line, at - clockMovedAt) + decision.stride);
-    },
-
-    failed(account) {
-      failures[account] = (failures[account] ?? 0) + 1;
-      // An account never read stays in the line of those, as in the daemon.
-      if (Number.isNaN(firstPolledAt[account])) unseen.push(account);
-      else known.push(account, clock.now + backOff(line, failures[account] ?? 1, random));
+      return decision.stride;
     },
   };
 }

@@ -1,12 +1,12 @@
 import { createAbortListeners } from '../abort-listeners.ts';
 
 /** Callers that wait for their turn, in the order of asking. */
-export interface WaitingLine {
+export interface FifoQueue {
   size(): number;
   /** Resolves when the caller's turn has come; rejects when `signal` aborts first. */
   wait(signal: AbortSignal): Promise<void>;
   /** Lets the first go, and returns since when it has waited. Undefined when nobody waits. */
-  letGo(): number | undefined;
+  releaseFirst(): number | undefined;
 }
 
 interface Waiter {
@@ -15,7 +15,7 @@ interface Waiter {
 }
 
 /** An empty line. `now` gives milliseconds, monotonic. */
-export function createWaitingLine(now: () => number = () => performance.now()): WaitingLine {
+export function createFifoQueue(now: () => number = () => performance.now()): FifoQueue {
   const aborts = createAbortListeners();
   const waiters = new Set<Waiter>();
   return {
@@ -40,7 +40,7 @@ export function createWaitingLine(now: () => number = () => performance.now()): 
         aborts.add(signal, onAbort);
         waiters.add(waiter);
       }),
-    letGo() {
+    releaseFirst() {
       const waiter = waiters.values().next().value;
       if (waiter === undefined) return undefined;
       waiters.delete(waiter);
