@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// What a test file needs stands in its name: nothing, Postgres, Redis too, or the whole thing.
+// What a test file needs is in its name: nothing, Postgres, Redis too, or the whole thing.
 const suites = {
   unit: { include: ['test/**/*.test.ts'], exclude: ['test/**/*.{pg,redis,e2e}.test.ts'] },
   pg: { include: ['test/**/*.pg.test.ts'] },

@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { analystCommand } from './analyst/command.ts';
+import { appsCommand } from './apps/command.ts';
 import { backfillCommand } from './backfill/command.ts';
 import { claimCommand } from './claim/command.ts';
 import { engineCommand } from './engine/command.ts';
 import { floodsCommand } from './floods/command.ts';
 import { freshnessCommand } from './freshness/command.ts';
 import { hintsCommand } from './hints/command.ts';
-import { lanesCommand } from './lanes/command.ts';
 import { largeCommand } from './large/command.ts';
 import { limiterCommand } from './limiter/command.ts';
 import { redisCommand } from './redis/command.ts';
@@ -23,7 +23,7 @@ const benches: readonly (() => Command)[] = [
   floodsCommand,
   freshnessCommand,
   hintsCommand,
-  lanesCommand,
+  appsCommand,
   largeCommand,
   limiterCommand,
   redisCommand,

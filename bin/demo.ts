@@ -22,7 +22,7 @@ Examples:
   TIM_SDK_APP_ID=1400000000 TIM_SECRET_KEY=… npm run demo -- --accounts users.txt --data /var/tmp/tim
 `,
   )
-  .showHelpAfterError('(--help tells more)')
+  .showHelpAfterError('(see --help)')
   .action(runDemo);
 
 process.exit(await runProgram(program, process.argv));

@@ -26,7 +26,7 @@ export function readEnvironment(needs: readonly Need[], overrides: NodeJS.Proces
   return { config, scrubber, log: createLogger({ level: config.logLevel, scrubber }) };
 }
 
-/** Which program this is, as the environment or the checkout tells. */
+/** Which program this is, as the environment or the checkout says. */
 export function currentBuild(): Build {
   return readBuild(process.env);
 }

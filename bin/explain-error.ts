@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander';
-import { describeTrouble, troubleOf } from '../db/database-trouble.ts';
+import { describeProblem, problemOf } from '../db/database-problem.ts';
 import { codeOf } from '../db/storage-errors.ts';
 import { ConfigError } from '../src/config/config.ts';
 import { printableLines } from '../src/status/printable.ts';
@@ -57,8 +57,8 @@ function sentenceFor(error: unknown): string {
     const why = code === 'EACCES' ? 'may not be opened by this user' : 'is in use';
     return `The port${place} ${why}; choose another (HTTP_PORT, or --port).`;
   }
-  const trouble = troubleOf(error);
-  if (trouble !== undefined) return describeTrouble(trouble);
+  const problem = problemOf(error);
+  if (problem !== undefined) return describeProblem(problem);
   const message = error instanceof Error ? error.message : String(error);
   return `${message}${code === '' ? '' : ` (${code})`}`;
 }

@@ -4,7 +4,7 @@ const written = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:\.\d{1,3})?)?
 
 /**
  * A moment as people write it: `2026-11-01`, `2026-11-01 12:00`, `2026-11-01T12:00:00+08:00`, in UTC unless it says
- * otherwise; or `2h`, so long ago. Undefined when it is neither.
+ * otherwise; or `2h`, this long ago. Undefined when it is neither.
  */
 export function parseMoment(text: string, now: Date): Date | undefined {
   const ago = parseDuration(text);

@@ -20,7 +20,7 @@ export async function createProgram(): Promise<Command> {
     .version(readVersion(), '--version')
     // It quotes what was typed, or what a script has put there.
     .configureOutput({ writeErr: (text) => process.stderr.write(printableLines(text)) })
-    .showHelpAfterError('(--help tells more)')
+    .showHelpAfterError('(see --help)')
     .addHelpText('after', environmentHelp);
   for (const command of await loadCommands()) program.addCommand(command);
   inherit(program);

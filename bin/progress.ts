@@ -28,7 +28,7 @@ function createLines(label: string, total: number): Progress {
   };
 }
 
-/** What stands beside the bar has 62 columns at most; the bar gets the rest, so that no line is cut. */
+/** What is beside the bar has 62 columns at most; the bar gets the rest, so that no line is cut. */
 const columnsBeside = 62;
 
 function createBar(label: string, total: number): Progress {

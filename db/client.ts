@@ -17,7 +17,7 @@ export interface ConnectOptions {
   /** Shown in pg_stat_activity. */
   readonly applicationName: string;
   readonly maxConnections?: number;
-  /** Told of connections that break while idle; without it such a break would end the process. */
+  /** Called for connections that break while idle; without it such a break would end the process. */
   readonly onIdleError: (error: Error) => void;
   /** Default: those of commands. */
   readonly limits?: SessionLimits;
@@ -69,7 +69,7 @@ async function prepareConnection(
 
 /**
  * A pool listens to the connections that are idle. One that breaks while a transaction holds it, between two
- * statements, would end the process; the next statement on it fails, and that is told.
+ * statements, would end the process; the next statement on it fails, and that is reported.
  */
 export function surviveBreaks(client: pg.ClientBase): void {
   client.on('error', () => undefined);

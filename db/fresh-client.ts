@@ -23,7 +23,7 @@ export class FreshClient extends pg.Client {
     const fresh = url === undefined ? config : { ...config, connectionString: withLogin(url, freshUrl(url)) };
     super(fresh);
     this.#config = fresh;
-    // The server may end the connection in the same breath in which it accepts it, before anybody else can listen.
+    // The server may end the connection in the same breath in which it accepts it, before any other code can listen.
     this.on('error', (error) => {
       this.#broken = error;
     });

@@ -17,7 +17,7 @@ export class SchemaError extends Error {
 
 /**
  * A migration that a transaction would make unbearable: it runs outside one, on one connection, beside daemons and
- * analysts. It is idempotent, for it is carried out again after it was broken off at any line.
+ * analysts. It is idempotent, for it is carried out again after it was interrupted at any line.
  */
 type MigrationScript = (connection: Database, say: Say) => Promise<void>;
 
@@ -45,7 +45,7 @@ export interface MigrationReport {
 }
 
 export interface MigrateOptions {
-  /** Told of what a long migration does or waits for. */
+  /** Called for what a long migration does or waits for. */
   readonly say?: Say;
   /** The mirror comes from a backup that may be older than what consumers of the feed have read. */
   readonly restored?: boolean;
@@ -71,15 +71,14 @@ function knownMigrations(): readonly Migration[] {
       if (name === undefined) return [];
       const text = readFileSync(new URL(file, folder), 'utf8');
       const script = scripts.get(Number(version));
-      if ((kind === 'ts') !== (script !== undefined))
-        throw new Error(`${file} stands in no table of scripts`);
+      if ((kind === 'ts') !== (script !== undefined)) throw new Error(`${file} is in no table of scripts`);
       const checksum = createHash('sha256').update(text).digest('hex');
       return [{ version: Number(version), name, text, checksum, script }];
     });
 }
 
 /**
- * Brings the schema up to date, a migration at a time; one that was broken off is taken up again. Safe to run from
+ * Brings the schema up to date, a migration at a time; one that was interrupted is resumed. Safe to run from
  * several places at once: the others wait and find nothing to do. Needs two connections at a time. Makes the role of
  * analysts and its grants whatever the version, for a restore into another server loses both. Throws SchemaError when
  * the database is newer than the program, or the role is missing and this user may not create it.

@@ -13,7 +13,7 @@ const lockTimeoutMs = 200;
 const pauseMs = 1000;
 const triesBeforeSaying = 10;
 /** A build that takes longer says so. */
-const patienceMs = 2000;
+const timeoutMs = 2000;
 
 /** `lock_not_available`, and the deadlock that Postgres ends by refusing one of two statements. */
 const lockStates: ReadonlySet<string> = new Set(['55P03', '40P01']);
@@ -60,11 +60,11 @@ export async function buildIndex(connection: Database, index: IndexToBuild, say:
       create ${kind} concurrently ${sql.id(name)} on ${sql.id('mirror', table)}
         (${sql.join(columns.map((column) => sql.id(column)))})
     `;
-    const patience = setTimeout(
+    const timeout = setTimeout(
       () => say(`builds index ${name}, and waits for all transactions that are older`),
-      patienceMs,
+      timeoutMs,
     );
-    await withoutTimeouts(connection, build).finally(() => clearTimeout(patience));
+    await withoutTimeouts(connection, build).finally(() => clearTimeout(timeout));
   });
 }
 

@@ -11,7 +11,7 @@ export class PoolerError extends Error {
 export interface SessionOptions {
   readonly url: string;
   /** Whether the operator says that sessions hold at this URL; then a pooler may stand there that keeps them apart. */
-  readonly vouched: boolean;
+  readonly bypassed: boolean;
 }
 
 /** How often it is tried to be given a session that is another's. */
@@ -20,31 +20,31 @@ const silentMs = 10_000;
 
 /**
  * Throws PoolerError where locks and settings of a session would not last: behind a pooler that gives a session's server
- * process to others between two transactions (PgBouncer's transaction mode), or, unless vouched for, behind any.
+ * process to others between two transactions (PgBouncer's transaction mode), or, unless the operator has set DATABASE_DIRECT_URL, behind any.
  */
-export async function assertOwnSession({ url, vouched }: SessionOptions): Promise<void> {
+export async function assertOwnSession({ url, bypassed }: SessionOptions): Promise<void> {
   const [one, other] = [open(url), open(url)];
   try {
     await one.connect();
     if (!(await isPooled(one))) return;
-    if (!vouched)
+    if (!bypassed)
       throw new PoolerError(
-        'A connection pooler stands at DATABASE_URL, where locks are not certain to hold; set DATABASE_DIRECT_URL to Postgres itself (to the same URL, where the pooler works in session mode).',
+        'A connection pooler answers at DATABASE_URL, where locks are not certain to hold; set DATABASE_DIRECT_URL to Postgres itself (to the same URL, where the pooler works in session mode).',
       );
     await other.connect();
     if (await isShared(one, other))
       throw new PoolerError(
-        'A connection pooler in transaction mode stands at DATABASE_DIRECT_URL, and locks do not hold there; let it name Postgres itself.',
+        'A connection pooler in transaction mode answers at DATABASE_DIRECT_URL, and locks do not hold there; let it name Postgres itself.',
       );
   } finally {
     await Promise.all([one.end(), other.end()]).catch(() => undefined);
   }
 }
 
-/** A pooler tells clients of a process id that it has made up, for it is the pooler that they cancel statements at. */
+/** A pooler reports clients of a process id that it has made up, for it is the pooler that they cancel statements at. */
 async function isPooled(client: pg.Client): Promise<boolean> {
-  const told: unknown = Reflect.get(client, 'processID');
-  return told !== (await backendOf(client));
+  const reported: unknown = Reflect.get(client, 'processID');
+  return reported !== (await backendOf(client));
 }
 
 /**

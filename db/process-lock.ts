@@ -32,7 +32,7 @@ export const lockSession = 'tim-mirror lock';
 const retryMs = 500;
 const silentMs = 10_000;
 const heartbeatMs = 5000;
-/** Longer than the heartbeat by far: a session whose process has vanished gives the lock back after so long. */
+/** Longer than the heartbeat by far: a session whose process has vanished gives the lock back after this long. */
 const forsakenMs = 60_000;
 /** How long after a beat the lock is certainly ours. A second daemon can have it at the earliest after `forsakenMs`. */
 const assuredMs = 20_000;

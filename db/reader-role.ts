@@ -6,7 +6,7 @@ export const readerRole = 'tim_reader';
 
 /**
  * Makes the role of analysts where the server lacks it. Returns false where this user may not; then an administrator
- * must. Looks first, so that nobody needs a right for what is there.
+ * must. Looks first, so that no right is needed for what is there.
  */
 export async function ensureReaderRole(trx: Transaction<DB>): Promise<boolean> {
   const { rows } = await sql<{ found: boolean; may: boolean }>`

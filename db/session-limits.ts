@@ -1,11 +1,11 @@
 /** How long the statements of a session may take, and how long a transaction may stand idle. */
 export interface SessionLimits {
-  /** After so long without an answer the program ends the session: Postgres, or what lies between, has fallen silent. */
+  /** After this long without an answer the program ends the session: Postgres, or what lies between, has fallen silent. */
   readonly silentMs: number;
-  /** After so long Postgres breaks a statement off and the session stays; 0 for no such limit. */
+  /** After this long Postgres cancels a statement and the session stays; 0 for no such limit. */
   readonly statementMs: number;
   /**
-   * After so long Postgres ends a session that stands idle in a transaction; 0 for no such limit. A session whose
+   * After this long Postgres ends a session that is idle in a transaction; 0 for no such limit. A session whose
    * network has vanished would otherwise keep its locks until TCP gives up, after two hours.
    */
   readonly idleInTransactionMs: number;
@@ -32,7 +32,7 @@ export const commandLimits: SessionLimits = {
   idleInTransactionMs: 0,
 };
 
-/** Of migrations: an index takes as long as its table is large, and the lock stands idle meanwhile. */
+/** Of migrations: an index takes as long as its table is large, and the lock is idle meanwhile. */
 export const migrationLimits: SessionLimits = {
   silentMs: 0,
   statementMs: 0,

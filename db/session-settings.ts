@@ -32,7 +32,7 @@ const relied = {
   idle_session_timeout: '0',
   // Postgres 17 and newer.
   transaction_timeout: '0',
-  // A statement whose client has gone ends after so long, and so do its locks.
+  // A statement whose client has gone ends after this long, and so do its locks.
   client_connection_check_interval: '5s',
   // A client that vanished without a word is noticed after a minute, where the system waits for two hours.
   tcp_keepalives_idle: '30',
@@ -138,9 +138,9 @@ async function checkSearchPath(client: pg.ClientBase): Promise<void> {
 function isGood(name: SettingName, value: string): boolean {
   if (name === 'DateStyle') return value.startsWith('ISO');
   if (name === 'extra_float_digits') return Number(value) > 0;
-  // Postgres looks into pg_catalog first, unless somebody has put it behind other schemas.
+  // Postgres looks into pg_catalog first, unless a setting puts it behind other schemas.
   if (name === 'search_path') return !/,\s*"?pg_catalog\b/.test(value);
-  // In milliseconds. A shorter one breaks off ordinary statements.
+  // In milliseconds. A shorter one aborts ordinary statements.
   if (name === 'statement_timeout' || name === 'lock_timeout') return value === '0' || Number(value) >= 1000;
   return value === relied[name];
 }

@@ -17,12 +17,13 @@ const sentences: Readonly<Record<string, string>> = {
   '28P01': 'The source of the accounts refuses the user or password in its URL.',
   '3D000': 'The source of the accounts has no such database as its URL names.',
   '53300': 'The source of the accounts has no connection left.',
-  '57014': 'The source of the accounts broke the query off: it took too long, or somebody canceled it.',
+  '57014':
+    'The source of the accounts cancelled the query: it took too long, or an administrator cancelled it.',
   '57P01': 'The source of the accounts was shut down while it was read.',
   '57P03': 'The source of the accounts is starting up or shutting down.',
 };
 
-/** What went wrong with a source, in a sentence that may be shown to anybody and stored. */
+/** What went wrong with a source, in a sentence that may be shown and stored: it holds no secret. */
 export function sourceErrorOf(error: unknown, connected: boolean): SourceError {
   if (error instanceof SourceError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;

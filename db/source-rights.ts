@@ -9,7 +9,7 @@ interface Rights {
 }
 
 /** What is asked is little; a source that is slower says why when it is read. */
-const patienceMs = 10_000;
+const timeoutMs = 10_000;
 const closeMs = 2000;
 
 /**
@@ -20,9 +20,9 @@ const closeMs = 2000;
 export async function findSourceRisk(url: string, signal: AbortSignal): Promise<string | undefined> {
   let client: pg.Client | undefined;
   try {
-    client = connectToSource(url, patienceMs);
-    const rights = await patiently(askRights(client), patienceMs, signal);
-    const may = rights === undefined ? undefined : tellMore(rights);
+    client = connectToSource(url, timeoutMs);
+    const rights = await patiently(askRights(client), timeoutMs, signal);
+    const may = rights === undefined ? undefined : formatMore(rights);
     return may === undefined
       ? undefined
       : `The role that reads the source of the accounts ${may}, and a read-only transaction does not stop all of that; give it a role of its own that may select from one table.`;
@@ -38,11 +38,11 @@ async function askRights(client: pg.Client): Promise<Rights | undefined> {
   await client.query('begin transaction read only');
   // Who owns the source may have functions and operators of his own under Postgres' names.
   await client.query('set local search_path = pg_catalog');
-  await client.query(`set local statement_timeout = ${patienceMs}`);
+  await client.query(`set local statement_timeout = ${timeoutMs}`);
   return (await client.query<Rights>(question)).rows[0];
 }
 
-function tellMore(rights: Rights): string | undefined {
+function formatMore(rights: Rights): string | undefined {
   if (rights.isSuperuser) return 'is a superuser, or may become one';
   if (rights.membership !== null) return `is a member of ${rights.membership}`;
   if (rights.function !== null) return `may call ${rights.function}`;

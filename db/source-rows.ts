@@ -12,14 +12,14 @@ export interface AccountSource {
 export interface ReadSourceOptions {
   readonly signal: AbortSignal;
   /** How long the source may take to connect and answer, and again for each further chunk of rows. */
-  readonly patienceMs?: number;
+  readonly timeoutMs?: number;
 }
 
 const idColumn = 'account_id';
 /** Rows in one answer. All their columns are sent, and `select *` may bring wide ones. */
 const chunkSize = 5000;
 /** A query that sorts a large table is silent for minutes before its first row. */
-const defaultPatienceMs = 600_000;
+const defaultTimeoutMs = 600_000;
 const connectMs = 10_000;
 const closeMs = 2000;
 /** The type `char(n)`, whose values Postgres pads with blanks that do not count. */
@@ -34,26 +34,28 @@ const asText: pg.CustomTypesConfig = { getTypeParser: () => (text: string) => te
  */
 export async function* readSourceRows(
   source: AccountSource,
-  { signal, patienceMs = defaultPatienceMs }: ReadSourceOptions,
+  { signal, timeoutMs = defaultTimeoutMs }: ReadSourceOptions,
 ): AsyncGenerator<readonly (string | null)[]> {
   // The server ends the query itself; if it can't say so any more, we do not wait for ever.
-  const inTime = <T>(work: Promise<T>) => patiently(work, patienceMs + connectMs, signal);
+  const withTimeout = <T>(work: Promise<T>) => patiently(work, timeoutMs + connectMs, signal);
   let client: pg.Client | undefined;
   let connected = false;
   let asking: number | undefined;
   try {
-    client = connectToSource(source.url, Math.min(connectMs, patienceMs));
-    await inTime(client.connect());
+    client = connectToSource(source.url, Math.min(connectMs, timeoutMs));
+    await withTimeout(client.connect());
     connected = true;
-    await inTime(client.query('begin transaction read only'));
-    const { rows: backends } = await inTime(client.query<{ pid: number }>('select pg_backend_pid() as pid'));
+    await withTimeout(client.query('begin transaction read only'));
+    const { rows: backends } = await withTimeout(
+      client.query<{ pid: number }>('select pg_backend_pid() as pid'),
+    );
     asking = backends[0]?.pid;
-    await inTime(client.query(`set local statement_timeout = ${Math.ceil(patienceMs)}`));
+    await withTimeout(client.query(`set local statement_timeout = ${Math.ceil(timeoutMs)}`));
     // All rows will be read; by default a cursor is planned for the first tenth.
-    await inTime(client.query('set local cursor_tuple_fraction = 1'));
-    await inTime(client.query(declareCursor(source.query)));
+    await withTimeout(client.query('set local cursor_tuple_fraction = 1'));
+    await withTimeout(client.query(declareCursor(source.query)));
     for (let place: number | undefined; ; ) {
-      const { rows, fields } = await inTime(client.query<(string | null)[]>(fetchChunk));
+      const { rows, fields } = await withTimeout(client.query<(string | null)[]>(fetchChunk));
       place ??= findColumn(fields.map(({ name }) => name));
       const column = place;
       const padded = fields[column]?.dataTypeID === paddedType;
@@ -61,7 +63,7 @@ export async function* readSourceRows(
       if (rows.length < chunkSize) return;
     }
   } catch (error) {
-    // What is broken off here goes on there.
+    // What is aborted here goes on there.
     if (error instanceof SourceError && asking !== undefined) await cancel(source.url, asking);
     throw sourceErrorOf(error, connected);
   } finally {
@@ -82,7 +84,7 @@ export function connectToSource(url: string, connectionTimeoutMillis: number): p
   return client;
 }
 
-/** Ends a query that nobody waits for any more; a server that can't be reached ends it by its own time limit. */
+/** Ends a query whose result is not needed any more; a server that can't be reached ends it by its own time limit. */
 async function cancel(url: string, pid: number): Promise<void> {
   const client = connectToSource(url, closeMs);
   const asked = client.connect().then(() => client.query('select pg_cancel_backend($1)', [pid]));
@@ -121,7 +123,7 @@ export function patiently<T>(work: Promise<T>, ms: number, signal?: AbortSignal)
       end();
       reject(new SourceError(sentence));
     };
-    const onAbort = () => giveUp('Reading the source of the accounts was broken off.');
+    const onAbort = () => giveUp('Reading the source of the accounts was aborted.');
     const timer = setTimeout(giveUp, ms, 'The source of the accounts has fallen silent.');
     signal?.addEventListener('abort', onAbort, { once: true });
     work.then(resolve, reject).finally(end);

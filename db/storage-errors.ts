@@ -7,7 +7,7 @@ export const readOnlyState = '25006';
 export const transientStates: readonly (readonly [states: readonly string[], reason: string])[] = [
   [['08'], 'The connection to Postgres or to a pooler broke, or none could be made.'],
   [[readOnlyState], 'The server only reads: it is a standby, or has not been promoted yet.'],
-  [['25P03', '25P04'], 'A transaction stood idle or lasted too long, as on a slow machine.'],
+  [['25P03', '25P04'], 'A transaction was idle or lasted too long, as on a slow machine.'],
   [['28'], 'The server refuses logins, for instance while its password changes.'],
   [['3D000'], 'The database is not there, for instance while it is restored.'],
   [

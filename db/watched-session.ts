@@ -11,7 +11,7 @@ export class SilentSessionError extends Error {
 }
 
 export interface SessionWatch {
-  /** A statement without an answer for so long ends its session; 0 for no such limit. */
+  /** A statement without an answer for this long ends its session; 0 for no such limit. */
   readonly silentMs: number;
   /** Receives the error of each statement that failed. */
   readonly onFailure?: ((error: unknown) => void) | undefined;
@@ -55,7 +55,7 @@ export function watchSession(client: pg.ClientBase, { silentMs, onFailure }: Ses
 
 export interface HeartbeatOptions {
   readonly everyMs: number;
-  /** A beat without an answer for so long ends the session. */
+  /** A beat without an answer for this long ends the session. */
   readonly silentMs: number;
   /** Called after each beat that was answered, with when it was sent. */
   readonly onBeat?: (sent: Moment) => void;

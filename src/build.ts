@@ -5,7 +5,7 @@ import { z } from 'zod';
 /** Which program this is. */
 export interface Build {
   readonly version: string;
-  /** Null where neither the image nor a checkout tells it. */
+  /** Null where neither the image nor a checkout reports it. */
   readonly commit: string | null;
   readonly node: string;
 }
@@ -25,7 +25,7 @@ export function readBuild(env: Readonly<Record<string, string | undefined>>): Bu
 }
 
 function readCommit(): string | undefined {
-  // A copy inside another repository would tell that one's commit.
+  // A copy inside another repository would report that one's commit.
   if (!existsSync(new URL('.git', root))) return undefined;
   try {
     return execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], {
@@ -35,7 +35,7 @@ function readCommit(): string | undefined {
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();
   } catch {
-    // No git, or a checkout that belongs to somebody else.
+    // No git, or a checkout that belongs to another user.
     return undefined;
   }
 }

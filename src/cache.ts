@@ -1,4 +1,4 @@
-import { inTime } from './lifecycle.ts';
+import { withTimeout } from './lifecycle.ts';
 
 /** A value that is dear to read, read by one reader at a time and kept for a while. */
 export interface Cache<T> {
@@ -19,8 +19,8 @@ export interface CacheOptions<T> {
 }
 
 const defaultTimesItsCost = 20;
-/** A connection may hang for hours: then somebody else tries anew. */
-const givenUpMs = 10_000;
+/** A connection may hang for hours: then another attempt is made. */
+const timedOutMs = 10_000;
 
 /** A cache that is empty at first. */
 export function createCache<T>(options: CacheOptions<T>): Cache<T> {
@@ -28,9 +28,9 @@ export function createCache<T>(options: CacheOptions<T>): Cache<T> {
   let kept: { value: T; at: number; tookMs: number } | undefined;
   let reading: Promise<T> | undefined;
 
-  async function readAnew(): Promise<T> {
+  async function requestFullRead(): Promise<T> {
     const asked = now();
-    const value = await inTime(givenUpMs, read());
+    const value = await withTimeout(timedOutMs, read());
     const at = now();
     kept = { value, at, tookMs: at - asked };
     return value;
@@ -40,7 +40,7 @@ export function createCache<T>(options: CacheOptions<T>): Cache<T> {
     async get() {
       if (kept !== undefined && now() - kept.at < Math.max(keepMs, kept.tookMs * timesItsCost))
         return kept.value;
-      reading ??= readAnew().finally(() => {
+      reading ??= requestFullRead().finally(() => {
         reading = undefined;
       });
       return reading;

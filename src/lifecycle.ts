@@ -28,7 +28,7 @@ export function createStop(): Stop {
 export interface RepeatOptions {
   readonly everyMs: number;
   readonly signal: AbortSignal;
-  /** Told of the first failure in a row, and of the first success after it. */
+  /** Called for the first failure in a row, and of the first success after it. */
   readonly onFailure: (error: unknown) => void;
   readonly onRecovery?: () => void;
 }
@@ -63,7 +63,7 @@ export async function within(ms: number, work: Promise<unknown>): Promise<boolea
 }
 
 /** What `work` comes to; rejects when that takes longer than `ms`. The work itself goes on. */
-export async function inTime<T>(ms: number, work: Promise<T>): Promise<T> {
+export async function withTimeout<T>(ms: number, work: Promise<T>): Promise<T> {
   work.catch(() => undefined);
   if (await within(ms, work)) return work;
   throw new Error(`it took longer than ${ms} ms`);

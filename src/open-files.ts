@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
  */
 export const neededOpenFiles = 2048;
 
-/** How many files and connections this process may have open; undefined where the system does not tell. */
+/** How many files and connections this process may have open; undefined where the system does not report. */
 export function openFilesLimit(): number | undefined {
   try {
     const line = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));

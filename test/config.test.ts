@@ -151,7 +151,7 @@ describe('configuration', () => {
     expect(config.apps[0]?.secretKey).toBe('from-file');
   });
 
-  test('a secret given twice, and a file that is missing, are told', () => {
+  test('a secret given twice, and a file that is missing, are reported', () => {
     expect(problemsOf({ ...good, TIM_SECRET_KEY_FILE: '/run/key' }, everything, { '/run/key': 'x' })).toEqual(
       ['TIM_SECRET_KEY and TIM_SECRET_KEY_FILE are both set; keep one of them.'],
     );
@@ -198,7 +198,7 @@ describe('configuration', () => {
     const source = { ACCOUNTS_SOURCE_URL: 'postgres://r:reader-word@db/shop', ACCOUNTS_QUERY: 'select 1' };
     const shop = { url: source.ACCOUNTS_SOURCE_URL, query: 'select 1' };
 
-    test('is a URL, also from a file, and a query, read every hour unless told otherwise', () => {
+    test('is a URL, also from a file, and a query, read every hour by default', () => {
       const config = parse({ ...good, ...source });
       expect(config.apps[0]?.accountSource).toEqual(shop);
       expect(config.accounts.syncIntervalMs).toBe(3_600_000);

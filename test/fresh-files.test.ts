@@ -11,7 +11,7 @@ function openFile() {
   const calls: string[] = [];
   files.listen({
     onChange: (name, value) => calls.push(`${name} is ${value}`),
-    onTrouble: (name) => calls.push(`${name} in trouble`),
+    onProblem: (name) => calls.push(`${name} in problem`),
   });
   files.remember('first', 'KEY_FILE', () => {
     reads += 1;
@@ -48,9 +48,9 @@ test('while a file is away or empty its last good text is used, and that is said
   }
   expect(files.fresh('first')).toBe('third');
   expect(calls).toEqual([
-    'KEY_FILE in trouble',
+    'KEY_FILE has a problem',
     'KEY_FILE is second',
-    'KEY_FILE in trouble',
+    'KEY_FILE has a problem',
     'KEY_FILE is third',
   ]);
 });

@@ -12,7 +12,7 @@ describe('the scrubber', () => {
     }
   });
 
-  test('takes out signatures it was never told of', () => {
+  test('removes signatures that it does not know', () => {
     const sig = signUser({ appId: 1, admin: 'administrator', secretKey: 'unknown to the scrubber' });
     const scrubber = createScrubber();
     expect(scrubber.scrub(`POST /v4?a=1&usersig=${sig}&random=5`)).toBe(
@@ -54,11 +54,11 @@ test('of JSON only values that are texts are scrubbed: keys, numbers and structu
   const { scrubJson } = createScrubber(['123456789012', 'secret-key', '"},"a":{"b']);
   const json = JSON.stringify({
     'secret-key': 123_456_789_012,
-    deep: [{ told: 'the secret-key 123456789012', ['said "secret-key" :']: null }],
+    deep: [{ reported: 'the secret-key 123456789012', ['said "secret-key" :']: null }],
   });
   expect(JSON.parse(scrubJson(json))).toEqual({
     'secret-key': 123_456_789_012,
-    deep: [{ told: 'the [removed] [removed]', ['said "secret-key" :']: null }],
+    deep: [{ reported: 'the [removed] [removed]', ['said "secret-key" :']: null }],
   });
 });
 

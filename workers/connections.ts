@@ -85,7 +85,7 @@ export function followSecrets(log: Logger, scrubber: Scrubber): void {
         'a secret was replaced in its file: what is opened from now on uses the new one',
       );
     },
-    onTrouble: (variable, err) =>
+    onProblem: (variable, err) =>
       log.warn(
         { variable, err },
         'a file with a secret can’t be read again: the last text that it held is used',

@@ -3,7 +3,7 @@ import type { DatabaseClock } from '../db/clock.ts';
 import type { AppRunner } from '../src/app/app-runner.ts';
 import { claimBatches } from '../src/app/claim-batches.ts';
 import type { Logger } from '../src/log.ts';
-import { claimEverySeconds } from '../src/schedule/line.ts';
+import { claimEverySeconds } from '../src/schedule/queue-stats.ts';
 import type { JobQueue, JobWorker, PollBatch, Queues } from './queues.ts';
 
 export interface DispatchDeps {
@@ -17,7 +17,7 @@ export interface DispatchDeps {
 export const tickMs = claimEverySeconds * 1000;
 /**
  * Jobs that wait or are being worked on, in all processes together: three seconds of budget. Seven keep the budget
- * busy, for each lasts its quarter of a second and a second of patience; the others wait, or were a dead worker's.
+ * busy, for each lasts its quarter of a second and a second's timeout; the others wait, or were a dead worker's.
  * A bound on those that wait alone would let every replica hoard accounts until their leases end.
  */
 const unfinishedJobs = 12;

@@ -1,17 +1,17 @@
 import type { Database } from '../db/client.ts';
-import { describeTrouble, troubleOf } from '../db/database-trouble.ts';
+import { describeProblem, problemOf } from '../db/database-problem.ts';
 import { assertSchema, SchemaError } from '../db/migrate.ts';
 import { raiseBeat } from '../db/queries/installation.ts';
 import { findMissingRights, mayKeepQueues } from '../db/queries/readiness.ts';
-import { inTime } from '../src/lifecycle.ts';
+import { withTimeout } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
 import type { RedisConnections } from '../src/redis/redis-connections.ts';
-import { describeRedisTrouble, redisTroubleOf } from '../src/redis/redis-trouble.ts';
+import { describeRedisProblem, redisProblemOf } from '../src/redis/redis-problem.ts';
 
 /** A part of the daemon's surroundings that it can't do without. */
 export type Part = 'postgres' | 'redis' | 'schema';
 
-/** A part that is not well, and why. The sentence may be shown to anybody. */
+/** A part that is not well, and why. The sentence holds no secret. */
 export interface Unready {
   readonly part: Part;
   readonly cause: string;
@@ -20,7 +20,7 @@ export interface Unready {
 
 const parts: readonly Part[] = ['postgres', 'redis', 'schema'];
 /** A server that hangs is as good as away. */
-const patienceMs = 3000;
+const timeoutMs = 3000;
 
 /** The parts that are not well at this moment: what polls need of each is tried. */
 export async function findUnready(
@@ -28,8 +28,8 @@ export async function findUnready(
   redis: RedisConnections | undefined,
 ): Promise<readonly Unready[]> {
   const found = await Promise.all([
-    inTime(patienceMs, tryDatabase(db, redis === undefined)).catch(unreadyDatabase),
-    redis === undefined ? undefined : inTime(patienceMs, tryRedis(redis)).catch(unreadyRedis),
+    withTimeout(timeoutMs, tryDatabase(db, redis === undefined)).catch(unreadyDatabase),
+    redis === undefined ? undefined : withTimeout(timeoutMs, tryRedis(redis)).catch(unreadyRedis),
   ]);
   return found.filter((unready) => unready !== undefined);
 }
@@ -55,30 +55,30 @@ async function tryRedis(redis: RedisConnections): Promise<undefined> {
 
 function unreadyDatabase(error: unknown): Unready {
   if (error instanceof SchemaError) return { part: 'schema', cause: 'schema', sentence: error.message };
-  const trouble = troubleOf(error);
-  if (trouble === undefined)
+  const problem = problemOf(error);
+  if (problem === undefined)
     return {
       part: 'postgres',
       cause: 'silent',
-      sentence: `Postgres does not answer within ${patienceMs / 1000} s; look at the network, at locks, and at what loads the server.`,
+      sentence: `Postgres does not answer within ${timeoutMs / 1000} s; look at the network, at locks, and at what loads the server.`,
     };
-  return { part: 'postgres', cause: trouble.cause, sentence: describeTrouble(trouble) };
+  return { part: 'postgres', cause: problem.cause, sentence: describeProblem(problem) };
 }
 
 function unreadyRedis(error: unknown): Unready {
-  const trouble = redisTroubleOf(error);
-  return { part: 'redis', cause: trouble.cause, sentence: describeRedisTrouble(trouble) };
+  const problem = redisProblemOf(error);
+  return { part: 'redis', cause: problem.cause, sentence: describeRedisProblem(problem) };
 }
 
 /** Watches the parts, and remembers since when each has not been well. */
 export interface Health {
   look(): Promise<void>;
-  /** What is not well now, tried for whoever asks; questions within a second are answered together. */
+  /** What is not well now, tried at each request; requests within a second share a result. */
   unready(): Promise<readonly Unready[]>;
-  /** Takes the error of a statement. Returns whether it is Postgres' trouble as a whole, which is logged once. */
+  /** Takes the error of a statement. Returns whether it is Postgres' problem as a whole, which is logged once. */
   failed(error: unknown): boolean;
   /** Why a part is unavailable, and for how many seconds; undefined when it is available. */
-  troubleOf(part: Part): { readonly cause: string; readonly seconds: number } | undefined;
+  problemOf(part: Part): { readonly cause: string; readonly seconds: number } | undefined;
   /** Seconds for which each part has not been well; 0 when it is. */
   unreadyFor(): ReadonlyMap<Part, number>;
   /** Undefined without Redis, or while it is away. */
@@ -156,11 +156,11 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
       evicted = await redis?.readEvicted().catch(() => undefined);
     },
     failed(error) {
-      const trouble = troubleOf(error);
-      if (trouble === undefined || trouble.cause === 'rights' || trouble.cause === 'not_migrated')
+      const problem = problemOf(error);
+      if (problem === undefined || problem.cause === 'rights' || problem.cause === 'not_migrated')
         return false;
-      const found = { part: 'postgres', cause: trouble.cause, sentence: describeTrouble(trouble) } as const;
-      if (lingering.has(trouble.cause)) {
+      const found = { part: 'postgres', cause: problem.cause, sentence: describeProblem(problem) } as const;
+      if (lingering.has(problem.cause)) {
         seen = { unready: found, at: performance.now() };
         note(found);
       } else if (!since.has('postgres')) {
@@ -169,7 +169,7 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
       }
       return true;
     },
-    troubleOf(part) {
+    problemOf(part) {
       const found = since.get(part);
       return found && { cause: found.cause, seconds: (performance.now() - found.at) / 1000 };
     },

@@ -1,6 +1,6 @@
 import type { Database } from '../db/client.ts';
 import { dropOldActivity } from '../db/queries/activity.ts';
-import { countLine } from '../db/queries/count-line.ts';
+import { countQueue } from '../db/queries/count-queue.ts';
 import { continueFeed, describeJump } from '../db/queries/feed.ts';
 import {
   deleteOldHistory,
@@ -28,7 +28,7 @@ export interface MaintenanceDeps {
   readonly readerWaitMs?: number;
 }
 
-/** How often the line is counted and the house is kept. */
+/** How often the queue is counted and the house is kept. */
 export const maintenanceMs = 60_000;
 /** A round is a minute, and has other things to do. */
 const defaultReaderWaitMs = 5000;
@@ -36,7 +36,7 @@ const rowsAtOnce = 10_000;
 const dayMs = 86_400_000;
 
 /**
- * Counts the lines, makes partitions ahead, forgets what is old enough, and compares a sample with the vendor; once
+ * Counts the queues, makes partitions ahead, forgets what is old enough, and compares a sample with the vendor; once
  * a minute, by any replica.
  */
 export function startMaintenanceWorker(deps: MaintenanceDeps): JobWorker {
@@ -49,12 +49,12 @@ export function startMaintenanceWorker(deps: MaintenanceDeps): JobWorker {
   });
 }
 
-/** One round. Each step stands for itself, so a round cut short is made good by the next. */
+/** One round. Each step works by itself, so the next round makes up for one that was cut short. */
 export async function maintain(deps: Omit<MaintenanceDeps, 'queues'>): Promise<void> {
   const { db, log } = deps;
-  for (const { appId } of deps.runners) await countLine(db, appId, rateRule);
+  for (const { appId } of deps.runners) await countQueue(db, appId, rateRule);
   for (const { sentence } of (await ensureChangePartitions(db, monthsAhead)).problems) log.warn(sentence);
-  // Somebody may put a restored database in the place of the one that this daemon began with.
+  // A restored database may take the place of the one that this daemon began with.
   const jump = await continueFeed(db);
   if (jump !== undefined) log.warn(describeJump(jump));
   await dropOldActivity(db);

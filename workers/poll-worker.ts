@@ -3,7 +3,7 @@ import type { DatabaseClock } from '../db/clock.ts';
 import type { AppRunner } from '../src/app/app-runner.ts';
 import { leaseSeconds } from '../src/app/claim-batches.ts';
 import type { Logger } from '../src/log.ts';
-import { unpolled } from '../src/sync/next-state.ts';
+import { releaseLease } from '../src/sync/next-state.ts';
 import { type JobWorker, pollBatch, type Queues } from './queues.ts';
 
 export interface PollWorkerDeps {
@@ -14,15 +14,15 @@ export interface PollWorkerDeps {
   readonly log: Logger;
 }
 
-/** Batches at once: with each a quarter of a second's budget and a second of patience, five keep the budget busy. */
+/** Batches at once: with each a quarter of a second's budget and a second's timeout, five keep the budget busy. */
 const concurrency = 6;
-/** A batch ends so long after its last call was sent; calls that still hang then go on without it. */
-const patienceMs = 1000;
+/** A batch ends this long after its last call was sent; calls that still hang then go on without it. */
+const timeoutMs = 1000;
 /** Calls under way in one process, those that hang included: at 190/s a vendor that always hangs for 8 s has 1,500. */
 const mostUnderWay = 1500;
 /**
  * What is read faster than it can be written waits for a connection, and after ten seconds it is thrown away and
- * read again. So nothing more is read while so many wait.
+ * read again. So nothing more is read while this many wait.
  */
 const mostWaitingForDatabase = 50;
 
@@ -51,7 +51,7 @@ async function pollAll(deps: PollWorkerDeps, runner: AppRunner, data: unknown): 
     return;
   }
   if (runner.isHalted() && !batch.probe) {
-    await Promise.all(batch.accounts.map((account) => runner.give(unpolled(account))));
+    await Promise.all(batch.accounts.map((account) => runner.give(releaseLease(account))));
     return;
   }
   while (runner.underWay() > mostUnderWay || deps.waitingForDatabase() > mostWaitingForDatabase)
@@ -62,6 +62,6 @@ async function pollAll(deps: PollWorkerDeps, runner: AppRunner, data: unknown): 
     sent.push(promise);
     return runner.poll(account, resolve).finally(resolve);
   });
-  const patience = Promise.all(sent).then(() => sleep(patienceMs, undefined, { ref: false }));
-  await Promise.race([Promise.all(polls), patience]);
+  const timeout = Promise.all(sent).then(() => sleep(timeoutMs, undefined, { ref: false }));
+  await Promise.race([Promise.all(polls), timeout]);
 }

@@ -1,12 +1,12 @@
 import { sql } from 'kysely';
 import type { Database } from '../db/client.ts';
-import { describeTrouble, troubleOf } from '../db/database-trouble.ts';
+import { describeProblem, problemOf } from '../db/database-problem.ts';
 import { assertSchema, SchemaError } from '../db/migrate.ts';
 import { placeOfDatabase } from '../db/place-of-database.ts';
 import { assertOwnSession, PoolerError } from '../db/pooler.ts';
 import { acquireProcessLock, type ProcessLock } from '../db/process-lock.ts';
 import { ensureApp, probeNow, storeIntervals } from '../db/queries/apps.ts';
-import { countLine } from '../db/queries/count-line.ts';
+import { countQueue } from '../db/queries/count-queue.ts';
 import { describeJump } from '../db/queries/feed.ts';
 import { ensureChangePartitions, monthsAhead } from '../db/queries/history.ts';
 import { assertServerVersion } from '../db/server-version.ts';
@@ -42,7 +42,7 @@ export async function prepareDatabase(
     return await prepareApps(db, apps, poll, log);
   } catch (error) {
     if (error instanceof SchemaError) throw new StartError(error.message);
-    throw error instanceof StartError || troubleOf(error) === undefined
+    throw error instanceof StartError || problemOf(error) === undefined
       ? error
       : databaseError(error, url, 'DATABASE_URL');
   }
@@ -51,11 +51,11 @@ export async function prepareDatabase(
 /** What is wrong with Postgres, where it is, and what to do. The URL itself, which may hold a password, stays out. */
 function databaseError(error: unknown, url: string, variable: string): StartError {
   const place = placeOfDatabase(url);
-  const trouble = troubleOf(error);
+  const problem = problemOf(error);
   return new StartError(
-    trouble === undefined
+    problem === undefined
       ? `Postgres at ${place} refuses to work: ${refusalOf(error).reason}; check ${variable}.`
-      : describeTrouble(trouble, { place, variable }),
+      : describeProblem(problem, { place, variable }),
     error,
   );
 }
@@ -66,7 +66,7 @@ async function prepareApps(
   poll: Config['poll'],
   log: Logger,
 ): Promise<string> {
-  // Before anything is polled: lines that are written until then would be passed over by those who have read on.
+  // Before anything is polled: rows that are written until then would be passed over by consumers that have read on.
   const { installation, jump } = await settleIn(db);
   const { id, renewed } = installation;
   if (jump !== undefined) log.warn(describeJump(jump));
@@ -82,8 +82,8 @@ async function prepareApps(
       minSeconds: poll.minIntervalMs / 1000,
       maxSeconds: poll.maxIntervalMs / 1000,
     });
-    await countLine(db, app.appId, rateRule);
-    // Whoever starts the daemon may have mended the credentials.
+    await countQueue(db, app.appId, rateRule);
+    // The operator may have fixed the credentials.
     await probeNow(db, app.appId);
   }
   return id;
@@ -98,14 +98,14 @@ async function prepareFeed(db: Database, log: Logger): Promise<void> {
 }
 
 /** Shuts out every daemon that must not work beside this one. Throws StartError when there is one. */
-export async function lockOut(config: Config, onTaken: (error: StartError) => void): Promise<ProcessLock> {
+export async function exclude(config: Config, onTaken: (error: StartError) => void): Promise<ProcessLock> {
   const url = config.databaseDirectUrl ?? config.databaseUrl ?? '';
   const alone = config.redis === undefined;
   const sentence = alone
     ? 'Another tim-mirror daemon works on this database, and without REDIS_URL there can be only one; stop it, or give both the same REDIS_URL. One whose machine has died keeps its place for up to a minute.'
     : 'A tim-mirror daemon without REDIS_URL works on this database; stop it first, or the two exceed the limit.';
   try {
-    await assertOwnSession({ url, vouched: config.databaseDirectUrl !== undefined });
+    await assertOwnSession({ url, bypassed: config.databaseDirectUrl !== undefined });
   } catch (error) {
     if (error instanceof PoolerError) throw new StartError(error.message);
     const name = config.databaseDirectUrl === undefined ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL';

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 
 /**
  * Adds Bull Board under `path`. It only shows: a queue paused there would stop polls without a trace in `status`,
- * and a job needs no second try, for its accounts keep their place in line.
+ * and a job needs no second try, for its accounts keep their place in the queue.
  */
 export async function addQueueBoard(
   server: FastifyInstance,

@@ -52,7 +52,7 @@ export const pollBatch = z.object({
       status: z.enum(['never_polled', 'active', 'gone', 'quarantined']),
       sequence: nullableNumber,
       weight: z.number(),
-      changeMass: z.number(),
+      decayedChanges: z.number(),
       groupCount: z.number(),
       failCount: z.number(),
       firstPolledAt: nullableNumber,
@@ -81,10 +81,10 @@ export interface JobQueue {
   /** Jobs that wait and jobs that a worker has begun. */
   countUnfinished(): Promise<number>;
   /**
-   * Sees to it that a job comes every `everyMs`, with `anew` also where a schedule seems to exist; `offsetMs` after the
+   * Schedules a job every `everyMs`, with `again` also where a schedule seems to exist; `offsetMs` after the
    * full interval by the clock, or without one from now on.
    */
-  schedule(everyMs: number, anew: boolean, offsetMs?: number): Promise<void>;
+  schedule(everyMs: number, again: boolean, offsetMs?: number): Promise<void>;
 }
 
 export interface JobWorker {
@@ -101,7 +101,7 @@ export interface WorkOptions {
 export interface QueuesOptions {
   /** Whose jobs these are: every job carries it, and the job of another installation is refused. */
   readonly installationId: string;
-  /** Told of each job that was refused. */
+  /** Called for each job that was refused. */
   readonly onForeignJob: (kind: QueueKind, appId: number | undefined) => void;
   /** Takes what a job failed with; whether it has been said already. */
   readonly onJobFailed?: (error: unknown) => boolean;
@@ -119,7 +119,7 @@ const workerSettings = {
   removeOnComplete: { count: 20 },
   removeOnFail: { count: 100 },
 } as const satisfies Partial<WorkerOptions>;
-// Nobody listens to the event stream; this is what BullMQ itself writes into it.
+// The event stream has no consumer; this is what BullMQ itself writes into it.
 const queueSettings = { streams: { events: { maxLen: 100 } } } as const;
 
 /** Bull Board knows both backends, but is typed for one: it is asked of the object what it is. */
@@ -165,7 +165,7 @@ const statementConnections = 6;
 
 /**
  * Queues in the database itself, for one process. All share a few connections, and each worker has one more, on which it
- * is told of jobs.
+ * counts jobs.
  */
 export function createPostgresQueues(databaseUrl: string, workers: number, options: QueuesOptions): Queues {
   const pool = new pg.Pool({
@@ -206,7 +206,7 @@ export function createPostgresQueues(databaseUrl: string, workers: number, optio
   };
 }
 
-/** A worker that can't ask for a job asks again after so long. */
+/** A worker that can't ask for a job asks again after this long. */
 const askAgainMs = 1000;
 
 /**
@@ -272,9 +272,9 @@ export async function migratePostgresQueues(databaseUrl: string): Promise<void> 
 }
 
 /**
- * Makes BullMQ's own tables, or finds that somebody else has made them meanwhile. A session of a pooler that has seen
+ * Makes BullMQ's own tables, or finds that another process has made them meanwhile. A session of a pooler that has seen
  * that the schema is not there, and then waits for the lock of the other, may still believe it in that transaction:
- * Postgres tells a session of such things when it begins the next one.
+ * Postgres notifies a session of such things when it begins the next one.
  */
 export async function makeQueues(client: pg.ClientBase): Promise<void> {
   try {
@@ -345,7 +345,7 @@ function register(
   return {
     open(kind, appId) {
       const { queue, board } = make.open(kind, appId);
-      queue.on('error', (error) => log.debug({ err: error, queue: queue.name }, 'queue in trouble'));
+      queue.on('error', (error) => log.debug({ err: error, queue: queue.name }, 'queue failing'));
       opened.push(queue);
       boards.push(board);
       return {
@@ -359,9 +359,9 @@ function register(
           }
         },
         countUnfinished: () => queue.getJobCountByTypes('waiting', 'prioritized', 'active'),
-        async schedule(everyMs, anew, offsetMs) {
+        async schedule(everyMs, again, offsetMs) {
           const found = await queue.getJobScheduler(schedulerId);
-          if (found?.every === everyMs && isOurs(found.template?.data) && !anew) return;
+          if (found?.every === everyMs && isOurs(found.template?.data) && !again) return;
           if (found !== undefined) await queue.removeJobScheduler(schedulerId);
           const offset = offsetMs === undefined ? {} : { offset: offsetMs };
           const template = { name: kind, data: { installation: installationId } };
@@ -379,7 +379,7 @@ function register(
           else onForeignJob(kind, appId);
         },
       });
-      worker.on('error', (error) => log.debug({ err: error, queue: worker.name }, 'worker in trouble'));
+      worker.on('error', (error) => log.debug({ err: error, queue: worker.name }, 'worker failing'));
       worker.on('failed', (_job, error) =>
         log[onJobFailed(error) ? 'debug' : 'warn']({ err: error, queue: worker.name }, 'job failed'),
       );

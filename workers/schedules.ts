@@ -1,6 +1,6 @@
 import type { Database } from '../db/client.ts';
 import { readApps } from '../db/queries/apps.ts';
-import { inTime } from '../src/lifecycle.ts';
+import { withTimeout } from '../src/lifecycle.ts';
 import { tickMs } from './dispatch-worker.ts';
 import { maintenanceMs } from './maintenance-worker.ts';
 import type { JobQueue, Queues } from './queues.ts';
@@ -20,7 +20,7 @@ interface AppQueue {
 
 /** How often schedules are looked at, and how long that may take. */
 export const scheduleMs = 5000;
-/** A dispatcher that has been silent for so long has lost its schedule: Redis was emptied, or a clock is off. */
+/** A dispatcher that has been silent for this long has lost its schedule: Redis was emptied, or a clock is off. */
 const silentSeconds = 10;
 
 /** Opens the queues of all apps, and those of accounts for the apps that have a source of them. */
@@ -47,7 +47,7 @@ function phaseOf(appId: number): number {
 }
 
 /**
- * Makes the schedules that are missing, and makes anew the one of an app that nobody has dispatched for lately. An app
+ * Makes the schedules that are missing, and makes again the one of an app for which no dispatch has been seen lately. An app
  * whose queues are away waits for the next round, and holds up no other.
  */
 export async function keepSchedules(
@@ -66,5 +66,5 @@ export async function keepSchedules(
     .filter(({ appId }) => isThere(appId))
     .map(({ queue }) => queue.schedule(schedules.accountsMs, false));
   const keeping = isThere(undefined) ? [schedules.maintenance.schedule(maintenanceMs, false)] : [];
-  await inTime(scheduleMs, Promise.all([...dispatching, ...syncing, ...keeping]));
+  await withTimeout(scheduleMs, Promise.all([...dispatching, ...syncing, ...keeping]));
 }

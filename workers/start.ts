@@ -3,7 +3,7 @@ import { createDatabaseClock, type DatabaseClock } from '../db/clock.ts';
 import type { ProcessLock } from '../db/process-lock.ts';
 import { addActivity } from '../db/queries/activity.ts';
 import { readApps } from '../db/queries/apps.ts';
-import { nameTrouble } from '../db/queries/daemons.ts';
+import { nameProblem } from '../db/queries/daemons.ts';
 import { addLearning } from '../db/queries/learning.ts';
 import { addEvidence } from '../db/queries/sequence-evidence.ts';
 import { type AppRunner, createAppRunner } from '../src/app/app-runner.ts';
@@ -26,9 +26,9 @@ import { connectRedis, isReady, type RedisConnections } from '../src/redis/redis
 import type { Scrubber } from '../src/scrubber.ts';
 import { StartError } from '../src/start-error.ts';
 import { createFirstReadLog, firstReadMs } from '../src/status/first-read-log.ts';
-import { readFigures } from '../src/status/read-figures.ts';
+import { readStats } from '../src/status/read-stats.ts';
 import { readStatus } from '../src/status/read-status.ts';
-import { type AnswerMemory, createAnswerMemory } from '../src/tencent/answer-memory.ts';
+import { createResponseMemory, type ResponseMemory } from '../src/tencent/response-memory.ts';
 import { hasSource, startAccountsWorker } from './accounts-worker.ts';
 import {
   closeMs,
@@ -45,7 +45,7 @@ import { createIdentityWatch, type IdentityWatch, identityMs } from './identity-
 import { createLoops, type Loops } from './loops.ts';
 import { startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
-import { lockOut, prepareDatabase } from './prepare-database.ts';
+import { exclude, prepareDatabase } from './prepare-database.ts';
 import { addQueueBoard } from './queue-board.ts';
 import {
   assertPostgresQueues,
@@ -81,7 +81,7 @@ export interface Daemon {
   /** Takes on nothing new, finishes what is under way within the grace, gives leases back. */
   stop(): Promise<void>;
   /** Ends what is under way at once. */
-  hurry(): void;
+  abort(): void;
   /** Resolves when the daemon has stopped, with why it could not go on. */
   readonly stopped: Promise<StartError | undefined>;
 }
@@ -92,11 +92,11 @@ const refreshMs = 1000;
 const countsMs = 5000;
 const clockMs = 30_000;
 const healthMs = 5000;
-/** What is told of the whole mirror is at most so old. */
+/** Stats of the whole mirror are at most this old. */
 const figuresMs = 15_000;
 /** However many pages are open, the status is read at most once per this many milliseconds. */
 const statusMs = 1000;
-/** A loop is stuck when it has not come round for so long; a slow database alone must not restart us. */
+/** A loop is stuck when it has not come round for this long; a slow database alone must not restart us. */
 const stuckSeconds = 120;
 
 /** What a running daemon is made of. */
@@ -123,7 +123,7 @@ interface Backends {
 
 /** What is read of the whole mirror, for all who ask. */
 interface Reports {
-  readonly figures: Cache<Awaited<ReturnType<typeof readFigures>>>;
+  readonly figures: Cache<Awaited<ReturnType<typeof readStats>>>;
   readonly status: Cache<Awaited<ReturnType<typeof readStatus>>>;
 }
 
@@ -164,14 +164,14 @@ async function startParts(options: DaemonOptions, stop: Stop, opened: AsyncDispo
   });
   keep(() => queues.close());
   const clock = await createDatabaseClock(databases.db);
-  const answers = createAnswerMemory();
+  const answers = createResponseMemory();
   const runners = openRunners({ options, stop, databases, backends, clock, metrics, answers });
   keep(async () => void (await Promise.all(runners.map((runner) => runner.close()))));
   await refreshRunners(databases.db, runners);
 
   const parts: Parts = { options, stop, databases, backends, clock, health, queues, runners };
   const reports = {
-    figures: createCache({ keepMs: figuresMs, read: () => readFigures(databases.db, () => clock.now()) }),
+    figures: createCache({ keepMs: figuresMs, read: () => readStats(databases.db, () => clock.now()) }),
     status: createCache({ keepMs: statusMs, read: () => readStatus(databases.db) }),
   };
   const workers = startWorkers(parts);
@@ -186,7 +186,7 @@ async function startParts(options: DaemonOptions, stop: Stop, opened: AsyncDispo
   warnAtStart(config, apps, log);
   warnOfSourceRisks(sourcedApps(config), stop.soft, log);
   log.info({ ...buildOf(options), ...describeConfig(config), roles: options.roles }, 'tim-mirror runs');
-  return { http, stop: () => shutDown(), hurry: () => stop.abortHard(), stopped };
+  return { http, stop: () => shutDown(), abort: () => stop.abortHard(), stopped };
 }
 
 const buildOf = ({ build }: DaemonOptions) => build ?? readBuild({});
@@ -200,7 +200,7 @@ async function openBackends(
 ): Promise<Backends> {
   const installationId = await prepareDatabase(upkeep, config.databaseUrl ?? '', apps, config.poll, log);
   const taken = Promise.withResolvers<StartError>();
-  const lock = await lockOut(config, taken.resolve);
+  const lock = await exclude(config, taken.resolve);
   keep(() => lock.release());
   if (config.redis === undefined) {
     await assertPostgresQueues(directUrlOf(config));
@@ -222,7 +222,7 @@ function openQueues(config: Config, { redis }: Backends, options: QueuesOptions)
 
 interface RunnersOptions extends Pick<Parts, 'options' | 'stop' | 'databases' | 'backends' | 'clock'> {
   readonly metrics: Metrics;
-  readonly answers: AnswerMemory;
+  readonly answers: ResponseMemory;
 }
 
 function openRunners({ options, stop, databases, backends, clock, metrics, answers }: RunnersOptions) {
@@ -295,9 +295,9 @@ function startLoops(parts: Parts, reports: Reports): Loops {
   });
   loops.run('health', healthMs, async () => {
     await health.look();
-    const trouble = health.troubleOf('redis');
+    const problem = health.problemOf('redis');
     lock.show(
-      trouble === undefined ? '' : nameTrouble('redis', trouble.cause, clock.now() - trouble.seconds * 1000),
+      problem === undefined ? '' : nameProblem('redis', problem.cause, clock.now() - problem.seconds * 1000),
     );
   });
   loops.run('first read', firstReadMs, createFirstReadLog({ ...reports, log }));
@@ -312,7 +312,7 @@ function expose(
   metrics: Metrics,
   { figures }: Reports,
   loops: Loops,
-  answers: AnswerMemory,
+  answers: ResponseMemory,
 ): void {
   exposeDatabase(metrics.registry, figures);
   exposeProcess(metrics.registry, {

@@ -29,7 +29,7 @@ export function analystCommand(): Command {
       'analysts’ questions on 1 M accounts, 3 M groups and 30 M members, generated; needs 12 GB in the folder for temporary files',
     )
     .option('--quick', `${formatCount(quickAccounts)} accounts instead`)
-    .option('--accounts <n>', 'so many accounts')
+    .option('--accounts <n>', 'this many accounts')
     .option('--json', 'one JSON object as the last line')
     .action(analyst);
 }

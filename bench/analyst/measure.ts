@@ -10,7 +10,7 @@ export interface Answer {
   readonly name: string;
   readonly kind: Question['kind'];
   readonly rows: number;
-  /** The first asking about somebody, when nothing of him need be in memory. */
+  /** The first query about an account, when nothing of it need be in memory. */
   readonly firstMs: number;
   /** The asking right after it. */
   readonly againMs: number;

@@ -5,24 +5,24 @@ export interface Question {
   readonly name: string;
   /** About one account or one person, or about everything. */
   readonly kind: 'filtered' | 'aggregate';
-  /** The statement of the n-th asking; each asks about somebody else. */
+  /** The statement of the n-th query; each is about another account. */
   readonly text: (turn: number) => string;
 }
 
-/** The goal for a filtered question; an aggregate has none, its plan is told. */
+/** The goal for a filtered question; an aggregate has none, its plan is printed. */
 export const filteredGoalMs = 50;
 
-/** The questions, for so many accounts. */
+/** The questions, for this many accounts. */
 export function questionsOf(accounts: number): readonly Question[] {
   // Spread over all accounts, and of the friends neither the best known nor the least.
-  const somebody = (turn: number) => `'${accountId(1 + ((turn * 7919 + 4711) % accounts))}'`;
+  const account = (turn: number) => `'${accountId(1 + ((turn * 7919 + 4711) % accounts))}'`;
   const bestKnown = `'${accountId(1)}'`;
   const yesterday = `now() - interval '1 day'`;
   const lastWeek = `now() - interval '7 days'`;
   const filtered = (name: string, text: Question['text']): Question => ({ name, kind: 'filtered', text });
   const aggregate = (name: string, text: string): Question => ({ name, kind: 'aggregate', text: () => text });
   const mine = (source: string, turn: number) =>
-    `select * from tim.${source} where app_id = ${appId} and account_id = ${somebody(turn)}`;
+    `select * from tim.${source} where app_id = ${appId} and account_id = ${account(turn)}`;
   return [
     filtered('groups of an account', (turn) => mine('friend_groups', turn)),
     filtered('members of an account', (turn) => mine('friend_group_members', turn)),
@@ -35,9 +35,9 @@ export function questionsOf(accounts: number): readonly Question[] {
       (turn) => `${mine('changes', turn)} and observed_at > ${yesterday}`,
     ),
     filtered(
-      'in whose groups somebody is',
+      'in whose groups an account is',
       (turn) =>
-        `select account_id, group_name from tim.friend_group_members where app_id = ${appId} and friend_id = ${somebody(turn)}`,
+        `select account_id, group_name from tim.friend_group_members where app_id = ${appId} and friend_id = ${account(turn)}`,
     ),
     filtered(
       'in whose groups the best known friend is',
@@ -45,9 +45,9 @@ export function questionsOf(accounts: number): readonly Question[] {
         `select account_id, group_name from tim.friend_group_members where app_id = ${appId} and friend_id = ${bestKnown}`,
     ),
     filtered(
-      'in whose groups somebody was a week ago',
+      'in whose groups an account was a week ago',
       (turn) =>
-        `select account_id, group_name from tim.friend_group_members_at(${lastWeek}) where app_id = ${appId} and friend_id = ${somebody(turn)}`,
+        `select account_id, group_name from tim.friend_group_members_at(${lastWeek}) where app_id = ${appId} and friend_id = ${account(turn)}`,
     ),
     filtered(
       'the next 1,000 lines of the feed',

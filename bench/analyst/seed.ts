@@ -4,7 +4,7 @@ import { accountStatements, appId, changeStatement, feedDays, type Range } from 
 
 export interface SeedOptions {
   readonly accounts: number;
-  /** Told now and then of the share that is made, from 0 to 1. */
+  /** Called now and then with the share that is done, from 0 to 1. */
   readonly onProgress: (share: number) => void;
 }
 

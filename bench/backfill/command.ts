@@ -35,7 +35,7 @@ async function backfill(options: BackfillOptions): Promise<void> {
   const result = await runBackfill(scale, (share, what) =>
     progress.update(Math.round(share * 100), what),
   ).finally(() => progress.stop());
-  const figures = figuresOf(result);
+  const figures = statsOf(result);
   const goals = goalsOf(figures);
   process.stdout.write(`${formatBackfill(result)}\n\n${formatGoals(goals)}\n`);
   if (options.json === true)
@@ -45,7 +45,7 @@ async function backfill(options: BackfillOptions): Promise<void> {
 }
 
 /** The two figures that have goals. */
-export function figuresOf({ lifted, limited }: BackfillResult) {
+export function statsOf({ lifted, limited }: BackfillResult) {
   return {
     /** Members written, the limit lifted. */
     rowsPerSecond: lifted.memberRows / lifted.seconds,
@@ -54,7 +54,7 @@ export function figuresOf({ lifted, limited }: BackfillResult) {
   };
 }
 
-function goalsOf({ rowsPerSecond, ratioToLimit }: ReturnType<typeof figuresOf>): readonly Goal[] {
+function goalsOf({ rowsPerSecond, ratioToLimit }: ReturnType<typeof statsOf>): readonly Goal[] {
   return [
     { figure: 'member rows a second, the limit lifted', value: rowsPerSecond, sense: '≥', limit: 10_000 },
     { figure: 'times as long as the limit allows', value: ratioToLimit, sense: '≤', limit: 1.02 },

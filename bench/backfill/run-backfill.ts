@@ -38,8 +38,8 @@ export const limit = defaultCallsPerSecond;
 const liftedCallsPerSecond = 600;
 const callsUnderWay = 32;
 const lookMs = 20;
-/** So long nothing may get on. */
-const patienceMs = 60_000;
+/** This long nothing may get on. */
+const timeoutMs = 60_000;
 
 /** Has a daemon read accounts that it has never read. */
 export async function runBackfill(
@@ -78,7 +78,7 @@ async function readAll(
   const before = await daemon.usage();
   const ms = await timeFirstRead(vendor, db, accounts, onShare);
   const after = await daemon.usage();
-  await daemon.tell('stop');
+  await daemon.send('stop');
   await daemon.end();
   await vendor.process.end();
   const { rows } = await sql<{ members: number }>`
@@ -104,10 +104,10 @@ async function timeFirstRead(
   let read = 0;
   for (let moved = began; read < accounts; ) {
     await sleep(lookMs);
-    // Near the end the rows are counted; before that, what the vendor has been asked tells enough.
+    // Near the end the rows are counted; before that, the calls to the vendor say enough.
     const now = Math.min(await vendor.calls(), accounts) < accounts ? 0 : await countRead(db);
     if (now !== read) moved = performance.now();
-    if (performance.now() - moved > patienceMs && now > 0)
+    if (performance.now() - moved > timeoutMs && now > 0)
       throw new Error('the first read has come to a stop');
     read = now;
     onShare(Math.min(await vendor.calls(), accounts) / accounts);

@@ -6,7 +6,7 @@ import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { startPostgres } from '../../src/local-servers/postgres.ts';
 import { judgeGoals } from '../support/report.ts';
 import { median } from '../support/statistics.ts';
-import { createLineDatabase, type LineDatabase } from './line-database.ts';
+import { createQueueDatabase, type QueueDatabase } from './queue-database.ts';
 
 interface ClaimOptions {
   readonly quick?: boolean;
@@ -47,12 +47,12 @@ async function claim(options: ClaimOptions): Promise<void> {
   const churn = polls * (quick ? 60 : 3600);
   await sweepAbandonedFolders();
   const postgres = await startPostgres({ durable: false, sharedBuffersMb });
-  const databases: LineDatabase[] = [];
+  const databases: QueueDatabase[] = [];
   try {
     for (const rows of sizes) {
       const progress = createProgress('claim', rows + churn);
       const note = `${formatCount(rows)} accounts`;
-      const database = await createLineDatabase(postgres, rows, (done) => progress.update(done, note));
+      const database = await createQueueDatabase(postgres, rows, (done) => progress.update(done, note));
       databases.push(database);
       for (let done = 0; done < churn; done += churnAtOnce) {
         await database.work(churnAtOnce);
@@ -68,7 +68,7 @@ async function claim(options: ClaimOptions): Promise<void> {
 }
 
 /** The sizes in turn, so that the machine's moods hit all of them alike. */
-async function measure(databases: readonly LineDatabase[]): Promise<readonly Figures[]> {
+async function measure(databases: readonly QueueDatabase[]): Promise<readonly Figures[]> {
   const times = databases.map(() => ({ batch: [] as number[], count: [] as number[] }));
   for (let round = 0; round < rounds; round += 1) {
     for (const [index, database] of databases.entries()) {

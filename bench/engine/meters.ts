@@ -89,7 +89,7 @@ async function readDatabase(db: Database) {
       )::float8 as "mirrorWrites"
   `.execute(db);
   const row = rows[0];
-  if (row === undefined) throw new Error('the database tells nothing of itself');
+  if (row === undefined) throw new Error('the database has no statistics');
   return row;
 }
 

@@ -15,14 +15,14 @@ const begin = z.object({
 /** What a peer of the engine is given. */
 export type PeerOrder = z.infer<typeof begin>;
 
-/** Another way to poll accounts: works until told to stop, and counts its polls. */
+/** Another way to poll accounts: works until it is stopped, and counts its polls. */
 export interface Peer {
   /** Polls until `until` (`performance.now()`); resolves when nothing is under way. */
   work(until: number): Promise<void>;
   readonly polls: () => number;
 }
 
-/** Serves a peer: `begin`, and `work` for so many milliseconds. */
+/** Serves a peer: `begin`, and `work` for this many milliseconds. */
 export function servePeer(open: (order: PeerOrder) => Promise<Peer>): void {
   let peer: Peer | undefined;
   serve({

@@ -29,7 +29,7 @@ export interface EngineScale {
   readonly costMs: number;
 }
 
-export const peerNames = ['bare', 'afternoon', 'jobPerAccount'] as const;
+export const peerNames = ['bare', 'baseline', 'jobPerAccount'] as const;
 /** The other ways: the floor, p-queue with upserts, one BullMQ job an account. */
 export type PeerName = (typeof peerNames)[number];
 
@@ -44,7 +44,7 @@ export interface EngineFigures {
   readonly peers: Readonly<Record<PeerName, Contender>>;
   /** Of a pair measured one after the other, the median over the rounds. */
   readonly ratioToBare: number;
-  readonly ratioToAfternoon: number;
+  readonly ratioToBaseline: number;
   /** The limit lifted and nothing changing; with a quarter of the polls changing; at 190 calls a second and nothing changing. */
   readonly unchanged: Reading;
   readonly quarterChanged: Reading;
@@ -68,11 +68,11 @@ const startMs = 3000;
 const polling = { POLL_MIN_INTERVAL: '100ms', POLL_MAX_INTERVAL: '1s' };
 const modules: Readonly<Record<PeerName, string>> = {
   bare: 'bare-loop.ts',
-  afternoon: 'afternoon.ts',
+  baseline: 'simple-baseline.ts',
   jobPerAccount: 'job-per-account.ts',
 };
 
-/** Measures the daemon beside others. `onStep` is told what is under way and how far it is, from 0 to 1. */
+/** Measures the daemon beside others. `onStep` is called with what is under way and how far it is, from 0 to 1. */
 export async function runEngine(
   scale: EngineScale,
   onStep: (share: number, what: string) => void,
@@ -109,9 +109,9 @@ export async function runEngine(
     await cost(scale.costMs);
     const unchanged = await cost(scale.costMs);
 
-    await vendor.process.tell('change', changedShare);
+    await vendor.process.send('change', changedShare);
     const ours: Reading[] = [];
-    const rounds: Record<PeerName, Window[]> = { bare: [], afternoon: [], jobPerAccount: [] };
+    const rounds: Record<PeerName, Window[]> = { bare: [], baseline: [], jobPerAccount: [] };
     for (let round = 0; round < scale.rounds; round += 1) {
       onStep(0.3 + (0.5 * round) / scale.rounds, `round ${round + 1} of ${scale.rounds}`);
       for (const name of peerNames) {
@@ -121,7 +121,7 @@ export async function runEngine(
     }
 
     onStep(0.8, 'a quarter changes');
-    await vendor.process.tell('change', changedMuch);
+    await vendor.process.send('change', changedMuch);
     const quarterChanged = await cost(scale.costMs);
     const usage = await daemon.usage();
     meters.close();
@@ -144,7 +144,7 @@ async function startPeers(
 ): Promise<Record<PeerName, HelperProcess>> {
   const start = async (name: PeerName) => {
     const vendor = await startBenchVendor(servers, benchApp, { accounts: accounts.length });
-    await vendor.process.tell('change', changedShare);
+    await vendor.process.send('change', changedShare);
     const helper = servers.helper(new URL(modules[name], import.meta.url));
     const order: PeerOrder = {
       vendor: { ...benchApp, origin: vendor.origin },
@@ -153,12 +153,12 @@ async function startPeers(
       redisUrl: servers.redis.url,
       callsUnderWay,
     };
-    await helper.tell('begin', order);
+    await helper.send('begin', order);
     return helper;
   };
   return {
     bare: await start('bare'),
-    afternoon: await start('afternoon'),
+    baseline: await start('baseline'),
     jobPerAccount: await start('jobPerAccount'),
   };
 }
@@ -181,10 +181,10 @@ async function measureDaemon(
   settleMs: number,
   ms: number,
 ): Promise<Reading> {
-  await daemon.tell('resume');
+  await daemon.send('resume');
   await sleep(settleMs);
   const reading = await measure(meters, ms);
-  await daemon.tell('pause');
+  await daemon.send('pause');
   return reading;
 }
 
@@ -215,11 +215,11 @@ function summarise(seen: {
     ours: contender(ours.map(({ polls, ms, daemonCpuMs }) => ({ polls, ms, cpuMs: daemonCpuMs }))),
     peers: {
       bare: contender(rounds.bare),
-      afternoon: contender(rounds.afternoon),
+      baseline: contender(rounds.baseline),
       jobPerAccount: contender(rounds.jobPerAccount),
     },
     ratioToBare: ratioTo('bare'),
-    ratioToAfternoon: ratioTo('afternoon'),
+    ratioToBaseline: ratioTo('baseline'),
     unchanged,
     quarterChanged,
     atLimit,

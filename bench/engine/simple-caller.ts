@@ -5,7 +5,7 @@ import { signUser } from '../../src/tencent/user-sig.ts';
 /** How to reach the vendor. */
 export const vendorAddress = z.object({ origin: z.string(), appId: z.number(), secretKey: z.string() });
 
-/** One account's answer, as somebody would read it who trusts the vendor. */
+/** One account's answer, as a client reads it that trusts the vendor. */
 export interface SimpleAnswer {
   readonly CurrentSequence: number;
   readonly ResultItem?: readonly { GroupName: string; FriendNumber: number; To_Account?: string[] }[];
@@ -14,7 +14,7 @@ export interface SimpleAnswer {
 /** Calls `group_get` and parses the answer, and nothing else. */
 export type SimpleCaller = (accountId: string, sequence: number) => Promise<SimpleAnswer>;
 
-/** A caller over so many kept connections. */
+/** A caller over this many kept connections. */
 export function createSimpleCaller(
   address: z.infer<typeof vendorAddress>,
   connections: number,

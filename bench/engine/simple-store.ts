@@ -32,11 +32,11 @@ export async function createSimpleStore(
     accounts.map(({ sequence }) => sequence),
   ]);
   await pool.query(
-    `with told as materialized (
+    `with reported as materialized (
        select account_id, name, number, members
-       from json_to_recordset($1) as told (account_id text, name text, number integer, members text[])
-     ), groups as (insert into friend_group select account_id, name, number from told)
-     insert into friend_group_member select account_id, name, unnest(members) from told`,
+       from json_to_recordset($1) as reported (account_id text, name text, number integer, members text[])
+     ), groups as (insert into friend_group select account_id, name, number from reported)
+     insert into friend_group_member select account_id, name, unnest(members) from reported`,
     [JSON.stringify(accounts.flatMap(groupsOf))],
   );
   await pool.query('vacuum analyze');

@@ -87,7 +87,7 @@ export async function runFloods(
     }
 
     async function flooded({ path, loops, bodyBytes }: Flood, origin: string) {
-      await client.tell('begin', { url: origin + path, loops, bodyBytes });
+      await client.send('begin', { url: origin + path, loops, bodyBytes });
       await sleep(scale.ms / 4);
       const began = performance.now();
       const probing = new AbortController();

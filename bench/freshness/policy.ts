@@ -4,7 +4,7 @@ export interface Policy {
   enrol(account: number, at: number): void;
   /** Puts up to `places` accounts to poll now into `claimed`, and returns how many. */
   claim(at: number, places: number, claimed: Int32Array): number;
-  /** A poll showed so many changes. */
+  /** A poll showed this many changes. */
   answered(account: number, at: number, changes: number): void;
   failed(account: number, at: number): void;
   /** The account's true rate, in changes a day, is another from now on: only an oracle looks. */

@@ -8,7 +8,7 @@ export const policyTitles: Record<PolicyName, string> = {
   'round-robin': 'round robin',
   'halve-and-grow': 'halve on change, grow by half on none',
   stride: 'square-root stride (ours)',
-  'stride-changed-only': 'ours, told only changed or not',
+  'stride-changed-only': 'ours, knowing only changed or not',
   oracle: 'clairvoyant oracle',
 };
 

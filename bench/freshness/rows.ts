@@ -1,4 +1,4 @@
-import { defaultMinIntervalSeconds } from '../../src/schedule/line.ts';
+import { defaultMinIntervalSeconds } from '../../src/schedule/queue-stats.ts';
 import type { createScenarios, PolicyName, Scenario } from './scenarios.ts';
 import type { Freshness } from './simulate.ts';
 
@@ -76,7 +76,7 @@ const plans: readonly RowPlan[] = [
   { name: 'ten-million', from: 'tenMillion', target: 1.75, gainTarget: 4.2 },
   {
     name: 'changed-only',
-    title: 'drift, and the sequence tells only that something changed',
+    title: 'drift, and the sequence shows only that something changed',
     from: 'drift',
     about: 'stride-changed-only',
     ratioToCountingTarget: 1.05,

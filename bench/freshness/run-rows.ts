@@ -7,7 +7,7 @@ export interface RunOptions {
   readonly accounts: number;
   readonly seed: number;
   readonly rows: readonly string[];
-  /** Told now and then: the work done and the whole of it, in calls, and what is at work. */
+  /** Called now and then: the work done and the whole of it, in calls, and what is at work. */
   readonly onProgress: (done: number, total: number, note: string) => void;
 }
 

@@ -1,4 +1,4 @@
-import { defaultMinIntervalSeconds } from '../../src/schedule/line.ts';
+import { defaultMinIntervalSeconds } from '../../src/schedule/queue-stats.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { createHalveAndGrow } from './policies/halve-and-grow.ts';
 import { createOracle } from './policies/oracle.ts';
@@ -19,7 +19,7 @@ export interface Scenario {
   readonly toDay: number;
   /** When it ends, if later. */
   readonly endDay?: number;
-  /** In the days that count, this share of the budget is there; nobody is told. */
+  /** In the days that count, only this share of the budget is there, and no policy knows it. */
   readonly budgetShare?: number;
   readonly failureShare?: number;
 }
@@ -68,7 +68,7 @@ function smallApp(name: string, accounts: number): Scenario {
   };
 }
 
-/** The scenarios that are simulated, with so many accounts where their number is free. */
+/** The scenarios that are simulated, with this many accounts where their number is free. */
 export function createScenarios(accounts: number) {
   const steady = steadyHabits(accounts);
   const drifting: Habits = { ...steady, spells: { awakeDays: 20, asleepDays: 60 } };

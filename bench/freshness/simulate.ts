@@ -36,7 +36,7 @@ export interface Freshness {
   readonly firstReadSeconds: number;
 }
 
-/** A simulation that goes on as far as it is told, so that its caller can show how far it is. */
+/** A simulation that goes on as far as it is asked to, so that its caller can show how far it is. */
 export interface Simulation {
   /** Goes on to `at` or the end. */
   advance(at: number): void;

@@ -34,31 +34,37 @@ async function hints(options: HintsOptions): Promise<void> {
     );
 }
 
-function goalsOf({ pollsPerSecond, unnamedRatio, answerMs, failed, heapMb }: HintsFigures): readonly Goal[] {
+function goalsOf({
+  pollsPerSecond,
+  unnamedRatio,
+  responseMs,
+  failed,
+  heapMb,
+}: HintsFigures): readonly Goal[] {
   const { quiet, flooded } = pollsPerSecond;
   return [
     { figure: 'polls beside the flood, of those without it', value: flooded / quiet, sense: '≥', limit: 0.9 },
     {
-      figure: 'polls of accounts that nobody names, of their share',
+      figure: 'polls of accounts that no callback names, of their share',
       value: unnamedRatio,
       sense: '≥',
       limit: 0.88,
     },
-    { figure: 'ms until a callback is answered, 99 % under', value: answerMs.p99, sense: '≤', limit: 50 },
+    { figure: 'ms until a callback is answered, 99 % under', value: responseMs.p99, sense: '≤', limit: 50 },
     { figure: 'callbacks not answered well', value: failed, sense: '≤', limit: 0 },
     { figure: 'MB of heap that floods leave', value: heapMb.last - heapMb.before, sense: '≤', limit: 20 },
   ];
 }
 
 function formatHints(figures: HintsFigures): string {
-  const { pollsPerSecond, daemonCpu, answerMs, heapMb } = figures;
+  const { pollsPerSecond, daemonCpu, responseMs, heapMb } = figures;
   return [
     formatTable([
       ['medians', 'quiet', 'flooded'],
       ['polls/s', formatFigure(pollsPerSecond.quiet), formatFigure(pollsPerSecond.flooded)],
       ['processors the daemon keeps busy', formatFigure(daemonCpu.quiet), formatFigure(daemonCpu.flooded)],
     ]),
-    `${formatFigure(figures.callbacksPerSecond)} callbacks/s answered, half within ${formatFigure(answerMs.p50)} ms, 99 % within ${formatFigure(answerMs.p99)} ms, all within ${formatFigure(answerMs.most)} ms`,
+    `${formatFigure(figures.callbacksPerSecond)} callbacks/s answered, half within ${formatFigure(responseMs.p50)} ms, 99 % within ${formatFigure(responseMs.p99)} ms, all within ${formatFigure(responseMs.most)} ms`,
     `heap, collected: ${formatFigure(heapMb.before)} MB before, ${formatFigure(heapMb.first)} MB after the first flood, ${formatFigure(heapMb.last)} MB after the last`,
   ].join('\n');
 }

@@ -1,4 +1,4 @@
-// Calls the daemon's hook as the vendor does, so many times a second, in a process of its own.
+// Calls the daemon's hook as the vendor does, this many times a second, in a process of its own.
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { z } from 'zod';
@@ -29,7 +29,7 @@ let strangers = 0;
 let tookMs: number[] = [];
 let failed = 0;
 
-/** A pair of which one is enrolled and the other is nobody, or enrolled too. */
+/** A pair of which one is enrolled and the other is unknown, or enrolled too. */
 function body(): string {
   strangers += 1;
   const other = strangers % 2 === 0 ? `stranger-${strangers % 1_000_000}` : random.pick(ids);

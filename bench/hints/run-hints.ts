@@ -23,7 +23,7 @@ export interface HintsFigures {
   /** Callbacks a second that were answered, and how long that took. */
   readonly callbacksPerSecond: number;
   readonly failed: number;
-  readonly answerMs: { readonly p50: number; readonly p99: number; readonly most: number };
+  readonly responseMs: { readonly p50: number; readonly p99: number; readonly most: number };
   readonly pollsPerSecond: { readonly quiet: number; readonly flooded: number };
   /** Polls of the half of the accounts that no callback has named, flooded, of the half of the quiet ones. */
   readonly unnamedRatio: number;
@@ -33,11 +33,11 @@ export interface HintsFigures {
 }
 
 const webhookToken = 'the-webhook-token-of-the-benches';
-/** What is told to the daemon, a second. */
+/** Callbacks to the daemon, a second. */
 export const floodPerSecond = 5000;
 const rate = defaultCallsPerSecond;
 const latency = { least: 20, most: 60 };
-/** Lively enough for the line to be longer than the budget, so that whoever comes first takes something from another. */
+/** Changing often enough for the queue to be longer than the budget, so that an account that comes first delays another. */
 const changesPerDay = 200;
 
 const flooded = z.object({
@@ -80,7 +80,7 @@ async function startParts(servers: BenchServers, accounts: number) {
   };
   const daemon = await startBenchDaemon(servers, order, ['--expose-gc']);
   const flood = servers.helper(new URL('flood-process.ts', import.meta.url));
-  await flood.tell('begin', {
+  await flood.send('begin', {
     origin: await daemon.ask(address, 'address'),
     appId: benchApp.appId,
     ids: vendor.ids.filter((_, index) => index % 2 === 0),
@@ -139,12 +139,12 @@ async function runRounds(
     onStep(round / scale.rounds, 'quiet');
     quiet.push(await measure(parts, scale.ms));
     onStep((round + 0.5) / scale.rounds, `${floodPerSecond} callbacks a second`);
-    await flood.tell('rate', floodPerSecond);
+    await flood.send('rate', floodPerSecond);
     await sleep(scale.ms / 4);
     await flood.ask(flooded, 'take');
     const measured = await measure(parts, scale.ms);
     loud.push({ ...measured, callbacks: await flood.ask(flooded, 'take') });
-    await flood.tell('rate', 0);
+    await flood.send('rate', 0);
     await sleep(scale.ms / 4);
     heap.push(await heapNow());
   }
@@ -161,7 +161,7 @@ function summarise({ quiet, loud, heap }: Rounds): HintsFigures {
   return {
     callbacksPerSecond: middle(loud, ({ callbacks, ms }) => (callbacks.answered / ms) * 1000),
     failed: loud.reduce((sum, { callbacks }) => sum + callbacks.failed, 0),
-    answerMs: {
+    responseMs: {
       p50: middle(loud, ({ callbacks }) => callbacks.p50),
       p99: middle(loud, ({ callbacks }) => callbacks.p99),
       most: Math.max(...loud.map(({ callbacks }) => callbacks.most)),

@@ -10,7 +10,7 @@ export interface LargeScale {
   readonly largeAccounts: number;
   readonly smallAccounts: number;
   readonly seconds: number;
-  /** Or until so many large accounts are written. */
+  /** Or until this many large accounts are written. */
   readonly untilWritten?: number;
 }
 
@@ -100,7 +100,7 @@ export async function runLarge(
   });
 }
 
-/** Asks `/livez` ten times a second until it is told to end; then it tells how long the slowest answer took. */
+/** Asks `/livez` ten times a second until it is asked to end; then it reports how long the slowest answer took. */
 function watchLivez(address: string) {
   let slowest = 0;
   let ended = false;

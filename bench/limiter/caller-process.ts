@@ -4,14 +4,20 @@ import { z } from 'zod';
 import { createExchange } from '../../src/tencent/exchange.ts';
 import { countCalls } from '../support/count-calls.ts';
 import { serve } from '../support/serve.ts';
-import { type Way, type WayName, type WayOrder, wayNames, wayOrder } from './way.ts';
-import { openBottleneck } from './ways/bottleneck.ts';
-import { openBullmq } from './ways/bullmq.ts';
-import { openOurs } from './ways/ours.ts';
-import { openRateLimiterFlexible } from './ways/rate-limiter-flexible.ts';
-import { openRetryingBucket } from './ways/retrying-bucket.ts';
+import {
+  type Contender,
+  type ContenderName,
+  type ContenderOrder,
+  contenderNames,
+  contenderOrder,
+} from './contender.ts';
+import { openBottleneck } from './contenders/bottleneck.ts';
+import { openBullmq } from './contenders/bullmq.ts';
+import { openOurs } from './contenders/ours.ts';
+import { openRateLimiterFlexible } from './contenders/rate-limiter-flexible.ts';
+import { openRetryingBucket } from './contenders/retrying-bucket.ts';
 
-const openWay: Readonly<Record<WayName, (order: WayOrder) => Promise<Way>>> = {
+const openContender: Readonly<Record<ContenderName, (order: ContenderOrder) => Promise<Contender>>> = {
   ours: openOurs,
   bullmq: openBullmq,
   rateLimiterFlexible: openRateLimiterFlexible,
@@ -19,13 +25,13 @@ const openWay: Readonly<Record<WayName, (order: WayOrder) => Promise<Way>>> = {
   retryingBucket: openRetryingBucket,
 };
 
-const begin = wayOrder.extend({
-  way: z.enum(wayNames),
+const begin = contenderOrder.extend({
+  contender: z.enum(contenderNames),
   origin: z.string(),
   /** The path at which arrivals are noted. */
   path: z.string(),
 });
-/** What a process of callers is told. */
+/** The order to a process of callers. */
 export type CallerOrder = z.infer<typeof begin>;
 
 let redisCalls = 0;
@@ -33,7 +39,7 @@ countCalls(Redis.prototype, 'sendCommand', () => {
   redisCalls += 1;
 });
 
-let way: Way | undefined;
+let contender: Contender | undefined;
 let call = async () => {};
 let sent: number[] = [];
 
@@ -43,8 +49,8 @@ serve({
     const exchange = createExchange({
       origin: order.origin,
       connectMs: 5000,
-      answerMs: 5000,
-      maxAnswerBytes: 1000,
+      responseMs: 5000,
+      maxResponseBytes: 1000,
     });
     const never = new AbortController().signal;
     call = async () => {
@@ -52,14 +58,14 @@ serve({
       // One that gets no answer has been sent all the same.
       await exchange.post(order.path, '{}', never).catch(() => undefined);
     };
-    way = await openWay[order.way](order);
+    contender = await openContender[order.contender](order);
   },
-  start: () => way?.start(call),
-  stop: () => way?.stop(),
+  start: () => contender?.start(call),
+  stop: () => contender?.stop(),
   /** What was sent since the last report, and all that Redis was asked for. */
   report() {
-    const told = { sent, redisCalls };
+    const reported = { sent, redisCalls };
     sent = [];
-    return told;
+    return reported;
   },
 });

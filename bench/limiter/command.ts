@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import { createProgress } from '../../bin/progress.ts';
 import { formatFigure, formatGoals, formatTable, type Goal, judgeGoals } from '../support/report.ts';
+import { configured, type LimiterFigures } from './harness.ts';
 import { type LimiterResult, type LimiterScale, runLimiter } from './run-limiter.ts';
-import { configured, type LimiterFigures } from './stage.ts';
 
 interface LimiterOptions {
   readonly quick?: boolean;
@@ -48,7 +48,7 @@ async function limiter(options: LimiterOptions): Promise<void> {
   if (options.json === true) process.stdout.write(`${JSON.stringify(summarise(result, goals))}\n`);
 }
 
-/** What the bench tells scripts. */
+/** The JSON of the bench. */
 export function summarise(result: LimiterResult, goals: readonly Goal[]) {
   const { ours, peers, scenarios } = result;
   return { bench: 'limiter', configured, ...ours, peers, scenarios, goals: judgeGoals(goals) };

@@ -1,14 +1,14 @@
 import { Redis } from 'ioredis';
 import { bucketKey } from '../../src/limiter/redis-slots.ts';
 import { median } from '../support/statistics.ts';
-import type { Latency } from './distance.ts';
-import { type Cast, type LimiterFigures, openStage, type Stage } from './stage.ts';
-import { type WayName, wayNames } from './way.ts';
+import { type ContenderName, contenderNames } from './contender.ts';
+import { type Harness, type LimiterFigures, openHarness, type Run } from './harness.ts';
+import type { Latency } from './latency.ts';
 
 /** How long, and how often. */
 export interface LimiterScale {
   readonly rounds: number;
-  /** Of ours, and of each other way, in each round. */
+  /** Of ours, and of each other contender, in each round. */
   readonly ownMs: number;
   readonly peerMs: number;
   /** Of each thing that goes wrong, which happens in the middle of it. */
@@ -34,7 +34,7 @@ const silentSettleMs = 1600;
 interface Scenario {
   readonly name: string;
   readonly longWay?: boolean;
-  readonly disturb?: (cast: Cast) => Promise<void>;
+  readonly disturb?: (run: Run) => Promise<void>;
 }
 
 const scenarios: readonly Scenario[] = [
@@ -53,7 +53,7 @@ const scenarios: readonly Scenario[] = [
       await redis.revive();
     },
   },
-  { name: 'processKilled', disturb: ({ team }) => team.replaceOne() },
+  { name: 'processKilled', disturb: ({ callers }) => callers.replaceOne() },
   { name: 'allLatencyOnTheWayThere', longWay: true },
 ];
 
@@ -63,39 +63,42 @@ export async function runLimiter(
   onStep: (share: number, what: string) => void,
 ): Promise<LimiterResult> {
   onStep(0, 'starting servers');
-  const stage = await openStage();
+  const harness = await openHarness();
   try {
-    const ways = await compare(stage, scale, (share, what) => onStep(0.1 + 0.7 * share, what));
+    const contenders = await compare(harness, scale, (share, what) => onStep(0.1 + 0.7 * share, what));
     onStep(0.8, 'things go wrong');
     const worst = await Promise.all(
       scenarios.map(async ({ name, longWay, disturb }) => {
-        const cast = await stage.cast(
+        const run = await harness.start(
           'ours',
-          await stage.openRedis(),
+          await harness.openRedis(),
           longWay === true ? whole : half,
           longWay === true ? none : half,
         );
         const measurement = { settleMs: silentSettleMs, ms: scale.scenarioMs, disturb };
-        return [name, await stage.measure(cast, measurement)] as const;
+        return [name, await harness.measure(run, measurement)] as const;
       }),
     );
-    const { ours, ...peers } = ways;
+    const { ours, ...peers } = contenders;
     return { ours, peers, scenarios: Object.fromEntries(worst) };
   } finally {
-    await stage.close();
+    await harness.close();
   }
 }
 
 async function compare(
-  stage: Stage,
+  harness: Harness,
   scale: LimiterScale,
   onStep: (share: number, what: string) => void,
-): Promise<Record<WayName, LimiterFigures>> {
-  const redis = await stage.openRedis();
-  const casts = await Promise.all(
-    wayNames.map(async (way) => ({ way, cast: await stage.cast(way, redis, half, half) })),
+): Promise<Record<ContenderName, LimiterFigures>> {
+  const redis = await harness.openRedis();
+  const runs = await Promise.all(
+    contenderNames.map(async (contender) => ({
+      contender,
+      run: await harness.start(contender, redis, half, half),
+    })),
   );
-  const rounds: Record<WayName, LimiterFigures[]> = {
+  const rounds: Record<ContenderName, LimiterFigures[]> = {
     ours: [],
     bullmq: [],
     rateLimiterFlexible: [],
@@ -103,14 +106,17 @@ async function compare(
     retryingBucket: [],
   };
   for (let round = 0; round < scale.rounds; round += 1) {
-    for (const [index, { way, cast }] of casts.entries()) {
-      onStep((round + index / casts.length) / scale.rounds, `round ${round + 1} of ${scale.rounds}, ${way}`);
+    for (const [index, { contender, run }] of runs.entries()) {
+      onStep(
+        (round + index / runs.length) / scale.rounds,
+        `round ${round + 1} of ${scale.rounds}, ${contender}`,
+      );
       const measurement =
-        way === 'ours' ? { settleMs: silentSettleMs, ms: scale.ownMs } : { settleMs, ms: scale.peerMs };
-      rounds[way].push(await stage.measure(cast, measurement));
+        contender === 'ours' ? { settleMs: silentSettleMs, ms: scale.ownMs } : { settleMs, ms: scale.peerMs };
+      rounds[contender].push(await harness.measure(run, measurement));
     }
   }
-  for (const { cast } of casts) await cast.team.end();
+  for (const { run } of runs) await run.callers.end();
   return {
     ours: summarise(rounds.ours),
     bullmq: summarise(rounds.bullmq),

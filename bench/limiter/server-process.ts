@@ -3,7 +3,7 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { Server } from 'node:net';
 import { z } from 'zod';
 import { serve } from '../support/serve.ts';
-import { createDistance } from './distance.ts';
+import { createDistance } from './latency.ts';
 
 const latency = z.object({ least: z.number(), most: z.number() });
 const open = z.object({ there: latency, back: latency });
@@ -38,8 +38,8 @@ serve({
   },
   /** All arrivals since the last report, by path. */
   report() {
-    const told = Object.fromEntries(arrived);
+    const reported = Object.fromEntries(arrived);
     arrived = new Map();
-    return told;
+    return reported;
   },
 });

@@ -6,7 +6,7 @@ import { measureRedis, type RedisFigures } from './measure.ts';
 
 const appCounts = [1, 10, 50] as const;
 
-/** `bench redis`: what Redis holds for so many apps at full budget, and how many clients it has. */
+/** `bench redis`: what Redis holds for this many apps at full budget, and how many clients it has. */
 export function redisCommand(): Command {
   return new Command('redis')
     .description(

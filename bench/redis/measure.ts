@@ -8,7 +8,7 @@ import { silentLogger } from '../../src/log.ts';
 import { connectRedis } from '../../src/redis/redis-connections.ts';
 import { createRedisQueues, type PollBatch } from '../../workers/queues.ts';
 
-/** What Redis holds for so many apps, with one process that serves all of them. */
+/** What Redis holds for this many apps, with one process that serves all of them. */
 export interface RedisFigures {
   readonly apps: number;
   /** Of all keys, with full queues and the jobs that are kept. */
@@ -27,7 +27,7 @@ const kept = 20;
 const batchSize = 48;
 const reservations = 2000;
 
-/** Fills the queues of so many apps as a daemon at full budget does, and reads what that takes. */
+/** Fills the queues of this many apps as a daemon at full budget does, and reads what that takes. */
 export async function measureRedis(apps: number): Promise<RedisFigures> {
   const server = await startRedis({ say: (sentence) => process.stderr.write(`${sentence}\n`) });
   const log = silentLogger();
@@ -113,7 +113,7 @@ function batchOf(appId: number, index: number): PollBatch {
       status: 'active',
       sequence: 123_456,
       weight: 1.234_567_890_123,
-      changeMass: 2.345_678_901_234,
+      decayedChanges: 2.345_678_901_234,
       groupCount: 3,
       failCount: 0,
       firstPolledAt: Date.now(),

@@ -35,7 +35,7 @@ const mostPerHour: Readonly<Partial<Record<Watched, number>>> = {
 export function soakCommand(): Command {
   return new Command('soak')
     .description('an hour at the limit with 1 % changes: what memory, connections, table and indexes grow by')
-    .option('--minutes <n>', 'so long instead', '60')
+    .option('--minutes <n>', 'this long instead', '60')
     .option('--quick', 'not for this one: it says so and ends')
     .option('--json', 'one JSON object as the last line')
     .action(soak);
@@ -43,7 +43,7 @@ export function soakCommand(): Command {
 
 async function soak(options: SoakOptions): Promise<void> {
   if (options.quick === true)
-    throw new RangeError('There is no quick soak; `--minutes 5` is the shortest that tells anything.');
+    throw new RangeError('There is no quick soak; `--minutes 5` is the shortest that shows anything.');
   const minutes = Number(options.minutes);
   if (!(minutes > 0)) throw new RangeError('Minutes must be a number above 0.');
   const progress = createProgress('soak', 1000);

@@ -45,12 +45,12 @@ export interface SoakResult {
 export const limit = defaultCallsPerSecond;
 const changedShare = 0.01;
 const latency = { least: 20, most: 60 };
-/** Of an account, of which there are so many that the line stays long. */
+/** Of an account, of which there are this many that the line stays long. */
 const changesPerDay = 50;
 const everyMs = 15_000;
 const warmUpMs = 10_000;
 
-/** Has the daemon poll at the limit for so long, and looks again and again what it takes. */
+/** Has the daemon poll at the limit for this long, and looks again and again what it takes. */
 export async function runSoak(
   scale: SoakScale,
   onStep: (share: number, what: string) => void,
@@ -61,7 +61,7 @@ export async function runSoak(
     try {
       const vendorOptions = { accounts: scale.accounts, callsPerSecond: 200, latency };
       const { vendor, url, db } = await createSeededMirror(servers, 'soak', vendorOptions, changesPerDay);
-      await vendor.process.tell('change', changedShare);
+      await vendor.process.send('change', changedShare);
       const daemon = await startBenchDaemon(
         servers,
         {
@@ -83,7 +83,7 @@ export async function runSoak(
         if (performance.now() >= ends) break;
         await sleep(Math.min(everyMs, Math.max(ends - performance.now(), 1)));
       }
-      await daemon.tell('stop');
+      await daemon.send('stop');
       return summarise(scale, samples);
     } finally {
       redis.disconnect();

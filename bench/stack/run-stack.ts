@@ -63,7 +63,7 @@ export async function runStack(
       callsPerSecond: 200,
       latency,
     });
-    await vendor.process.tell('change', changedShare);
+    await vendor.process.send('change', changedShare);
     onStep(0.1, 'starting three daemons');
     const daemons = await Promise.all(
       Array.from({ length: processes }, () =>
@@ -74,7 +74,7 @@ export async function runStack(
         }),
       ),
     );
-    for (const daemon of daemons) await daemon.tell('watchDelays');
+    for (const daemon of daemons) await daemon.send('watchDelays');
     await sleep(scale.warmUpMs);
 
     const read = async () => ({

@@ -131,7 +131,7 @@ export async function createMirror(
     await ensureApp(db, { appId: app.appId, callsPerSecond: defaultCallsPerSecond });
     await enrolAccounts(db, app.appId, ids.toSorted());
   }
-  // The others are empty. Told that they are, Postgres would plan for empty tables while they fill, until it looks again.
+  // The others are empty. Had it counted them, Postgres would plan for empty tables while they fill, until it looks again.
   await sql`vacuum analyze mirror.account, mirror.poll_state`.execute(db);
   return { url, db };
 }
@@ -149,7 +149,7 @@ export async function createSeededMirror(
   return { vendor, ...mirror };
 }
 
-/** What the first line of bin/tim-mirror.ts tells Node. */
+/** The options of Node in the first line of bin/tim-mirror.ts. */
 const asStarted = ['--max-semi-space-size=2'];
 
 /** Starts the daemon in its process. */
@@ -159,6 +159,6 @@ export async function startBenchDaemon(
   execArgv: readonly string[] = [],
 ): Promise<HelperProcess> {
   const daemon = servers.helper(new URL('daemon-process.ts', import.meta.url), [...asStarted, ...execArgv]);
-  await daemon.tell('begin', { ...order, redisUrl: servers.redis.url });
+  await daemon.send('begin', { ...order, redisUrl: servers.redis.url });
   return daemon;
 }

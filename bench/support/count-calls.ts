@@ -1,4 +1,4 @@
-/** Has `count` told of every call of a method, in all objects of a class. */
+/** Calls `count` for every call of a method, in all objects of a class. */
 export function countCalls(prototype: object, method: string, count: () => void): void {
   const original: unknown = Reflect.get(prototype, method);
   if (typeof original !== 'function') throw new Error(`there is no ${method} to count`);

@@ -28,7 +28,7 @@ const begin = z.object({
   callsUnderWay: z.number().optional(),
   environment: z.record(z.string(), z.string()),
 });
-/** How the daemon of a bench is told where everything is. */
+/** Where the daemon of a bench finds everything. */
 export type DaemonOrder = z.infer<typeof begin>;
 
 let statements = 0;
@@ -46,7 +46,7 @@ countCalls(Redis.prototype, 'sendCommand', () => {
 
 function openBucket(callsUnderWay: number): LiftedBucket {
   const bucket = createLiftedBucket(callsUnderWay);
-  // Undici tells of every call that ends, well or badly.
+  // Undici publishes the end of every call, successful or not.
   for (const end of ['trailers', 'error']) channel(`undici:request:${end}`).subscribe(() => bucket.give());
   buckets.push(bucket);
   return bucket;

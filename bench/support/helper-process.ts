@@ -7,7 +7,7 @@ export interface HelperProcess {
   /** Resolves with what the order gives, checked against `schema`. */
   ask<T>(schema: z.ZodType<T>, order: string, value?: unknown): Promise<T>;
   /** The same for an order that gives nothing. */
-  tell(order: string, value?: unknown): Promise<void>;
+  send(order: string, value?: unknown): Promise<void>;
   usage(): Promise<Usage>;
   /** Ends the process at once. */
   end(): Promise<void>;
@@ -55,7 +55,7 @@ export function startHelper(module: URL, execArgv: readonly string[] = []): Help
   return {
     child,
     ask: async (schema, name, value) => schema.parse(await order(name, value)),
-    tell: async (name, value) => {
+    send: async (name, value) => {
       await order(name, value);
     },
     usage: async () => usageSchema.parse(await order('usage', undefined)),

@@ -5,7 +5,7 @@ import type { TokenBucket } from '../../src/limiter/token-bucket.ts';
 export interface LiftedBucket extends TokenBucket {
   /** A call has ended. */
   give(): void;
-  /** Nobody gets a token until it is opened again. */
+  /** No caller gets a token until it is opened again. */
   close(): void;
   open(): void;
 }

@@ -6,7 +6,7 @@ export interface Goal {
   readonly limit: number;
 }
 
-/** A goal as benches tell it to scripts. */
+/** A goal as in the JSON of benches. */
 export interface JudgedGoal {
   readonly name: string;
   readonly goal: string;

@@ -55,20 +55,20 @@ async function seed(db: Kysely<DB>, appId: number, accounts: readonly SeedAccoun
     where state.account_key = account.account_key
   `.execute(db);
   await sql`
-    with told as materialized (
+    with reported as materialized (
       select account_key, name, number, members
       from json_to_recordset(${JSON.stringify(
         groups.map(({ id, name, friendNumber, members }) => ({ id, name, number: friendNumber, members })),
-      )}::json) as told (id text, name text, number integer, members text[])
-      join mirror.account on account.app_id = ${appId} and account.account_id = told.id
+      )}::json) as reported (id text, name text, number integer, members text[])
+      join mirror.account on account.app_id = ${appId} and account.account_id = reported.id
     ),
     begun as (
       insert into mirror.friend_group (account_key, group_name, friend_number, added_at)
-      select account_key, name, number, now() from told
+      select account_key, name, number, now() from reported
       returning group_key, account_key, group_name
     )
     insert into mirror.friend_group_member (group_key, friend_id, added_at)
-    select group_key, unnest(members), now() from begun join told using (account_key)
-    where told.name = begun.group_name collate "C"
+    select group_key, unnest(members), now() from begun join reported using (account_key)
+    where reported.name = begun.group_name collate "C"
   `.execute(db);
 }

@@ -1,4 +1,4 @@
-// The simulated vendor in a process of its own: so many accounts, some of which change while it is called.
+// The simulated vendor in a process of its own: this many accounts, some of which change while it is called.
 import { z } from 'zod';
 import { populate, randomChange } from '../../src/simulator/population.ts';
 import { createRandom } from '../../src/simulator/random.ts';

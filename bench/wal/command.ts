@@ -5,7 +5,7 @@ import { connect, type Database } from '../../db/client.ts';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { startPostgres } from '../../src/local-servers/postgres.ts';
-import { createLineDatabase, type LineDatabase } from '../claim/line-database.ts';
+import { createQueueDatabase, type QueueDatabase } from '../claim/queue-database.ts';
 import { formatFigure, formatTable } from '../support/report.ts';
 
 interface WalOptions {
@@ -47,17 +47,17 @@ async function wal(options: WalOptions): Promise<void> {
   const postgres = await startPostgres({ durable: true });
   const server = connect({ url: postgres.url(), applicationName: 'bench', onIdleError: () => undefined });
   const progress = createProgress('wal', accounts + compressions.length * polls);
-  let line: LineDatabase | undefined;
+  let queue: QueueDatabase | undefined;
   try {
     for (const setting of ["max_wal_size = '64GB'", "checkpoint_timeout = '1h'", 'synchronous_commit = off'])
       await sql.raw(`alter system set ${setting}`).execute(server);
     await sql`select pg_reload_conf()`.execute(server);
-    line = await createLineDatabase(postgres, accounts, (done) => progress.update(done, 'filling'));
+    queue = await createQueueDatabase(postgres, accounts, (done) => progress.update(done, 'filling'));
     const figures: WalFigures[] = [];
     for (const [round, compression] of compressions.entries()) {
       const before = accounts + round * polls;
       const show = (done: number) => progress.update(before + done, `compression ${compression}`);
-      const bytesPerPoll = await measure(server, line, compression, polls, show);
+      const bytesPerPoll = await measure(server, queue, compression, polls, show);
       const gigabytesPerDay = (bytesPerPoll * callsPerSecond * 86_400) / 1e9;
       figures.push({ compression, bytesPerPoll, gigabytesPerDay });
     }
@@ -65,7 +65,7 @@ async function wal(options: WalOptions): Promise<void> {
     report(accounts, figures, options.json === true);
   } finally {
     progress.stop();
-    await line?.close();
+    await queue?.close();
     await server.destroy();
     await postgres.stop();
   }
@@ -73,7 +73,7 @@ async function wal(options: WalOptions): Promise<void> {
 
 async function measure(
   server: Database,
-  line: LineDatabase,
+  queue: QueueDatabase,
   compression: string,
   polls: number,
   show: (done: number) => void,
@@ -84,7 +84,7 @@ async function measure(
   const from = await position(server);
   let done = 0;
   for (; done < polls; done += atOnce) {
-    await line.work(atOnce);
+    await queue.work(atOnce);
     show(done);
   }
   return ((await position(server)) - from) / done;

@@ -32,7 +32,7 @@ const simulatedApp = { appId: 1_400_000_000, secretKey: 'the-key-of-a-simulated-
 const calmMs = 6000;
 const longestCalmMs = 60_000;
 
-/** `npm run demo`: a PostgreSQL of its own, the simulator or the user's own app, and the daemon, until it is told to end. */
+/** `npm run demo`: a PostgreSQL of its own, the simulator or the user's own app, and the daemon, until it is asked to end. */
 export async function runDemo(options: DemoOptions): Promise<void> {
   const own = Boolean(process.env['TIM_SDK_APP_ID'] ?? process.env['TIM_APPS_FILE']);
   if (own && options.accounts === undefined) {
@@ -92,8 +92,8 @@ async function mirror({ options, postgres, vendor, count, ended, hurried }: Stag
       // People do not watch a demo for a minute to see a group go.
       ...(vendor === undefined ? {} : { confirmRemovalAfterMs: 2000 }),
     });
-    hurried.addEventListener('abort', () => daemon.hurry());
-    if (hurried.aborted) daemon.hurry();
+    hurried.addEventListener('abort', () => daemon.abort());
+    if (hurried.aborted) daemon.abort();
     count();
     process.stdout.write(whereToLook(config, postgres, logFile, vendor, daemon.http.url));
     try {
@@ -112,7 +112,7 @@ interface EndOfDemo {
   /** Begins to count the time given: starting servers may take longer than that. */
   count(): void;
   readonly ended: AbortSignal;
-  /** Nobody wants to wait for calls under way; what was started is still cleared away. */
+  /** Does not wait for calls under way; what was started is still cleared away. */
   readonly hurried: AbortSignal;
 }
 
@@ -122,12 +122,12 @@ interface EndOfDemo {
  */
 function endOfDemo(forMs: number | undefined): EndOfDemo {
   const end = new AbortController();
-  const hurry = new AbortController();
+  const abort = new AbortController();
   let signals = 0;
   const onSignal = () => {
     signals += 1;
     if (signals === 1) end.abort();
-    else hurry.abort();
+    else abort.abort();
     if (signals === 2) for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, onSignal);
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, onSignal);
@@ -136,7 +136,7 @@ function endOfDemo(forMs: number | undefined): EndOfDemo {
       if (forMs !== undefined) setTimeout(() => end.abort(), Math.max(forMs - calmMs, forMs / 2)).unref();
     },
     ended: end.signal,
-    hurried: hurry.signal,
+    hurried: abort.signal,
   };
 }
 

@@ -1,9 +1,9 @@
 import type { ChangeLine } from '../../db/queries/changes.ts';
 import type { MirrorTotals } from '../../db/queries/mirror.ts';
+import { formatChange } from '../../src/status/format-change.ts';
 import { duration } from '../../src/status/format-status.ts';
 import { printable } from '../../src/status/printable.ts';
 import type { AppStatus } from '../../src/status/status.ts';
-import { tellChange } from '../../src/status/tell-change.ts';
 import { formatCount } from '../progress.ts';
 
 /** What the demo shows of itself at one moment. */
@@ -49,7 +49,7 @@ function block(moment: DemoMoment): string[] {
     `  calls     ${String(moment.callsPerSecond).padStart(3)}/s of ${app.calls.limit}/s allowed`,
     `  age       ${app.ageSeconds.p50 === null ? '-' : `half under ${duration(app.ageSeconds.p50)}, oldest ${duration(app.ageSeconds.oldest)}`}`,
     `  changes   ${formatCount(totals.changes)} written to the feed; the newest:`,
-    ...moment.newest.map((change) => `            ${printable(change.accountId)}  ${tellChange(change)}`),
+    ...moment.newest.map((change) => `            ${printable(change.accountId)}  ${formatChange(change)}`),
   ].map(fit);
 }
 

@@ -28,7 +28,7 @@ export async function renewSourceSync(db: Kysely<DB>, appId: number, runNo: numb
 }
 
 /** What a good sync found. */
-export interface SourceFigures {
+export interface SourceStats {
   /** Different accounts that the source names. */
   readonly named: number;
   /** Rows that hold no account. */
@@ -40,12 +40,12 @@ export interface SourceFigures {
   readonly removed: number;
 }
 
-/** Ends a sync: with what it found, with the sentence that says why it failed, or, broken off, with neither. */
+/** Ends a sync: with what it found, with the sentence that says why it failed, or, aborted, with neither. */
 export async function endSourceSync(
   db: Kysely<DB>,
   appId: number,
   runNo: number,
-  came: { readonly figures: SourceFigures } | { readonly failure: string } | undefined,
+  came: { readonly figures: SourceStats } | { readonly failure: string } | undefined,
 ): Promise<void> {
   const free = sql`update mirror.account_source set leased_until = null`;
   const mine = sql`where app_id = ${appId} and run_no = ${runNo}`;
@@ -78,7 +78,7 @@ export interface AccountSourceRow {
   readonly vanished: number | null;
   readonly removed: number | null;
   readonly failingSince: Date | null;
-  /** Null while syncs are well, and when nobody has tried for two days. */
+  /** Null while syncs are well, and when none has been tried for two days. */
   readonly failingFor: number | null;
   readonly failedAt: Date | null;
   readonly failure: string | null;
@@ -113,7 +113,7 @@ export interface NamedAccounts {
   readonly fresh: readonly string[];
 }
 
-/** Looks up ids that a source names. Ids must be free of doubles. Writes nothing. */
+/** Looks up ids that a source names. Ids must be free of duplicates. Writes nothing. */
 export async function findNamed(
   db: Kysely<DB>,
   appId: number,
@@ -168,7 +168,7 @@ export async function unmarkNamed(db: Kysely<DB>, keys: readonly number[]): Prom
   `.execute(db);
 }
 
-/** Has Postgres count anew what the planner goes by: after a large import it knows nothing yet. */
+/** Has Postgres count again what the planner goes by: after a large import it knows nothing yet. */
 export async function refreshAccountStatistics(db: Kysely<DB>): Promise<void> {
   await sql`analyze mirror.account`.execute(db);
 }

@@ -5,7 +5,7 @@ import { feedTxId } from './feed.ts';
 
 /**
  * Enrols accounts at the head of the line; those taken out before come back. Accounts already enrolled stay as
- * they are. Returns how many were new. Ids must be free of doubles and, so that two imports at once can't
+ * they are. Returns how many were new. Ids must be free of duplicates and, so that two imports at once can't
  * lock each other out, sorted.
  */
 export async function enrolAccounts(db: Kysely<DB>, appId: number, ids: readonly string[]): Promise<number> {
@@ -28,7 +28,7 @@ export async function enrolAccounts(db: Kysely<DB>, appId: number, ids: readonly
 }
 
 /**
- * Enrols accounts that somebody has mentioned, and that the app has never had: one that an operator took out stays
+ * Enrols accounts that callbacks or responses have named, and that the app has never had: one that an operator took out stays
  * out. Returns how many were new. Ids as for `enrolAccounts`.
  */
 export async function discoverAccounts(
@@ -99,16 +99,16 @@ export async function findEnrolled(
   return new Set(rows.map((row) => row.id));
 }
 
-/** An account that nobody else writes while its claim number stays as it is. */
+/** An account that no other process writes while its claim number stays as it is. */
 export interface FencedAccount {
   readonly accountKey: number;
   readonly claimNo: number;
 }
 
 /**
- * Claims enrolled accounts away from whoever polls them, before they are taken out. It must be committed first: a
+ * Claims enrolled accounts away from the workers that poll them, before they are taken out. It must be committed first: a
  * transaction begun after that has a greater number than that of any writer, and so the change feed, which is read
- * in the order of these numbers, tells the end of an account after everything else of it.
+ * in the order of these numbers, reports the end of an account after everything else of it.
  */
 export async function fenceAccounts(
   db: Kysely<DB>,
@@ -130,7 +130,7 @@ export async function fenceAccounts(
 
 /**
  * Takes fenced accounts out: they are polled no more, and what the mirror held of them ends now, as the change feed
- * tells. Their past stays. Returns the ids taken out; not among them are those claimed by somebody else since.
+ * reports. Their past stays. Returns the ids taken out; not among them are those claimed by another process since.
  */
 export async function unenrolAccounts(
   trx: Transaction<DB>,
@@ -209,8 +209,8 @@ export async function purgeAccounts(
   return keys.length;
 }
 
-/** Puts accounts first in line. An answer that is under way does not count as their poll. */
-export async function putFirstInLine(db: Kysely<DB>, appId: number, ids: readonly string[]): Promise<void> {
+/** Puts accounts first in the queue. An answer that is under way does not count as their poll. */
+export async function requestPoll(db: Kysely<DB>, appId: number, ids: readonly string[]): Promise<void> {
   await sql`
     update mirror.poll_state set due_v = '-infinity'
     from mirror.account

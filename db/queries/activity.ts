@@ -87,7 +87,7 @@ export async function readActivity(db: Kysely<DB>, seconds: number): Promise<rea
 }
 
 /**
- * Since when more polls of an app have failed than were answered, as the buckets of the last day tell; undefined when
+ * Since when more polls of an app have failed than were answered, as the counts of the last day show; undefined when
  * they have not. A bucket without polls says nothing.
  */
 export async function readFailingSince(
@@ -143,7 +143,7 @@ export async function readCallSeries(db: Kysely<DB>, seconds: number): Promise<r
   return rows;
 }
 
-/** Deletes what nobody looks at any more. */
+/** Deletes what is too old to be shown. */
 export async function dropOldActivity(db: Kysely<DB>): Promise<void> {
   await sql`delete from mirror.activity where bucket < clock_timestamp() - interval '1 day'`.execute(db);
 }

@@ -7,11 +7,11 @@ export interface Halt {
   readonly kind: string;
   readonly code: number;
   readonly message: string;
-  /** When the next call is made to see whether it is mended. */
+  /** When the next call is made to see whether it is fixed. */
   readonly probeAt: Date;
 }
 
-/** Why removals of an app wait for an operator: so many accounts shrank, of so many that were read within a time. */
+/** Why removals of an app wait for an operator: this many accounts shrank, of this many that were read within a time. */
 export interface RemovalHold {
   readonly since: Date;
   readonly shrunk: number;
@@ -59,7 +59,7 @@ export async function ensureApp(
   `.execute(db);
 }
 
-/** Stores between which intervals the daemon polls, for `status` to tell. */
+/** Stores between which intervals the daemon polls, for `status`. */
 export async function storeIntervals(
   db: Kysely<DB>,
   appId: number,
@@ -174,7 +174,7 @@ export async function resumeApp(db: Kysely<DB>, appId: number): Promise<boolean>
   return result.numUpdatedRows > 0n;
 }
 
-/** Lets a halted app be probed at once: somebody has just started the daemon, perhaps with better credentials. */
+/** Lets a halted app be probed at once: the daemon has just been started, perhaps with better credentials. */
 export async function probeNow(db: Kysely<DB>, appId: number): Promise<void> {
   await sql`
     update mirror.app set probe_at = clock_timestamp(), probe_count = 0
@@ -201,7 +201,7 @@ export interface AppClock {
   readonly halted: boolean;
 }
 
-/** Locks the app's clock, so that claims of one app follow each other, and notes that somebody dispatches. */
+/** Locks the app's clock, so that claims of one app follow each other, and notes that a dispatch takes place. */
 export async function lockClock(trx: Transaction<DB>, appId: number): Promise<AppClock | undefined> {
   const { rows } = await sql<AppClock>`
     update mirror.app set dispatched_at = clock_timestamp() where app_id = ${appId}

@@ -125,10 +125,10 @@ export async function readAudits(db: Kysely<DB>): Promise<readonly WeekOfAudits[
 }
 
 /**
- * Has an account read in full, first in line: it was found to be wrong. A poll that is under way still believes in
+ * Has an account read in full, first in the queue: it was found to be wrong. A poll that is under way still believes in
  * the account's old state, so it is fenced off.
  */
-export async function readAnew(db: Kysely<DB>, accountKey: number): Promise<void> {
+export async function requestFullRead(db: Kysely<DB>, accountKey: number): Promise<void> {
   await sql`
     update mirror.poll_state set
       due_v = '-infinity', full_read_at = null, content_hash = null,

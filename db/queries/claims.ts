@@ -4,7 +4,7 @@ import type { DB, MirrorAccountStatus } from '../schema.ts';
 export type AccountStatus = MirrorAccountStatus;
 
 /**
- * An account handed to a poll worker, with its state at the claim. As long as nobody else has claimed it
+ * An account handed to a poll worker, with its state at the claim. As long as no other worker has claimed it
  * (`claimNo`), the state still holds. Times in milliseconds of Postgres' clock, hashes in hex.
  */
 export interface ClaimedAccount {
@@ -14,7 +14,7 @@ export interface ClaimedAccount {
   readonly status: AccountStatus;
   readonly sequence: number | null;
   readonly weight: number;
-  readonly changeMass: number;
+  readonly decayedChanges: number;
   readonly groupCount: number;
   readonly failCount: number;
   readonly firstPolledAt: number | null;
@@ -29,7 +29,7 @@ export interface ClaimedAccount {
 export interface ClaimRequest {
   readonly appId: number;
   /** Accounts that were polled before, those that never were, or those of either that have probably changed. */
-  readonly line: 'known' | 'unseen' | 'hinted';
+  readonly queue: 'known' | 'never_polled' | 'hinted';
   readonly places: number;
   readonly virtualClock: number;
   readonly ceiling: number;
@@ -45,23 +45,23 @@ export interface Claim {
 const none: Claim = { accounts: [], largestDue: undefined };
 
 /**
- * Claims the head of one line. A claim takes a lease and raises the fencing token; the account keeps its place,
- * so that it is the next again when the lease ends. Rows that somebody else has locked at the moment are passed over.
+ * Claims the head of one queue. A claim takes a lease and raises the fencing token; the account keeps its place,
+ * so that it is the next again when the lease ends. Rows that another session has locked are skipped.
  */
 export async function claimDue(trx: Transaction<DB>, request: ClaimRequest): Promise<Claim> {
   if (request.places <= 0) return none;
   const byDue = sql`due_v <= ${request.ceiling}`;
-  const line = {
+  const queue = {
     known: sql`first_polled_at is not null and ${byDue}`,
-    unseen: sql`first_polled_at is null and ${byDue}`,
+    never_polled: sql`first_polled_at is null and ${byDue}`,
     hinted: sql`hinted_at <= clock_timestamp()`,
-  }[request.line];
-  const order = request.line === 'hinted' ? sql`hinted_at` : sql`due_v`;
+  }[request.queue];
+  const order = request.queue === 'hinted' ? sql`hinted_at` : sql`due_v`;
   const { rows } = await sql<ClaimedAccount & { due: number }>`
     with picked as materialized (
       select account_key, due_v
       from mirror.poll_state
-      where app_id = ${request.appId} and ${line}
+      where app_id = ${request.appId} and ${queue}
         and (leased_until is null or leased_until < clock_timestamp())
       order by ${order}
       limit ${request.places}
@@ -69,7 +69,7 @@ export async function claimDue(trx: Transaction<DB>, request: ClaimRequest): Pro
     )
     update mirror.poll_state state
     set
-      -- The wish or hint for which it stood first is being granted; one that comes from now on is a new one.
+      -- The request or hint that made it the first is being granted; one that comes from now on is a new one.
       due_v = case when state.due_v = '-infinity' then ${request.virtualClock}::float8 else state.due_v end,
       hinted_at = null,
       leased_until = clock_timestamp() + ${request.leaseSeconds} * interval '1 second',
@@ -84,7 +84,7 @@ export async function claimDue(trx: Transaction<DB>, request: ClaimRequest): Pro
       state.status::text as status,
       state.sequence,
       state.weight,
-      state.change_mass as "changeMass",
+      state.change_mass as "decayedChanges",
       state.group_count as "groupCount",
       state.fail_count as "failCount",
       extract(epoch from state.first_polled_at)::float8 * 1000 as "firstPolledAt",

@@ -44,7 +44,7 @@ export async function readDaemons(db: Kysely<DB>): Promise<readonly DaemonSessio
 }
 
 /** The words for `ProcessLock.show`: a part, why it is unavailable, and since when, in milliseconds. */
-export function nameTrouble(part: string, cause: string, sinceMs: number): string {
+export function nameProblem(part: string, cause: string, sinceMs: number): string {
   return `${part} ${cause} ${Math.floor(sinceMs / 1000)}`;
 }
 

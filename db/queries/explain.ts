@@ -22,9 +22,9 @@ export interface AccountRecord {
   readonly pendingAt: Date | null;
   readonly leasedUntil: Date | null;
   readonly failCount: number;
-  /** Claims so far: each is a poll, or was broken off. */
+  /** Claims so far: each is a poll, or was aborted. */
   readonly claims: number;
-  readonly changeMass: number;
+  readonly decayedChanges: number;
   readonly weight: number;
   /** Units of virtual time until its turn; negative when it is due, null at the head of the line. */
   readonly unitsLeft: number | null;
@@ -73,7 +73,7 @@ export async function readAccount(
       case when state.leased_until > clock_timestamp() then state.leased_until end as "leasedUntil",
       state.fail_count as "failCount",
       state.claim_no as claims,
-      state.change_mass as "changeMass",
+      state.change_mass as "decayedChanges",
       state.weight,
       case when state.due_v > '-infinity' then state.due_v - app.virtual_clock end as "unitsLeft",
       (

@@ -29,7 +29,7 @@ export interface FeedJump {
  * gives a trillion numbers: at 10,000 transactions a second they last for three years.
  */
 const jumpSize = 2 ** 40;
-const patienceMs = 15_000;
+const timeoutMs = 15_000;
 const lockWaitMs = 2000;
 const lockPauseMs = 250;
 
@@ -45,7 +45,7 @@ export async function continueFeed(db: Database, { always = false } = {}): Promi
     try {
       return await db.transaction().execute((trx) => jump(trx, always));
     } catch (error) {
-      if (!isLockTimeout(error) || performance.now() - started > patienceMs) throw error;
+      if (!isLockTimeout(error) || performance.now() - started > timeoutMs) throw error;
     }
   }
 }
@@ -67,7 +67,7 @@ async function liesInFuture(db: Kysely<DB>): Promise<boolean> {
 
 async function jump(trx: Transaction<DB>, always: boolean): Promise<FeedJump | undefined> {
   await sql`select set_config('lock_timeout', ${String(lockWaitMs)}, true)`.execute(trx);
-  // Until this is committed nobody writes lines. A transaction that began before and writes its first line afterwards
+  // Until this is committed no session writes rows. A transaction that began before and writes its first line afterwards
   // takes the new offset, and its own number counts: none that still runs has a smaller one than xmin.
   await sql`lock table only mirror.change in share row exclusive mode`.execute(trx);
   const { rows } = await sql<FeedJump>`

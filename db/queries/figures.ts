@@ -3,7 +3,7 @@ import type { DB } from '../schema.ts';
 import { sampleStates } from './sampled-states.ts';
 
 /** Accounts of one app that are alike: in status, in how old they are, and in whether they are overdue. */
-export interface AccountBand {
+export interface AgeBucket {
   readonly appId: number;
   readonly status: 'never_polled' | 'active' | 'gone' | 'quarantined';
   readonly overdue: boolean;
@@ -15,12 +15,12 @@ export interface AccountBand {
 }
 
 /** Counts accounts by status, lateness and age in seconds; in a large mirror from a sample. */
-export async function countAccountBands(
+export async function countAgeBuckets(
   db: Kysely<DB>,
   bounds: readonly number[],
-): Promise<readonly AccountBand[]> {
+): Promise<readonly AgeBucket[]> {
   const { source, factor } = await sampleStates(db);
-  const { rows } = await sql<AccountBand>`
+  const { rows } = await sql<AgeBucket>`
     select
       app_id as "appId", status::text, overdue, bucket,
       round(count(*) * ${factor}::float8)::bigint as accounts,
@@ -30,7 +30,7 @@ export async function countAccountBands(
       select
         state.app_id, state.status, age,
         width_bucket(age, ${bounds}::float8[]) as bucket,
-        -- As tim.freshness tells it.
+        -- As tim.freshness has it.
         state.status = 'active'
           and age > 60 + 1.5 * greatest(app.weight_sum / app.calls_per_second, 60) / state.weight as overdue
       from ${source}
@@ -44,8 +44,8 @@ export async function countAccountBands(
   return rows;
 }
 
-/** Accounts of an app in trouble, counted one by one: few are, and an index knows them. */
-export interface TroubleCounts {
+/** Accounts of an app that have a problem, counted one by one: there are few, and an index has them. */
+export interface ProblemCounts {
   readonly appId: number;
   readonly gone: number;
   readonly quarantined: number;
@@ -56,9 +56,9 @@ export interface TroubleCounts {
   readonly held: number;
 }
 
-/** Counts the accounts in trouble, exactly. */
-export async function countTrouble(db: Kysely<DB>): Promise<readonly TroubleCounts[]> {
-  const { rows } = await sql<TroubleCounts>`
+/** Counts the accounts that have a problem, exactly. */
+export async function countProblem(db: Kysely<DB>): Promise<readonly ProblemCounts[]> {
+  const { rows } = await sql<ProblemCounts>`
     select
       app.app_id as "appId",
       coalesce(gone, 0) as gone,

@@ -62,7 +62,7 @@ function* inParts<T>(rows: readonly T[]): Generator<readonly T[]> {
   for (let from = 0; from < rows.length; from += rowsAtOnce) yield rows.slice(from, from + rowsAtOnce);
 }
 
-/** An account that nobody else writes until the transaction ends. Times in milliseconds. */
+/** An account that no other session writes until the transaction ends. Times in milliseconds. */
 export interface LockedAccount {
   /** When its state was last proved or changed; 0 for never. */
   readonly lastAt: number;
@@ -122,7 +122,7 @@ export interface Membership {
 
 /**
  * Begins memberships. The account must be locked, for no index of the table keeps a friend from being in a group twice:
- * the statement leaves out whoever is there, and the error then undoes the transaction.
+ * the statement leaves out members that are there, and the error then undoes the transaction.
  */
 export async function insertMembers(
   trx: Transaction<DB>,

@@ -19,7 +19,7 @@ export async function holdRemoval(trx: Transaction<DB>, held: HeldRemoval): Prom
   `.execute(trx);
 }
 
-/** The account's removals have been let through, or are not told any more. */
+/** The account's removals have been let through, or the vendor does not repeat them. */
 export async function forgetHeldRemoval(trx: Transaction<DB>, accountKey: number): Promise<void> {
   await trx.deleteFrom('mirror.held_removal').where('account_key', '=', accountKey).execute();
 }
@@ -34,14 +34,14 @@ export async function isReleased(trx: Transaction<DB>, accountKey: number): Prom
   return row?.released_at != null;
 }
 
-/** So many accounts of so many that were read shrank within so many seconds. */
+/** This many accounts of this many that were read shrank within this many seconds. */
 export interface Trip {
   readonly shrunk: number;
   readonly read: number;
   readonly windowSeconds: number;
 }
 
-/** Holds the removals of an app. False when they are held already, or the operator vouches for them. */
+/** Holds the removals of an app. False when they are held already, or the operator has released them for a while. */
 export async function holdRemovals(db: Kysely<DB>, appId: number, trip: Trip): Promise<boolean> {
   const result = await sql`
     update mirror.app set
@@ -57,15 +57,15 @@ export async function holdRemovals(db: Kysely<DB>, appId: number, trip: Trip): P
 }
 
 /**
- * Lets the held removals of an app through: its accounts are read first and what they then tell is written. Until
- * `vouchSeconds` have passed the breaker stays out. Returns how many accounts; undefined when nothing was held.
+ * Lets the held removals of an app through: its accounts are read first and what the vendor then answers is written. Until
+ * `bypassSeconds` have passed the breaker stays out. Returns how many accounts; undefined when nothing was held.
  */
 export async function releaseRemovals(
   trx: Transaction<DB>,
   appId: number,
-  vouchSeconds: number,
+  bypassSeconds: number,
 ): Promise<number | undefined> {
-  if (!(await endHold(trx, appId, vouchSeconds))) return undefined;
+  if (!(await endHold(trx, appId, bypassSeconds))) return undefined;
   const { rows } = await sql<{ key: number }>`
     update mirror.held_removal set released_at = clock_timestamp()
     where app_id = ${appId} and released_at is null
@@ -78,7 +78,7 @@ export async function releaseRemovals(
   return rows.length;
 }
 
-/** Forgets the held removals of an app: its accounts are read anew, as if nothing had been told of them before. */
+/** Forgets the held removals of an app: its accounts are read again, as if they had not been read before. */
 export async function discardRemovals(trx: Transaction<DB>, appId: number): Promise<number | undefined> {
   if (!(await endHold(trx, appId, 0))) return undefined;
   const { rows } = await sql<{ key: number }>`
@@ -99,7 +99,7 @@ export async function discardRemovals(trx: Transaction<DB>, appId: number): Prom
   return rows.length;
 }
 
-async function endHold(trx: Transaction<DB>, appId: number, vouchSeconds: number): Promise<boolean> {
+async function endHold(trx: Transaction<DB>, appId: number, bypassSeconds: number): Promise<boolean> {
   const result = await sql`
     update mirror.app set
       removals_held_at = null,
@@ -107,7 +107,7 @@ async function endHold(trx: Transaction<DB>, appId: number, vouchSeconds: number
       removals_read = null,
       removals_window_seconds = null,
       -- Until then, and what shrank before then has been looked at: only what comes later counts.
-      removals_free_until = clock_timestamp() + ${vouchSeconds} * interval '1 second'
+      removals_free_until = clock_timestamp() + ${bypassSeconds} * interval '1 second'
     where app_id = ${appId} and removals_held_at is not null
   `.execute(trx);
   return (result.numAffectedRows ?? 0n) > 0n;

@@ -3,16 +3,16 @@ import type { DB } from '../schema.ts';
 
 export interface HintRequest {
   readonly appId: number;
-  /** Free of doubles. */
+  /** Free of duplicates. */
   readonly ids: readonly string[];
   /** How long a claim lasts, from which follows when an account that is claimed was. */
   readonly leaseSeconds: number;
-  /** So long after one poll has begun a hint asks for the next at the earliest. */
+  /** This long after one poll has begun a hint asks for the next at the earliest. */
   readonly pauseSeconds: number;
 }
 
 /**
- * Puts accounts into the line of those that have probably changed. One that stands there keeps its place, one that is
+ * Puts accounts into the line of those that have probably changed. One that is there keeps its place, one that is
  * being polled or was a moment ago comes again after the pause, and one that fails, or whose last answer waits for a
  * second one, waits for its own time. Returns the ids that are not enrolled.
  */
@@ -46,7 +46,7 @@ export async function hintAccounts(db: Kysely<DB>, request: HintRequest): Promis
   return rows.map((row) => row.id);
 }
 
-/** What the vendor has told an app to keep to. */
+/** The limit that the vendor has asked an app to keep. */
 export interface Slowing {
   readonly callsPerSecond: number;
   readonly seconds: number;

@@ -4,10 +4,10 @@ import type { Database } from '../client.ts';
 import type { DB } from '../schema.ts';
 import { codeOf, isLockTimeout } from '../storage-errors.ts';
 
-/** Months of the change feed that are made before they begin: three leave time to repair what stands in the way. */
+/** Months of the change feed that are made before they begin: three leave time to repair what is in the way. */
 export const monthsAhead = 3;
 /** How long a round tries for the locks that partitions take. */
-const patienceMs = 15_000;
+const timeoutMs = 15_000;
 const lockPauseMs = 250;
 /** How long it waits for those who read a table that is not part of the feed, or is leaving it. */
 const readerWaitMs = 2000;
@@ -30,7 +30,7 @@ export interface ChangeMonths {
 /**
  * Sees that attached partitions of the change feed cover the time from an hour ago to the end of `ahead` months
  * from this one, holding up neither readers nor writers. Makes tables, attaches those that are there detached, and
- * stores for `status` what stands in the way. Throws after 15 s in which somebody else changes the feed's partitions.
+ * stores for `status` what is in the way. Throws after 15 s in which another session changes the feed's partitions.
  */
 export async function ensureChangePartitions(db: Database, ahead: number): Promise<ChangeMonths> {
   for (const started = performance.now(); ; await sleep(lockPauseMs)) {
@@ -41,13 +41,13 @@ export async function ensureChangePartitions(db: Database, ahead: number): Promi
       await storeProblems(db, months.problems);
       return months;
     } catch (error) {
-      if (!isLockTimeout(error) || performance.now() - started > patienceMs) throw error;
+      if (!isLockTimeout(error) || performance.now() - started > timeoutMs) throw error;
     }
   }
 }
 
 /**
- * Finishes detaches that were broken off, of months that are still needed: Postgres attaches no other table in their
+ * Finishes detaches that were aborted, of months that are still needed: Postgres attaches no other table in their
  * place. One whose readers go on waits for another round.
  */
 async function finishDetaches(db: Database): Promise<void> {
@@ -62,7 +62,7 @@ async function finishDetaches(db: Database): Promise<void> {
         await sql`alter table mirror.change detach partition ${sql.id('mirror', name)} finalize`.execute(trx);
       });
     } catch (error) {
-      // Or somebody who reads since before the detach wants the month, while this waits for their end.
+      // Or a reader from before the detach wants the month, while this waits for their end.
       if (!isLockTimeout(error) && codeOf(error) !== '40P01') throw error;
     }
   }
@@ -138,7 +138,7 @@ export async function readMonthsProblem(db: Kysely<DB>): Promise<string | null> 
 /** A month of the change feed that retention takes away, and how far that has got. */
 export interface OldChangePartition {
   readonly name: string;
-  /** `detaching`: the detach waits for readers, or was broken off while it did. `detached`: only the drop is missing. */
+  /** `detaching`: the detach waits for readers, or was aborted while it did. `detached`: only the drop is missing. */
   readonly state: 'attached' | 'detaching' | 'detached';
 }
 
@@ -171,7 +171,7 @@ export async function findOldChangePartitions(
 
 /**
  * Takes a month out of the change feed and drops it, holding up neither readers nor writers. A detach waits for
- * those who read already; after `waitMs` it is left half done, in which state nobody new sees the month, and taken
+ * those who read already; after `waitMs` it is left half done, in which state no new reader sees the month, and taken
  * up by the next call. Returns whether the month is gone.
  */
 export async function dropChangePartition(

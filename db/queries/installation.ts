@@ -10,7 +10,7 @@ export interface Installation {
 
 /**
  * Reads the installation's identity. In a copy of the database (restored from a dump, or made from a template) it is a
- * new one from now on, so that what the original has on a shared Redis is nobody's business here. A standby that is
+ * new one from now on, so that what the original has on a shared Redis does not concern it. A standby that is
  * promoted keeps it.
  */
 export async function settleInstallation(db: Kysely<DB>): Promise<Installation> {
@@ -65,7 +65,7 @@ export async function raiseBeat(db: Kysely<DB>): Promise<{ readonly id: string; 
   return { id, beat };
 }
 
-/** Gives the installation a new identity, unless somebody has done so since it was `id`. */
+/** Gives the installation a new identity, unless another process has done so since it was `id`. */
 export async function renewInstallation(db: Kysely<DB>, id: string): Promise<void> {
   await sql`
     update mirror.installation set installation_id = gen_random_uuid(), made_at = now()

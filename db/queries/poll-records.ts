@@ -28,9 +28,9 @@ export interface PollNote {
 
 /**
  * Writes the outcome of any number of polls in one statement. A record whose claim is not the newest is dropped,
- * and so is one of another account or app than the claim's key names here (of another mirror's database), one whose claim has had its outcome (a worker that stood still, and whose job was done by another), and
- * one of an account taken out meanwhile. An account put first in line while it was polled stays there,
- * because the answer may be older than the wish. Returns the accounts written.
+ * and so is one of another account or app than the claim's key names here (of another mirror's database), one whose claim has had its outcome (a worker that was stopped, and whose job was done by another), and
+ * one of an account taken out meanwhile. An account put first in the queue while it was polled stays there,
+ * because the answer may be older than the request. Returns the accounts written.
  */
 export async function recordPolls(
   db: Kysely<DB>,
@@ -136,7 +136,7 @@ function toRow(record: PollRecord) {
     unit_seconds: record.strideFrom?.unitSeconds ?? null,
     farthest_seconds: record.strideFrom?.farthestSeconds ?? null,
     weight: record.weight,
-    change_mass: record.changeMass,
+    change_mass: record.decayedChanges,
     sequence: record.sequence,
     status: record.status,
     group_count: record.groupCount,

@@ -5,7 +5,7 @@ import { sampleStates } from './sampled-states.ts';
 /** Accounts whose changes have been seen alike: averages of what is known of them. */
 export interface SeenAlike {
   readonly accounts: number;
-  readonly changeMass: number;
+  readonly decayedChanges: number;
   /** From the first read to the last. */
   readonly watchedDays: number;
   /** From the last change, or the first read, to the last read. */
@@ -28,7 +28,7 @@ export async function readRateHistogram(db: Kysely<DB>, appId: number): Promise<
     select
       first_polled_at is null as "neverPolled",
       count(*)::float8 * ${factor}::float8 as accounts,
-      avg(change_mass) as "changeMass",
+      avg(change_mass) as "decayedChanges",
       coalesce(avg(watched), 0) as "watchedDays",
       coalesce(avg(silent), 0) as "silentDays"
     from (

@@ -4,16 +4,16 @@ import type { DB } from '../schema.ts';
 /** Rows of `mirror.poll_state` under the name `state`: all of them, or of a large table a sample of random pages. */
 export interface SampledStates {
   readonly source: RawBuilder<unknown>;
-  /** For how many rows one of these stands. */
+  /** How many rows one of these represents. */
   readonly factor: number;
 }
 
-// So many rows are read whatever the size of the table: 0.2 to 0.6 s, and counts are good to a few percent.
+// This many rows are read whatever the size of the table: 0.2 to 0.6 s, and counts are good to a few percent.
 const rowsRead = 100_000;
 /** Up to here every row is read: figures that people compare with what they know are exact. */
 const exactUpTo = 200_000;
 
-/** Chooses the rows that figures of the whole mirror are told from. */
+/** Chooses the rows from which stats of the whole mirror are estimated. */
 export async function sampleStates(db: Kysely<DB>): Promise<SampledStates> {
   const { rows } = await sql<{ rows: number }>`
     select reltuples::float8 as rows from pg_class where oid = 'mirror.poll_state'::regclass

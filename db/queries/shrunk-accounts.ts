@@ -20,20 +20,20 @@ export async function noteShrunk(
   `.execute(trx);
 }
 
-/** How an app stands when removals are about to be judged. */
+/** How an app is when removals are about to be judged. */
 export interface ShrinkCounts {
   /** Enrolled accounts, as counted within the last minute. */
   readonly accounts: number;
   readonly held: boolean;
-  /** The operator vouches for removals at present. */
-  readonly vouched: boolean;
+  /** The operator has released removals at present. */
+  readonly bypassed: boolean;
   /** Seconds since the operator last released or discarded; what happened before has been looked at. */
-  readonly lookedAtAgo: number | null;
+  readonly resolvedAgo: number | null;
   /** Distinct accounts that shrank within each of the windows. */
   readonly shrunk: readonly number[];
 }
 
-/** Counts the accounts of an app that have shrunk within windows of so many seconds. Undefined when there is no such app. */
+/** Counts the accounts of an app that have shrunk within windows of this many seconds. Undefined when there is no such app. */
 export async function countShrunk(
   db: Kysely<DB>,
   appId: number,
@@ -43,8 +43,8 @@ export async function countShrunk(
     select
       account_count as accounts,
       removals_held_at is not null as held,
-      coalesce(removals_free_until > clock_timestamp(), false) as vouched,
-      extract(epoch from clock_timestamp() - removals_free_until)::float8 as "lookedAtAgo",
+      coalesce(removals_free_until > clock_timestamp(), false) as bypassed,
+      extract(epoch from clock_timestamp() - removals_free_until)::float8 as "resolvedAgo",
       (
         select json_agg((
           select count(*) from mirror.shrunk_account shrunk
@@ -59,7 +59,7 @@ export async function countShrunk(
 }
 
 /**
- * Counts the distinct accounts of an app that were read within windows of so many seconds: whose state was proved, or
+ * Counts the distinct accounts of an app that were read within windows of this many seconds: whose state was proved, or
  * that shrank. Exact up to 200,000 accounts, and beyond from a sample, good to a few percent.
  */
 export async function countRead(
@@ -89,7 +89,7 @@ export async function countRead(
   );
 }
 
-/** Accounts whose rows were removed within so many seconds before removals were held, the largest first. */
+/** Accounts whose rows were removed within this many seconds before removals were held, the largest first. */
 export interface BelievedRemovals {
   readonly accounts: number;
   readonly groups: number;

@@ -1,10 +1,10 @@
 import { type Kysely, sql } from 'kysely';
 import type { DB } from '../schema.ts';
-import { countTrouble } from './figures.ts';
+import { countProblem } from './figures.ts';
 import { sampleStates } from './sampled-states.ts';
 
 /** Accounts of one app by status, and how fresh they are; ages in seconds, undefined where nothing was read. */
-export interface AccountFigures {
+export interface AccountStats {
   readonly appId: number;
   readonly total: number;
   readonly neverPolled: number;
@@ -24,10 +24,10 @@ export interface AccountFigures {
   };
 }
 
-/** Counts accounts and tells their ages, as `tim.freshness` does; in a large mirror from a sample. */
-export async function readAccountFigures(db: Kysely<DB>): Promise<readonly AccountFigures[]> {
+/** Counts accounts and reports their ages, as `tim.freshness` does; in a large mirror from a sample. */
+export async function readAccountStats(db: Kysely<DB>): Promise<readonly AccountStats[]> {
   const { source, factor } = await sampleStates(db);
-  const { rows } = await sql<Omit<AccountFigures, 'age'> & AccountFigures['age']>`
+  const { rows } = await sql<Omit<AccountStats, 'age'> & AccountStats['age']>`
     select
       app.app_id as "appId",
       round(count(state.account_key) * ${factor}::float8)::bigint as total,
@@ -50,15 +50,15 @@ export async function readAccountFigures(db: Kysely<DB>): Promise<readonly Accou
     group by app.app_id
     order by app.app_id
   `.execute(db);
-  const troubles = await countTrouble(db);
+  const problems = await countProblem(db);
   return rows.map(({ p50, p95, p99, oldest, ...counts }) => {
-    const trouble = troubles.find(({ appId }) => appId === counts.appId);
+    const problem = problems.find(({ appId }) => appId === counts.appId);
     return {
       ...counts,
-      gone: trouble?.gone ?? 0,
-      quarantined: trouble?.quarantined ?? 0,
-      failing: trouble?.failing ?? 0,
-      awaitingConfirmation: trouble?.awaitingConfirmation ?? 0,
+      gone: problem?.gone ?? 0,
+      quarantined: problem?.quarantined ?? 0,
+      failing: problem?.failing ?? 0,
+      awaitingConfirmation: problem?.awaitingConfirmation ?? 0,
       age: { p50, p95, p99, oldest },
     };
   });
@@ -73,7 +73,7 @@ export interface FailureReason {
   readonly accounts: number;
 }
 
-/** Of accounts in trouble; a crowd of them has few reasons. */
+/** Of accounts that have a problem; many of them have few reasons. */
 const reasonsLookedAt = 20_000;
 
 /** The most frequent reasons for which accounts fail at the moment, up to five an app. */

@@ -3,7 +3,7 @@ import { createGunzip } from 'node:zlib';
 import { codeOf } from '../../db/storage-errors.ts';
 import { ListError } from './list-error.ts';
 
-/** So many bytes tell how a list is stored: a byte order mark, or the mark of a kind of file. */
+/** This many bytes show how a list is stored: a byte order mark, or the mark of a kind of file. */
 const headBytes = 4;
 
 /**

@@ -7,14 +7,14 @@ export interface ImportReport {
   /** Lines that held an id. */
   readonly read: number;
   readonly enrolled: number;
-  /** Ids that were enrolled already, or stood in the list more than once. */
+  /** Ids that were enrolled already, or were in the list more than once. */
   readonly known: number;
   readonly bad: number;
 }
 
 export interface ImportOptions {
   readonly appId: number;
-  /** Told of every line that is no account. */
+  /** Called for every line that is no account. */
   readonly onProblem: (line: number, problem: string) => void;
   readonly onProgress: (report: ImportReport) => void;
 }
@@ -23,7 +23,7 @@ export interface ImportOptions {
 const chunkSize = 10_000;
 
 /**
- * Enrols every account of a list, in chunks, each in one transaction. An import broken off has enrolled what came
+ * Enrols every account of a list, in chunks, each in one transaction. An import aborted has enrolled what came
  * before; repeating it changes nothing for those.
  */
 export async function importAccounts(

@@ -5,8 +5,8 @@ import { ListError } from './list-error.ts';
 export const accountFormats = ['lines', 'csv', 'ndjson'] as const;
 export type AccountFormat = (typeof accountFormats)[number];
 
-/** What somebody who gives a list says of it; what is not said is told from the first line. */
-export interface ListWish {
+/** What the user says of a list; what is not said is detected from the first line. */
+export interface ListOptions {
   readonly format?: AccountFormat | undefined;
   /** The name of the column, or of the field, that holds the ids. */
   readonly column?: string | undefined;
@@ -25,16 +25,16 @@ export type ListFormat =
     }
   | { readonly kind: 'ndjson'; readonly name: string };
 
-/** What stands between columns: where it is in an id, the list is more likely a table. */
+/** What separates columns: where it is in an id, the list is more likely a table. */
 export const delimiters = [',', ';', '\t', '|'] as const;
 /** Names of columns that hold ids, without case, blanks, `_` and `-`; the first that is there is taken. */
 const knownNames = ['accountid', 'userid', 'imuserid', 'fromaccount', 'identifier', 'uid', 'id'];
 const columnsShown = 20;
 
-/** Tells from the first line that is not empty how a list is written. Throws ListError where that is open. */
-export function detectFormat(firstLine: string, wish: ListWish = {}): ListFormat {
+/** Detects from the first line that is not empty how a list is written. Throws ListError where that is ambiguous. */
+export function detectFormat(firstLine: string, request: ListOptions = {}): ListFormat {
   const line = firstLine.trim();
-  const { format, column } = wish;
+  const { format, column } = request;
   // An empty list is read like any other, and nothing comes of it.
   if (line === '') return { kind: 'lines', insisted: false };
   if (format === 'lines') {
@@ -47,7 +47,7 @@ export function detectFormat(firstLine: string, wish: ListWish = {}): ListFormat
     throw new ListError(
       'The list begins with a bracket, like a JSON array; write one object a line (NDJSON).',
     );
-  return readAsTable(line, wish);
+  return readAsTable(line, request);
 }
 
 function readAsJson(line: string, column: string | undefined): ListFormat {
@@ -55,13 +55,13 @@ function readAsJson(line: string, column: string | undefined): ListFormat {
   try {
     names = Object.keys(JSON.parse(line) ?? {});
   } catch {
-    // Told with its line when it is read.
+    // Reported with its line when it is read.
     return { kind: 'ndjson', name: column ?? 'account_id' };
   }
   return { kind: 'ndjson', name: names[placeOf(names, column, 'fields')] ?? 'account_id' };
 }
 
-function readAsTable(line: string, { format, column }: ListWish): ListFormat {
+function readAsTable(line: string, { format, column }: ListOptions): ListFormat {
   const { delimiter, cells } = splitHeader(line);
   if (cells.length === 1 && column === undefined && findKnown(cells) < 0 && format === undefined) {
     // A column of quoted ids without a header is CSV too.

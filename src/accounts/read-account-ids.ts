@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { accountIdProblem } from './account-id.ts';
 import { decodeList } from './decode-list.ts';
 import { ListError } from './list-error.ts';
-import { delimiters, detectFormat, type ListFormat, type ListWish } from './list-format.ts';
+import { delimiters, detectFormat, type ListFormat, type ListOptions } from './list-format.ts';
 
 /** A line of the list, counted from 1: an account id, or why it is none. */
 export type AccountLine =
@@ -21,15 +21,15 @@ const longestLine = 1_000_000;
 
 /**
  * Reads a list of accounts as it streams by; memory does not grow with its length. Empty lines are passed over. Throws
- * ListError before the first account where the list is not what it should be, and later where it breaks off.
+ * ListError before the first account where the list is not what it should be, and later where it aborts.
  */
 export async function readAccountIds(
   input: AsyncIterable<Uint8Array>,
-  wish: ListWish = {},
+  request: ListOptions = {},
 ): Promise<AsyncIterable<AccountLine>> {
   const text = decodeList(input);
   const begun = await readFirstLine(text);
-  const format = detectFormat(begun.firstLine, wish);
+  const format = detectFormat(begun.firstLine, request);
   const all = joined(begun.text, text);
   return format.kind === 'csv' ? readCsv(all, format) : readLines(all, idReader(format));
 }
@@ -148,7 +148,7 @@ function csvErrorOf(error: unknown): unknown {
   );
 }
 
-/** What a spreadsheet or an export has made of an id; nobody calls an account so. */
+/** What a spreadsheet or an export has made of an id; no account is called so. */
 function mistakeIn(id: string): string | undefined {
   if (/^-?\d([.,]\d+)?E\+\d+$/i.test(id)) return 'is a number that a spreadsheet has rounded';
   if (/^["']|["']$/.test(id)) return 'begins or ends with a quote';

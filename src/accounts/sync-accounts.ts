@@ -3,7 +3,7 @@ import {
   beginSourceSync,
   endSourceSync,
   refreshAccountStatistics,
-  type SourceFigures,
+  type SourceStats,
 } from '../../db/queries/account-sources.ts';
 import { SourceError } from '../../db/source-error.ts';
 import type { AccountSource } from '../../db/source-rows.ts';
@@ -15,7 +15,7 @@ import { findVanished, settleVanished } from './vanished-accounts.ts';
 import { vanishedLimits } from './vanished-limit.ts';
 
 /** What a sync found in the source and did. */
-export interface SyncReport extends SourceFigures {
+export interface SyncReport extends SourceStats {
   readonly takenOut: number;
   /** The first accounts that have vanished. */
   readonly vanishedIds: readonly string[];
@@ -40,7 +40,7 @@ export interface SyncOptions {
   readonly prune?: { readonly maxRemovals?: number | undefined } | undefined;
   readonly signal: AbortSignal;
   /** How long the source may be silent. */
-  readonly patienceMs?: number;
+  readonly timeoutMs?: number;
   readonly onProblem?: (row: number, problem: string) => void;
   readonly onProgress?: (counts: NamedCounts) => void;
 }
@@ -80,7 +80,7 @@ export async function syncAccounts(db: Database, options: SyncOptions): Promise<
   }
 }
 
-/** So many that came at once change how the tables are best read. */
+/** This many that came at once change how the tables are best read. */
 const manyAccounts = 10_000;
 
 async function readAndSettle(db: Database, options: SyncOptions): Promise<SyncReport> {
@@ -91,13 +91,13 @@ async function readAndSettle(db: Database, options: SyncOptions): Promise<SyncRe
     onProblem: options.onProblem ?? (() => undefined),
     onProgress: options.onProgress ?? (() => undefined),
   });
-  if (seen.size === 0) throw new SourceError(tellEmpty(counts));
+  if (seen.size === 0) throw new SourceError(formatEmpty(counts));
   if (counts.fresh >= manyAccounts) await refreshAccountStatistics(db);
 
   const vanished = await findVanished(db, appId, seen, signal);
   const known = vanished.known - counts.fresh;
   const limits = vanishedLimits(known, prune?.maxRemovals);
-  if (vanished.count > limits.believed) throw new SourceError(tellShrunk(known, vanished.count));
+  if (vanished.count > limits.believed) throw new SourceError(formatShrunk(known, vanished.count));
 
   const refused = prune !== undefined && vanished.count > limits.removed;
   const remove = prune !== undefined && !refused && vanished.count > 0;
@@ -111,22 +111,22 @@ async function readAndSettle(db: Database, options: SyncOptions): Promise<SyncRe
     removed,
     takenOut: counts.takenOut,
     vanishedIds: vanished.ids,
-    refusal: refused ? tellTooMany(known, vanished.count, limits.removed) : undefined,
+    refusal: refused ? reportTooMany(known, vanished.count, limits.removed) : undefined,
   };
 }
 
 const count = (number: number) => Math.floor(number).toLocaleString('en-US');
 
-function tellEmpty({ bad, firstProblem }: NamedCounts): string {
+function formatEmpty({ bad, firstProblem }: NamedCounts): string {
   return bad === 0
-    ? 'The source of the accounts names nobody: its query returns no row.'
-    : `The source of the accounts names nobody: none of its ${count(bad)} rows holds an account, the first ${firstProblem}.`;
+    ? 'The source of the accounts names no account: its query returns no row.'
+    : `The source of the accounts names no account: none of its ${count(bad)} rows holds an account, the first ${firstProblem}.`;
 }
 
-function tellShrunk(known: number, vanished: number): string {
+function formatShrunk(known: number, vanished: number): string {
   return `The source of the accounts names only ${count(known - vanished)} of the ${count(known)} accounts that it has named by now. Less than half is not believed; if it is right, say so with --prune --max-removals ${Math.ceil(vanished)}.`;
 }
 
-function tellTooMany(known: number, vanished: number, limit: number): string {
-  return `${count(vanished)} of ${count(known)} accounts have vanished, and no more than ${count(limit)} are removed at once unless you vouch for more with --max-removals.`;
+function reportTooMany(known: number, vanished: number, limit: number): string {
+  return `${count(vanished)} of ${count(known)} accounts have vanished, and no more than ${count(limit)} are removed at once unless you allow more with --max-removals.`;
 }

@@ -17,7 +17,7 @@ export function keepSyncLease(db: Database, appId: number, runNo: number): SyncL
     {
       everyMs: (syncLeaseSeconds * 1000) / 3,
       signal: over.signal,
-      // The sync itself soon meets what is wrong with the database, and tells it.
+      // The sync itself soon meets what is wrong with the database, and reports it.
       onFailure: () => undefined,
     },
     async () => {

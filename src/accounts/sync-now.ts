@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import type { Database } from '../../db/client.ts';
-import { type AccountOutcome, putFirstInLine, readOutcomes } from '../../db/queries/accounts.ts';
+import { type AccountOutcome, readOutcomes, requestPoll } from '../../db/queries/accounts.ts';
 
-/** What came of putting an account first in line. */
+/** What came of putting an account first in the queue. */
 export interface SyncOutcome {
   readonly accountId: string;
   /** `unknown`: not enrolled; `waiting`: not polled within the time given. */
@@ -14,7 +14,7 @@ export interface SyncOutcome {
 const lookEveryMs = 250;
 
 /**
- * Puts accounts first in line and waits until each has been polled by the daemon, at most `timeoutMs`. A poll that
+ * Puts accounts first in the queue and waits until each has been polled by the daemon, at most `timeoutMs`. A poll that
  * was under way when we asked does not count.
  */
 export async function syncNow(
@@ -25,7 +25,7 @@ export async function syncNow(
 ): Promise<readonly SyncOutcome[]> {
   const { rows } = await sql<{ asked: Date }>`select clock_timestamp() as asked`.execute(db);
   const asked = rows[0]?.asked ?? new Date();
-  await putFirstInLine(db, appId, ids);
+  await requestPoll(db, appId, ids);
   for (const start = performance.now(); ; ) {
     const states = new Map((await readOutcomes(db, appId, ids)).map((state) => [state.accountId, state]));
     const outcomes = ids.map((accountId) => judge(accountId, states.get(accountId), asked));

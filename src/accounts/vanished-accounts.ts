@@ -36,7 +36,7 @@ export async function findVanished(
 }
 
 /**
- * Settles with what the source names no more: takes it out, if told to, and forgets that it was named once it is out.
+ * Settles with what the source names no more: takes it out, if asked to, and forgets that it was named once it is out.
  * Returns how many accounts were taken out.
  */
 export async function settleVanished(

@@ -10,7 +10,7 @@ const fewAccounts = 10;
 
 /**
  * The limits for a source that had named `known` accounts: half is believed; a tenth, or ten, may be removed, unless an
- * operator vouches for `maxRemovals`.
+ * operator allows `maxRemovals`.
  */
 export function vanishedLimits(known: number, maxRemovals: number | undefined): VanishedLimits {
   const half = known / 2;

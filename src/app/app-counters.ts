@@ -1,7 +1,7 @@
 import { bucketMs, type CountedActivity } from '../../db/queries/activity.ts';
 import type { LearningCell } from '../../db/queries/learning.ts';
 import type { EvidenceCount } from '../../db/queries/sequence-evidence.ts';
-import type { Lesson } from '../schedule/learning.ts';
+import type { CalibrationSample } from '../schedule/learning.ts';
 
 /** What was counted of an app in this process and is not in the database yet. */
 export interface AppCounts {
@@ -13,7 +13,7 @@ export interface AppCounts {
 export interface AppCounters {
   event(event: string, times?: number): void;
   evidence(observation: string): void;
-  learn(lesson: Lesson): void;
+  learn(sample: CalibrationSample): void;
   /** What was counted since the last call. */
   take(): AppCounts;
 }

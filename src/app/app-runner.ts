@@ -11,12 +11,12 @@ import type { SlotSource } from '../limiter/slots.ts';
 import { createTokenBucket, type TokenBucket } from '../limiter/token-bucket.ts';
 import type { Logger } from '../log.ts';
 import type { AppMetrics } from '../metrics/create-metrics.ts';
-import type { Line } from '../schedule/line.ts';
+import type { QueueStats } from '../schedule/queue-stats.ts';
 import type { Scrubber } from '../scrubber.ts';
 import { shortGroups } from '../sync/doubt.ts';
 import { noRoom, type PollDeps, type PollResult, pollAccount } from '../sync/poll-account.ts';
-import type { AnswerMemory } from '../tencent/answer-memory.ts';
 import { createTencentClient, type StopSignals, type TencentClient } from '../tencent/client.ts';
+import type { ResponseMemory } from '../tencent/response-memory.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
 import { type AppCounters, type AppCounts, createAppCounters } from './app-counters.ts';
 import { createAppSchedule } from './app-schedule.ts';
@@ -25,13 +25,13 @@ import { createPollResults, type PollResults, showsService } from './poll-result
 import { createRemovalBreaker } from './removal-breaker.ts';
 import { createVendorBreaker, type VendorBreaker } from './vendor-breaker.ts';
 
-/** One app in this process: its bucket, its connection to the vendor, and what is known of its line. */
+/** One app in this process: its bucket, its connection to the vendor, and what is known of its queue. */
 export interface AppRunner {
   readonly appId: number;
   readonly callsPerSecond: number;
   readonly metrics: AppMetrics;
   readonly bucket: TokenBucket;
-  line(): Line;
+  queue(): QueueStats;
   /** The vendor refuses the app: nothing but probes may be sent. */
   isHalted(): boolean;
   /** Polls an account and stores what came of it. Never rejects. `onSent` is called when its call is sent. */
@@ -51,7 +51,7 @@ export interface AppRunner {
   /** Counts something else than polls. */
   count(event: string, times: number): void;
   /** Calls `listener` with every response from now on. */
-  onAnswer(listener: (groups: readonly FriendGroup[]) => void): void;
+  onResponse(listener: (groups: readonly FriendGroup[]) => void): void;
   /** What was counted since the last call. */
   takeCounts(): AppCounts;
   close(): Promise<void>;
@@ -65,7 +65,7 @@ export interface AppRunnerOptions {
   readonly clock: DatabaseClock;
   readonly slots: SlotSource;
   /** Of the process: all runners share it. */
-  readonly answers: AnswerMemory;
+  readonly answers: ResponseMemory;
   readonly metrics: AppMetrics;
   /** For benches: a bucket without these slots. */
   readonly openBucket?: (() => TokenBucket) | undefined;
@@ -97,23 +97,23 @@ export function createAppRunner(options: AppRunnerOptions): AppRunner {
   const bucket = openBucket(options, vendorBreaker, log);
   const client = openClient(options, bucket, counters);
   const underWay = createUnderWay();
-  const answers = createAnswerReport(counters, metrics);
+  const answers = createResponseReport(counters, metrics);
   const signals = () => ({ soft: vendorBreaker.waiting(), hard: stop.hard });
 
   const pollDeps: PollDeps = {
     db,
     appId,
     client,
-    line: schedule.line,
+    queue: schedule.queue,
     random: Math.random,
     now: () => clock.now(),
     fullReadIntervalMs: schedule.fullReadIntervalMs,
     confirmRemovalAfterMs: options.confirmRemovalAfterMs,
-    onAnswer: answers.report,
+    onResponse: answers.report,
     mayBelieve: removalBreaker.mayBelieve,
     onRateLimited: (error) => vendorBreaker.onRateLimited(error, bucket.pause),
     onRefused: vendorBreaker.onRefused,
-    vendorIsIll: results.vendorIsIll,
+    vendorIsUnhealthy: results.vendorIsUnhealthy,
     storage: results.storage,
     scrub: options.scrubber.scrub,
     log,
@@ -126,7 +126,7 @@ export function createAppRunner(options: AppRunnerOptions): AppRunner {
     callsPerSecond,
     metrics,
     bucket,
-    line: schedule.line,
+    queue: schedule.queue,
     isHalted: vendorBreaker.isHalted,
     poll: (account, onSent) => underWay.during(async () => writer.record(await poll(account, onSent))),
     give: (record) => writer.record({ outcome: 'returned', record }),
@@ -144,7 +144,7 @@ export function createAppRunner(options: AppRunnerOptions): AppRunner {
       schedule.refresh(row);
     },
     count: counters.event,
-    onAnswer: answers.listen,
+    onResponse: answers.listen,
     takeCounts: counters.take,
     close: () => client.close(),
   };
@@ -182,13 +182,13 @@ function createPoll(
 }
 
 /** Passes every response on to the listener, and counts those that lack members. */
-function createAnswerReport(counters: AppCounters, metrics: AppMetrics) {
+function createResponseReport(counters: AppCounters, metrics: AppMetrics) {
   let listener: ((groups: readonly FriendGroup[]) => void) | undefined;
   return {
     report(groups: readonly FriendGroup[]) {
       if (shortGroups(groups).length > 0) {
         counters.event('short_answer');
-        metrics.shortAnswer();
+        metrics.shortResponse();
       }
       listener?.(groups);
     },

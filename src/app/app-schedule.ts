@@ -1,11 +1,11 @@
 import type { AppRow } from '../../db/queries/apps.ts';
 import type { PollConfig } from '../config/config.ts';
-import type { Line } from '../schedule/line.ts';
-import { mistrustSeconds } from '../sync/sequence-evidence.ts';
+import type { QueueStats } from '../schedule/queue-stats.ts';
+import { untrustedSeconds } from '../sync/sequence-evidence.ts';
 
 /** What the policy knows of an app, as the database last said. */
 export interface AppSchedule {
-  line(): Line;
+  queue(): QueueStats;
   /** How often accounts are asked for everything: more often on an app whose sequence has been caught lying. */
   fullReadIntervalMs(): number;
   /** A change came without a new sequence. Returns whether that was not known yet. */
@@ -14,14 +14,14 @@ export interface AppSchedule {
 }
 
 /** Full reads come eight times as often while the sequence is not trusted, but at most hourly. */
-const mistrust = 8;
+const untrustedFactor = 8;
 const shortestFullReadMs = 3_600_000;
 
 /** The schedule of an app whose accounts are still to be counted by `refresh`. */
 export function createAppSchedule(callsPerSecond: number, poll: PollConfig): AppSchedule {
   let sequenceTrusted = true;
   let silentChangeKnown = false;
-  let line: Line = {
+  let queue: QueueStats = {
     accounts: 0,
     weightSum: 0,
     callsPerSecond,
@@ -29,12 +29,12 @@ export function createAppSchedule(callsPerSecond: number, poll: PollConfig): App
     maxIntervalSeconds: poll.maxIntervalMs / 1000,
   };
   return {
-    line: () => line,
+    queue: () => queue,
     fullReadIntervalMs() {
       const { fullReadIntervalMs: configured } = poll;
       return sequenceTrusted
         ? configured
-        : Math.max(configured / mistrust, Math.min(configured, shortestFullReadMs));
+        : Math.max(configured / untrustedFactor, Math.min(configured, shortestFullReadMs));
     },
     noteSilentChange() {
       const isNew = !silentChangeKnown;
@@ -43,8 +43,8 @@ export function createAppSchedule(callsPerSecond: number, poll: PollConfig): App
     },
     refresh({ silentChangeAgo, accountCount, weightSum }) {
       silentChangeKnown ||= silentChangeAgo !== undefined;
-      sequenceTrusted = silentChangeAgo === undefined || silentChangeAgo > mistrustSeconds;
-      line = { ...line, accounts: accountCount, weightSum };
+      sequenceTrusted = silentChangeAgo === undefined || silentChangeAgo > untrustedSeconds;
+      queue = { ...queue, accounts: accountCount, weightSum };
     },
   };
 }

@@ -23,7 +23,7 @@ export interface ClaimedBatch {
 }
 
 /**
- * Claims up to `places` accounts from the head of the app's line and moves its virtual clock, in one transaction.
+ * Claims up to `places` accounts from the head of the app's queue and moves its virtual clock, in one transaction.
  * Claims of one app follow each other, from however many processes. A halted app yields one account now and then.
  */
 export async function claimBatches(
@@ -36,10 +36,10 @@ export async function claimBatches(
     const stored = await lockClock(trx, appId);
     if (stored === undefined) return { accounts: [], probe: false };
     const clock = openClock({ now: stored.virtualClock, ceiling: stored.ceiling }, stored.elapsed);
-    const claim = (line: ClaimRequest['line'], wanted: number) =>
+    const claim = (queue: ClaimRequest['queue'], wanted: number) =>
       claimDue(trx, {
         appId,
-        line,
+        queue,
         places: wanted,
         virtualClock: clock.now,
         ceiling: claimLimit(clock),
@@ -49,29 +49,29 @@ export async function claimBatches(
     if (stored.halted) {
       if (!(await takeProbe(trx, appId))) return { accounts: [], probe: false };
       const known = await claim('known', 1);
-      const probe = known.accounts.length > 0 ? known : await claim('unseen', 1);
+      const probe = known.accounts.length > 0 ? known : await claim('never_polled', 1);
       return { accounts: probe.accounts, probe: true };
     }
     if (places === 0) return { accounts: [], probe: false };
 
-    // Of those that have probably changed a tenth comes first, and the others take what the lines leave.
+    // Of those that have probably changed a tenth comes first, and the others take what the queues leave.
     const forHinted = shareOf(places, hintedShare, random);
     const hinted = await claim('hinted', forHinted);
     const free = places - hinted.accounts.length;
     // New accounts may be a crowd: those already known keep a fifth, and each side takes what the other leaves.
-    const forUnseen = free - shareOf(free, knownShare, random);
-    const unseen = await claim('unseen', forUnseen);
-    const forKnown = free - unseen.accounts.length;
+    const forNeverPolled = free - shareOf(free, knownShare, random);
+    const neverPolled = await claim('never_polled', forNeverPolled);
+    const forKnown = free - neverPolled.accounts.length;
     const known = await claim('known', forKnown);
-    const left = free - unseen.accounts.length - known.accounts.length;
-    const crowd = await claim('unseen', unseen.accounts.length === forUnseen ? left : 0);
+    const left = free - neverPolled.accounts.length - known.accounts.length;
+    const crowd = await claim('never_polled', neverPolled.accounts.length === forNeverPolled ? left : 0);
     // Virtual time is that of known accounts. However many new ones wait, it runs with real time when the known ones
-    // did not fill their places: standing still, it would let claims look ahead to accounts read a moment ago.
+    // did not fill their places: stopped, it would let claims look ahead to accounts read a moment ago.
     const full = known.accounts.length === forKnown;
     await storeClock(trx, appId, moveClock(clock, { full, largestDue: known.largestDue }));
     const flood = hinted.accounts.length === forHinted ? left - crowd.accounts.length : 0;
     const others = await claim('hinted', flood);
-    const batches = [hinted, known, unseen, crowd, others];
+    const batches = [hinted, known, neverPolled, crowd, others];
     return { accounts: batches.flatMap(({ accounts }) => accounts), probe: false };
   });
 }

@@ -17,10 +17,10 @@ export interface PollBatchWriterOptions {
   readonly appId: number;
   readonly log: Logger;
   /** How long results wait for Postgres. */
-  readonly giveUpMs?: number;
+  readonly timeoutMs?: number;
   /** The database took a statement. */
   readonly onStored?: () => void;
-  /** The database did not take so many results, for good: their accounts are polled again once their leases end. */
+  /** The database did not take this many results, for good: their accounts are polled again once their leases end. */
   readonly onLost?: (refusal: Refusal, results: number) => void;
 }
 
@@ -33,12 +33,12 @@ interface Waiting {
 /** Long enough to gather dozens of results at full budget, short enough to be nothing beside a poll interval. */
 const gatherMs = 200;
 const retryMs = 500;
-/** Then the lease has ended, and somebody else polls the account. */
-const defaultGiveUpMs = leaseSeconds * 1000;
+/** Then the lease has ended, and another worker polls the account. */
+const defaultTimeoutMs = leaseSeconds * 1000;
 
 /** A writer that stores what it has every fifth of a second, and tries again while Postgres is away. */
 export function createPollBatchWriter(options: PollBatchWriterOptions): PollBatchWriter {
-  const { db, appId, log, giveUpMs = defaultGiveUpMs } = options;
+  const { db, appId, log, timeoutMs = defaultTimeoutMs } = options;
   let waiting: Waiting[] = [];
   let flushing = false;
 
@@ -90,7 +90,7 @@ export function createPollBatchWriter(options: PollBatchWriterOptions): PollBatc
   }
 
   async function putBack(batch: readonly Waiting[], error: unknown): Promise<void> {
-    const young = batch.filter(({ since }) => performance.now() - since < giveUpMs);
+    const young = batch.filter(({ since }) => performance.now() - since < timeoutMs);
     const old = batch.filter((each) => !young.includes(each));
     for (const { done } of old) done();
     if (old.length > 0) {

@@ -14,7 +14,7 @@ import { createVendorLog } from './vendor-log.ts';
 export interface PollResults {
   readonly storage: StorageHealth;
   /** Calls fail for many accounts at present. */
-  vendorIsIll(): boolean;
+  vendorIsUnhealthy(): boolean;
   /** Counts what came of a poll. */
   count(account: ClaimedAccount, result: PollResult): void;
   /** The database took the results of some polls. */
@@ -67,12 +67,12 @@ export function createPollResults({
   function countRefusal(refusal: Refusal, results: number, costs: boolean): void {
     counters.event(refusedEvent(refusal.class), results);
     metrics.writesRefused(refusal.class, results);
-    if (refusal.class !== 'network' && (costs || storage.isIll())) refusals.refused(refusal, results);
+    if (refusal.class !== 'network' && (costs || storage.isUnhealthy())) refusals.refused(refusal, results);
   }
 
   return {
     storage,
-    vendorIsIll: vendorHealth.isIll,
+    vendorIsUnhealthy: vendorHealth.isUnhealthy,
     count(account, result) {
       counters.event(result.outcome);
       noteVendor(result);
@@ -81,7 +81,7 @@ export function createPollResults({
       if (result.refusal !== undefined) countRefusal(result.refusal, 1, result.outcome !== 'returned');
       for (const [kind, written] of Object.entries(result.written ?? {})) metrics.changed(kind, written);
       for (const observation of result.evidence ?? []) counters.evidence(observation);
-      if (result.lesson !== undefined) counters.learn(result.lesson);
+      if (result.sample !== undefined) counters.learn(result.sample);
       if (result.evidence?.includes('silent_change')) onSilentChange(account);
     },
     stored() {

@@ -8,7 +8,7 @@ export interface RefusalLog {
   written(): void;
 }
 
-/** After so long without a refusal writes count as accepted again. */
+/** After this long without a refusal writes count as accepted again. */
 const quietMs = 60_000;
 
 /** A log for one app. `now` is monotonic, in milliseconds. */

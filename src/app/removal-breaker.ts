@@ -4,7 +4,7 @@ import { countRead, countShrunk, type ShrinkCounts } from '../../db/queries/shru
 import type { Logger } from '../log.ts';
 
 /**
- * When so many accounts shrink, something is wrong with the answers, or somebody is deleting in bulk; a person has to
+ * When this many accounts shrink, something is wrong with the answers, or accounts are deleted in bulk; an operator has to
  * look. The shortest window is the shortest time between the two answers that a removal takes: when many accounts
  * begin to shrink, it is full of them before the first of them can be believed.
  */
@@ -13,7 +13,7 @@ const breakerRule = {
   leastAccounts: 20,
   /** Of the distinct accounts that were read in the window. */
   leastShare: 0.05,
-  /** With so many an app that is read slowly may be on the way there: second answers wait for the rest of the app. */
+  /** With this many an app that is read slowly may be on the way there: second answers wait for the rest of the app. */
   doubtfulAccounts: 5,
 } as const;
 
@@ -24,8 +24,8 @@ export interface RemovalBreaker {
   /** Holds all removals of the app when too many of its accounts have shrunk, and says so once. */
   watch(): Promise<void>;
   /**
-   * Does the same, and tells whether a second answer may be believed whose first came so many seconds ago. It may not
-   * while too few accounts have been read since to tell, and many of those have shrunk; for ten minutes at the longest.
+   * Does the same, and returns whether a second answer may be believed whose first came this many seconds ago. It may not
+   * while too few accounts have been read since to decide, and many of those have shrunk; for ten minutes at the longest.
    */
   mayBelieve(firstAgoSeconds: number): Promise<boolean>;
 }
@@ -59,14 +59,14 @@ export function createRemovalBreaker({ db, appId, log, readKeptMs = 3000 }: Brea
   async function judge(firstAgoSeconds: number | undefined): Promise<boolean> {
     const { windowsSeconds: windows, doubtfulAccounts } = breakerRule;
     const counts = await countShrunk(db, appId, windows);
-    if (counts === undefined || counts.held || counts.vouched) return true;
+    if (counts === undefined || counts.held || counts.bypassed) return true;
     const since = windows.findIndex((seconds) => seconds >= (firstAgoSeconds ?? Number.POSITIVE_INFINITY));
     const doubtful = (counts.shrunk[since] ?? 0) >= doubtfulAccounts;
     const least = leastAccounts(counts.accounts);
     if (!doubtful && counts.shrunk.every((shrunk) => shrunk < least)) return true;
 
-    const lookedAtAgo = counts.lookedAtAgo ?? Number.POSITIVE_INFINITY;
-    const read = await readWithin(windows.map((seconds) => Math.min(seconds, lookedAtAgo)));
+    const resolvedAgo = counts.resolvedAgo ?? Number.POSITIVE_INFINITY;
+    const read = await readWithin(windows.map((seconds) => Math.min(seconds, resolvedAgo)));
     const tripped = windows.findIndex((_, at) => isTooMuch(counts, read, at, least));
     if (tripped >= 0) {
       await hold(counts.shrunk[tripped] ?? 0, read[tripped] ?? 0, windows[tripped] ?? 0);

@@ -31,7 +31,7 @@ export interface VendorBreakerOptions {
   readonly log: Logger;
 }
 
-/** Until the first probe; a code that asks for patience gets a minute. */
+/** Until the first probe; a code that asks to wait gets a minute. */
 const haltPauseMs = 5000;
 const patientPauseMs = 60_000;
 const patientCodes: ReadonlySet<number> = new Set([70050]);

@@ -1,7 +1,7 @@
 /** Whether calls fail for many accounts, so that a failure says nothing of the account it hit. */
 export interface VendorHealth {
   note(failed: boolean): void;
-  isIll(): boolean;
+  isUnhealthy(): boolean;
 }
 
 const remembered = 100;
@@ -18,6 +18,6 @@ export function createVendorHealth(): VendorHealth {
       if (failed) failures += 1;
       if (last.length > remembered && last.shift() === true) failures -= 1;
     },
-    isIll: () => failures >= illFrom,
+    isUnhealthy: () => failures >= illFrom,
   };
 }

@@ -1,8 +1,8 @@
 import type { Database } from '../../db/client.ts';
-import { addAudit, readAnew, sampleAccounts } from '../../db/queries/audit.ts';
+import { addAudit, requestFullRead, sampleAccounts } from '../../db/queries/audit.ts';
 import type { Logger } from '../log.ts';
-import type { AnswerMemory } from '../tencent/answer-memory.ts';
 import type { StopSignals, TencentClient } from '../tencent/client.ts';
+import type { ResponseMemory } from '../tencent/response-memory.ts';
 import { compareAccount } from './compare-account.ts';
 
 export interface AuditDeps {
@@ -11,8 +11,8 @@ export interface AuditDeps {
   readonly appId: number;
   readonly callsPerSecond: number;
   /** Undefined while there is no room for the account's answer; it is left out then. */
-  readonly openShare: AnswerMemory['open'];
-  /** Told how each comparison came out. */
+  readonly openShare: ResponseMemory['open'];
+  /** Called with the outcome of each comparison. */
   readonly onCompared?: (outcome: 'equal' | 'stale' | 'wrong') => void;
   readonly log: Logger;
 }
@@ -25,7 +25,7 @@ const mostOfRound = 0.5;
 
 /**
  * Compares a few accounts taken at random with the vendor: what a round of `seconds` may cost. One that is wrong is
- * counted, told and read anew. Ends early when `stop` aborts.
+ * counted, reported and read again. Ends early when `stop` aborts.
  */
 export async function auditSample(
   deps: AuditDeps,
@@ -58,9 +58,9 @@ export async function auditSample(
       counts.wrong += 1;
       log.warn(
         { app: appId, account: account.accountId, differences: differences.length },
-        'the mirror was wrong; it is read anew',
+        'the mirror was wrong; it is read again',
       );
-      await readAnew(db, account.accountKey);
+      await requestFullRead(db, account.accountKey);
     }
   }
 

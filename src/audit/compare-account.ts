@@ -1,12 +1,12 @@
 import type { Database } from '../../db/client.ts';
 import { type AuditableAccount, readMirroredAccount } from '../../db/queries/audit.ts';
 import { changesOf, diffGroups, isEmpty } from '../sync/diff.ts';
-import { doubtOf } from '../sync/doubt.ts';
-import { NoRoomError } from '../tencent/answer-memory.ts';
+import { needsConfirmationBecause } from '../sync/doubt.ts';
 import type { StopSignals, TencentClient } from '../tencent/client.ts';
 import { TencentError } from '../tencent/errors.ts';
+import { NoRoomError } from '../tencent/response-memory.ts';
 
-/** How the mirror of one account stands to what the vendor tells of it now. */
+/** How the mirror of one account compares with what the vendor answers now. */
 export interface Comparison {
   readonly accountId: string;
   /**
@@ -45,19 +45,20 @@ export async function compareAccount(
       return { accountId, outcome: 'unread', differences: [] };
     const facts = { mirror: mirrored.groups, ...read, storedSequence: mirrored.sequence };
     // An answer that contradicts itself proves nothing of whom it leaves out.
-    if (doubtOf(facts) === 'contradicts_itself') return { accountId, outcome: 'unread', differences: [] };
+    if (needsConfirmationBecause(facts) === 'contradicts_itself')
+      return { accountId, outcome: 'unread', differences: [] };
     const diff = diffGroups(mirrored.groups, read.groups);
     if (isEmpty(diff)) return { accountId, outcome: 'equal', differences: [] };
-    differences = tellDifferences(diff);
+    differences = formatDifferences(diff);
     if (read.sequence !== mirrored.sequence) return { accountId, outcome: 'stale', differences };
   }
   return { accountId, outcome: 'wrong', differences };
 }
 
-function tellDifferences(diff: ReturnType<typeof diffGroups>): readonly string[] {
-  const told = changesOf(diff).map(({ kind, groupName, friendId }) => {
+function formatDifferences(diff: ReturnType<typeof diffGroups>): readonly string[] {
+  const reported = changesOf(diff).map(({ kind, groupName, friendId }) => {
     const sign = kind.endsWith('_added') ? '+' : '−';
     return `${sign} ${groupName}${friendId === null ? '' : ` / ${friendId}`}`;
   });
-  return told.length > 0 ? told : ['the vendor’s count of friends'];
+  return reported.length > 0 ? reported : ['the vendor’s count of friends'];
 }

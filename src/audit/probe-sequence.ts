@@ -1,6 +1,11 @@
 import type { StopSignals, TencentClient } from '../tencent/client.ts';
 import { kindOfCode, TencentError } from '../tencent/errors.ts';
-import { type GroupGetAnswer, groupGetRequest, parseGroupGet, parseVerdict } from '../tencent/wire.ts';
+import {
+  type GroupGetResponse,
+  groupGetRequest,
+  parseErrorEnvelope,
+  parseGroupGet,
+} from '../tencent/wire.ts';
 
 /** One of the reads of a probe, and what it brought. */
 export interface ProbeRead {
@@ -11,11 +16,11 @@ export interface ProbeRead {
   readonly bytes: number;
 }
 
-/** What a sequence means to the vendor, as far as one account can tell. */
-export interface ProbeVerdict {
+/** What a sequence means to the vendor, as far as one account can show. */
+export interface ProbeFinding {
   /**
    * `full`: an older sequence brings everything; `changed`: only what changed since; `ignored`: everything comes
-   * always. `unclear`: this account can't tell.
+   * always. `unclear`: this account does not show it.
    */
   readonly reading: 'full' | 'changed' | 'ignored' | 'unclear';
   readonly reasons: readonly string[];
@@ -25,7 +30,7 @@ export interface ProbeVerdict {
 
 export interface ProbeReport {
   readonly reads: readonly ProbeRead[];
-  readonly verdict: ProbeVerdict;
+  readonly finding: ProbeFinding;
 }
 
 interface Question {
@@ -42,14 +47,14 @@ export async function probeSequence(
   stop: StopSignals,
 ): Promise<ProbeReport> {
   const reads: ProbeRead[] = [];
-  const answers = new Map<string, GroupGetAnswer>();
+  const answers = new Map<string, GroupGetResponse>();
 
-  async function ask(question: Question): Promise<GroupGetAnswer> {
+  async function ask(question: Question): Promise<GroupGetResponse> {
     const { asked, ...request } = question;
     const { body } = await client.callGroupGet(groupGetRequest({ accountId, ...request }), stop);
-    const verdict = parseVerdict(body);
-    if (verdict !== undefined) {
-      throw new TencentError(verdict.info, { kind: kindOfCode(verdict.code), code: verdict.code });
+    const envelope = parseErrorEnvelope(body);
+    if (envelope !== undefined) {
+      throw new TencentError(envelope.info, { kind: kindOfCode(envelope.code), code: envelope.code });
     }
     const answer = parseGroupGet(body, { members: question.withMembers !== false });
     reads.push({
@@ -77,24 +82,24 @@ export async function probeSequence(
   await ask({ asked: 'one group by name', groupNames: [first?.name ?? '我的好友'] });
   const again = await ask({ asked: 'sequence 0 again', lastSequence: 0 });
 
-  return { reads, verdict: judge({ everything, same, less, half, greater, again }, reads) };
+  return { reads, finding: judge({ everything, same, less, half, greater, again }, reads) };
 }
 
 interface Answers {
-  readonly everything: GroupGetAnswer;
-  readonly same: GroupGetAnswer;
-  readonly less: GroupGetAnswer;
-  readonly half: GroupGetAnswer;
-  readonly greater: GroupGetAnswer;
-  readonly again: GroupGetAnswer;
+  readonly everything: GroupGetResponse;
+  readonly same: GroupGetResponse;
+  readonly less: GroupGetResponse;
+  readonly half: GroupGetResponse;
+  readonly greater: GroupGetResponse;
+  readonly again: GroupGetResponse;
 }
 
-function judge(answers: Answers, reads: readonly ProbeRead[]): ProbeVerdict {
+function judge(answers: Answers, reads: readonly ProbeRead[]): ProbeFinding {
   const { everything, same, less, half, greater, again } = answers;
   const all = everything.groups.length;
   const fullBytes = reads[0]?.bytes ?? 0;
   const sameBytes = reads.find((read) => read.asked === 'the current sequence')?.bytes ?? 0;
-  const unclear = (reason: string): ProbeVerdict => ({
+  const unclear = (reason: string): ProbeFinding => ({
     reading: 'unclear',
     reasons: [reason],
     consequences: [],
@@ -134,7 +139,10 @@ function judge(answers: Answers, reads: readonly ProbeRead[]): ProbeVerdict {
     ? {
         reading: 'changed',
         reasons: [nothing, `An older sequence brought ${less.groups.length} of ${all} groups.`],
-        consequences: ['A changed account costs a second call, unless every group it has is told.', reset],
+        consequences: [
+          'A changed account costs a second call, unless every group it has is reported.',
+          reset,
+        ],
       }
     : {
         reading: 'full',

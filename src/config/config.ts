@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isLoopback } from '../http/access.ts';
 import { type RedisServers, redisPasswords } from '../redis/redis-servers.ts';
-import { defaultMinIntervalSeconds } from '../schedule/line.ts';
+import { defaultMinIntervalSeconds } from '../schedule/queue-stats.ts';
 import { isCommonText } from '../scrubber.ts';
 import { regionOrigins } from '../tencent/endpoints.ts';
 import { readProxies } from '../tencent/proxy.ts';

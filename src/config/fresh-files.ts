@@ -13,7 +13,7 @@ export interface FreshFiles {
 
 export interface FreshFilesListener {
   readonly onChange: (name: string, text: string) => void;
-  readonly onTrouble: (name: string, error: unknown) => void;
+  readonly onProblem: (name: string, error: unknown) => void;
 }
 
 interface File {
@@ -21,7 +21,7 @@ interface File {
   readonly read: () => string;
   last: string;
   readAt: number;
-  troubled: boolean;
+  failing: boolean;
 }
 
 const keptMs = 1000;
@@ -35,19 +35,19 @@ export function createFreshFiles(now: () => number = () => performance.now()): F
     try {
       const text = file.read().trim();
       if (text === '') throw new Error('it is empty');
-      file.troubled = false;
+      file.failing = false;
       if (text === file.last) return;
       file.last = text;
       listener?.onChange(file.name, text);
     } catch (error) {
-      if (!file.troubled) listener?.onTrouble(file.name, error);
-      file.troubled = true;
+      if (!file.failing) listener?.onProblem(file.name, error);
+      file.failing = true;
     }
   }
 
   return {
     remember(value, name, read) {
-      files.set(value, { name, read, last: value, readAt: now(), troubled: false });
+      files.set(value, { name, read, last: value, readAt: now(), failing: false });
     },
     fresh(value) {
       const file = files.get(value);

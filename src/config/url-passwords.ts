@@ -9,7 +9,7 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    // A percent sign that nothing follows: whoever connects will say that the URL is none.
+    // A percent sign that nothing follows: the connection will fail with its own message.
     return text;
   }
 }

@@ -7,7 +7,7 @@ import { leaseSeconds } from '../app/claim-batches.ts';
 import type { Logger } from '../log.ts';
 import type { Callback } from '../tencent/callback.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
-import { createGatherer, type Gatherer } from './gatherer.ts';
+import { type Batcher, createBatcher } from './batcher.ts';
 import { createRecent } from './recent.ts';
 import { slowedRate } from './slow-down.ts';
 
@@ -34,19 +34,19 @@ export interface HintsOptions {
 /** What is kept of one app. */
 interface AppHints {
   readonly runner: AppRunner;
-  readonly hints: Gatherer;
-  readonly named: Gatherer;
-  readonly discoveries: Gatherer;
+  readonly hints: Batcher;
+  readonly named: Batcher;
+  readonly discoveries: Batcher;
   /** The last warning that was stored, and until when it need not be stored again. */
   readonly warned: { callsPerSecond: number; until: number };
 }
 
-/** An account is put first in line once in so long at most. */
+/** An account is put first in the queue once in this long at most. */
 const pauseSeconds = 5;
 const slowedSeconds = 60;
 /** A warning that says no more than one of the last seconds is not stored again. */
 const warningKeptMs = 5000;
-/** Friends named lately are not looked up again: so many of all apps together, or twice as many, take some 10 MB. */
+/** Friends named lately are not looked up again: this many of all apps together, or twice as many, take some 10 MB. */
 const namesRemembered = 50_000;
 
 /** Hints for every app of this process. They only decide what is polled first: none is needed to be right. */
@@ -115,12 +115,12 @@ function openAppHints(runner: AppRunner, options: HintsOptions): AppHints {
     runner.count('discovered', enrolled);
     if (enrolled > 0) log.info({ app: appId, accounts: enrolled }, 'accounts discovered');
   };
-  const discoveries = createGatherer({
+  const discoveries = createBatcher({
     log,
     store: async (ids) => noteDiscovered(await discoverAccounts(db, appId, ids)),
   });
   // The body of a callback is not signed, so what it names is bounded; an answer comes from the vendor.
-  const named = createGatherer({
+  const named = createBatcher({
     log,
     async store(ids) {
       const { enrolled, leftOut } = await discoverNamed(db, appId, ids, discoverPerHour);
@@ -128,7 +128,7 @@ function openAppHints(runner: AppRunner, options: HintsOptions): AppHints {
       runner.count('discovery_left_out', leftOut);
     },
   });
-  const hints = createGatherer({
+  const hints = createBatcher({
     log,
     async store(ids) {
       const unknown = await hintAccounts(db, { appId, ids, leaseSeconds, pauseSeconds });
@@ -138,7 +138,7 @@ function openAppHints(runner: AppRunner, options: HintsOptions): AppHints {
     },
   });
   if (discover)
-    runner.onAnswer(createNameCollector(discoveries.add, Math.ceil(namesRemembered / runners.length)));
+    runner.onResponse(createNameCollector(discoveries.add, Math.ceil(namesRemembered / runners.length)));
   return { runner, hints, named, discoveries, warned: { callsPerSecond: 0, until: 0 } };
 }
 

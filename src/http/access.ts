@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
-/** Who may see more than the probes and the metrics: everybody, who has the token, or nobody. */
+/** Who may see more than the probes and the metrics: every client, those with the token, or none. */
 export type Access =
   | { readonly kind: 'open' }
   | { readonly kind: 'token'; readonly token: string }
@@ -42,7 +42,7 @@ export function hostOf(request: IncomingMessage): string {
   return host.replace(/^\[|\]$/g, '');
 }
 
-/** Compares in a time that tells nothing of how much is alike, or how long either is. */
+/** Compares in a time that reports nothing of how much is alike, or how long either is. */
 export function isSame(given: string, secret: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(given), digest(secret));

@@ -10,14 +10,14 @@ export interface ConnectionLimits {
   /** One that waits for longer is closed. */
   readonly longestWaitMs: number;
   /** One without a complete request for longer is closed for one that waits. */
-  readonly patienceMs: number;
+  readonly timeoutMs: number;
 }
 
 export const defaultConnectionLimits: ConnectionLimits = {
   served: 200,
   waiting: 300,
   longestWaitMs: 5000,
-  patienceMs: 1000,
+  timeoutMs: 1000,
 };
 
 export interface Connections {
@@ -83,7 +83,7 @@ export function limitConnections(server: Server, limits = defaultConnectionLimit
     const now = performance.now();
     for (const [socket, since] of waiting) if (now - since > limits.longestWaitMs) socket.destroy();
     const idle = [...served]
-      .filter(([, each]) => owesUs(each) && now - each.since >= limits.patienceMs)
+      .filter(([, each]) => owesUs(each) && now - each.since >= limits.timeoutMs)
       .toSorted(([, one], [, other]) => one.since - other.since);
     for (const [socket] of idle.slice(0, waiting.size)) socket.destroy();
     if (waiting.size > 0) return;

@@ -15,7 +15,7 @@ export interface EndedSessions {
 
 const keepMs = 1000;
 /** The page is what people look at while Postgres hangs. */
-const patienceMs = 1000;
+const timeoutMs = 1000;
 
 /** While Postgres is away, what was known last counts. */
 export function createEndedSessions(db: Database, log: Logger): EndedSessions {
@@ -26,7 +26,7 @@ export function createEndedSessions(db: Database, log: Logger): EndedSessions {
     async has({ id }) {
       if (here.has(id)) return true;
       await within(
-        patienceMs,
+        timeoutMs,
         everywhere.get().catch(() => undefined),
       );
       return everywhere.latest()?.value.has(id) ?? false;

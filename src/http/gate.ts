@@ -7,7 +7,7 @@ import type { WrongTokens } from './wrong-tokens.ts';
 
 /** Answers without asking who wants to know. */
 const alwaysOpen: ReadonlySet<string> = new Set(['/livez', '/readyz', '/metrics']);
-/** What somebody who is to show a token must be able to see. */
+/** What a client without the token must be able to load. */
 const openToStrangers: ReadonlySet<string> = new Set(['/login', '/login.css']);
 
 export interface GateOptions {
@@ -19,14 +19,14 @@ export interface GateOptions {
   /** What is done for those who show no token waits for its turn. */
   readonly work: WorkLimit;
   /** Whether other connections wait to be served. */
-  readonly isCrowded: () => boolean;
+  readonly isBusy: () => boolean;
   /** Where the vendor's callbacks come in, and whether one is signed as it must be; undefined where none must be. */
   readonly hooks: { readonly path: string; readonly isSigned?: (query: unknown) => boolean } | undefined;
 }
 
-/** Lets nobody through to anything but the probes and the metrics who may not see it. */
+/** Lets only clients with access through to anything but the probes and the metrics. */
 export function guard(server: FastifyInstance, options: GateOptions): void {
-  const { access, allowedHosts, wrongTokens, endedSessions, work, isCrowded, hooks } = options;
+  const { access, allowedHosts, wrongTokens, endedSessions, work, isBusy, hooks } = options;
   const refusal = (request: FastifyRequest) =>
     refusalOf(request, access.kind === 'open', access.kind === 'token' ? allowedHosts : undefined);
   server.addHook('onRequest', async (request, reply) => {
@@ -39,7 +39,7 @@ export function guard(server: FastifyInstance, options: GateOptions): void {
     }
     if (!(await work.turn(request.raw.socket))) return reply.hijack();
     // A connection that is kept would keep its place.
-    if (isCrowded()) reply.header('connection', 'close');
+    if (isBusy()) reply.header('connection', 'close');
     if (alwaysOpen.has(pathname) || (isHook && request.method !== 'POST')) return;
     if (isHook) {
       const error =
@@ -60,7 +60,7 @@ export function guard(server: FastifyInstance, options: GateOptions): void {
   });
 }
 
-/** What stands before the query. A path written otherwise than the open ones are is not open. */
+/** What is before the query. A path written otherwise than the open ones are is not open. */
 function pathOf(url: string): string {
   const end = url.indexOf('?');
   return end < 0 ? url : url.slice(0, end);

@@ -47,7 +47,7 @@ function ownPath(next: string | undefined): string {
   return next !== undefined && /^\/(?![/\\])[\w\-./?=&%]*$/.test(next) ? next : '/';
 }
 
-/** Whether the browser has come to us, or to who stands before us, over TLS. */
+/** Whether the browser has come to us, or to who is before us, over TLS. */
 function isEncrypted(request: FastifyRequest): boolean {
   return request.headers['x-forwarded-proto'] === 'https';
 }

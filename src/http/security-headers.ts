@@ -1,4 +1,4 @@
-/** What every answer says to browsers: keep nothing, believe the type, let nobody frame it or look into it. */
+/** What every answer says to browsers: keep nothing, believe the type, forbid framing. */
 export const securityHeaders: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
   'cross-origin-opener-policy': 'same-origin',
@@ -8,7 +8,7 @@ export const securityHeaders: Readonly<Record<string, string>> = {
   'x-frame-options': 'DENY',
 };
 
-/** Our own pages load files of ours only, and run no script that stands in a page. */
+/** Our own pages load files of ours only, and run no script that is in a page. */
 export const ownPolicy = [
   "default-src 'none'",
   "script-src 'self'",

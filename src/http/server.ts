@@ -7,15 +7,15 @@ import { accessFor } from './access.ts';
 import { addLoginAssets, addPage } from './assets.ts';
 import { limitConnections } from './connections.ts';
 import { createEndedSessions } from './ended-sessions.ts';
-import { addFiguresRoutes, type FiguresRoutesOptions } from './figures-routes.ts';
 import { guard } from './gate.ts';
 import { addHooks, createSignatureCheck, type HooksOptions, hooksPath, takesHooks } from './hooks.ts';
 import { addLogin } from './login.ts';
 import { ownPolicy, queuesPolicy, securityHeaders } from './security-headers.ts';
+import { addStatsRoutes, type StatsRoutesOptions } from './stats-routes.ts';
 import { createWorkLimit, type WorkLimitOptions } from './work-limit.ts';
 import { createWrongTokens } from './wrong-tokens.ts';
 
-export interface HttpServerOptions extends FiguresRoutesOptions {
+export interface HttpServerOptions extends StatsRoutesOptions {
   readonly host: string;
   readonly port: number;
   readonly adminToken: string | undefined;
@@ -41,7 +41,7 @@ export interface HttpServer {
 }
 
 const queuesPath = '/queues';
-/** Nobody sends us more than a token; a slow or endless request is cut off. */
+/** No request needs more than a token; a slow or endless one is cut off. */
 const limits = {
   bodyLimit: 4096,
   requestTimeout: 10_000,
@@ -57,7 +57,7 @@ const limits = {
 const metricsMs = 1000;
 
 /**
- * The daemon's HTTP: `/livez` and `/readyz` for whoever keeps it running, neither of which hangs on the vendor,
+ * The daemon's HTTP: `/livez` and `/readyz` for what keeps it running, neither of which depends on the vendor,
  * `/metrics`, the vendor's callbacks, and behind the admin token `/status`, a page for people at `/`, and the queues.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
@@ -100,7 +100,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     wrongTokens,
     endedSessions,
     work: createWorkLimit(options.workLimit),
-    isCrowded: () => connections.counts().waiting > 0,
+    isBusy: () => connections.counts().waiting > 0,
     hooks: hooked ? { path: hooksPath, ...(isSigned === undefined ? {} : { isSigned }) } : undefined,
   });
   if (hooked) await addHooks(server, hooks);
@@ -112,7 +112,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   }
   if (access.kind !== 'hidden') {
     addPage(server, access.kind === 'token');
-    addFiguresRoutes(server, options);
+    addStatsRoutes(server, options);
     await options.addQueues(server, queuesPath);
   }
 

@@ -20,7 +20,7 @@ const addressesKept = 1000;
 
 /** How long an answer to one wrong token too many takes. */
 const waitMs = 1000;
-/** Of the 200 connections that the server takes at once, so many may wait; the others are answered at once. */
+/** Of the 200 connections that the server takes at once, this many may wait; the others are answered at once. */
 const mostWaiting = 50;
 
 /** Counts of its own. */

@@ -5,7 +5,7 @@ export interface FifoQueue {
   size(): number;
   /** Resolves when the caller's turn has come; rejects when `signal` aborts first. */
   wait(signal: AbortSignal): Promise<void>;
-  /** Lets the first go, and returns since when it has waited. Undefined when nobody waits. */
+  /** Lets the first go, and returns since when it has waited. Undefined when the queue is empty. */
   releaseFirst(): number | undefined;
 }
 

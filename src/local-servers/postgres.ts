@@ -43,7 +43,7 @@ export interface LocalPostgresOptions {
   readonly durable: boolean;
   /** What it keeps in memory of its own. Default: 128 MB, what a fresh PostgreSQL has. */
   readonly sharedBuffersMb?: number;
-  /** Programs of another PostgreSQL, 15 or newer, that everybody may run. Default: those from npm. */
+  /** Programs of another PostgreSQL, 15 or newer, that every user may run. Default: those from npm. */
   readonly binaries?: PostgresBinaries;
 }
 
@@ -96,7 +96,7 @@ export async function startPostgres(options: LocalPostgresOptions): Promise<Loca
     const port = await freePort();
     let { server, failure } = await start(port);
     if (failure !== undefined) {
-      // Somebody else may have taken the port between our asking and the start.
+      // Another process may have taken the port between our asking and the start.
       if (attempt < startAttempts) continue;
       throw new LocalServerError(`PostgreSQL does not start: ${failure}`);
     }
@@ -129,7 +129,7 @@ async function reachableBinaries(runner: Runner): Promise<PostgresBinaries> {
   }
   if (runner.uid === undefined || isOpenToAll(found.postgres)) return found;
 
-  // The checkout lies where only root may enter: the server gets a copy that everybody may read.
+  // The checkout lies where only root may enter: the server gets a copy that every user may read.
   const source = dirname(dirname(found.postgres));
   const version = z
     .object({ version: z.string() })

@@ -18,7 +18,7 @@ export interface LocalRedis {
 }
 
 export interface LocalRedisOptions {
-  /** Told when a server has to be installed first. */
+  /** Called when a server has to be installed first. */
   readonly say: (sentence: string) => void;
   /** What it is started with, if not as a single server that keeps nothing. */
   readonly args?: (place: RedisPlace) => readonly string[];
@@ -36,7 +36,7 @@ const startTimeoutMs = 20_000;
 
 /**
  * Starts a Redis or Valkey of our own on a free port of the loopback interface.
- * Where there is none on the PATH, root on Debian gets one by apt; anybody else is told what to install.
+ * Where there is none on the PATH, root on Debian gets one by apt; any other user gets a sentence that says what to install.
  */
 export async function startRedis(options: LocalRedisOptions): Promise<LocalRedis> {
   const program = ensureRedisProgram(options.say);
@@ -57,7 +57,7 @@ export async function startRedis(options: LocalRedisOptions): Promise<LocalRedis
   for (let attempt = 1; attempt <= startAttempts; attempt += 1) {
     const port = await freePort();
     let server = await start(port);
-    // Somebody else may have taken the port between our asking and the start.
+    // Another process may have taken the port between our asking and the start.
     if (server === undefined) continue;
     return {
       url: urlAt(port),

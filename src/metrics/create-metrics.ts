@@ -29,7 +29,7 @@ export interface AppMetrics {
   /** An account was compared with the vendor. */
   compared(outcome: string): void;
   /** An answer listed fewer friends than it counted. */
-  shortAnswer(): void;
+  shortResponse(): void;
   batchDone(took: number): void;
   calledBack(kind: string): void;
   hintsForgotten(accounts: number): void;
@@ -48,7 +48,7 @@ export function createMetrics(): Metrics {
   const refusedWrites = new Counter({ ...counters.refusedWrites, registers });
   const changes = new Counter({ ...counters.changes, registers });
   const compared = new Counter({ ...counters.compared, registers });
-  const shortAnswers = new Counter({ ...counters.shortAnswers, registers });
+  const shortResponses = new Counter({ ...counters.shortResponses, registers });
   const callbacks = new Counter({ ...counters.callbacks, registers });
   const refusedCallbacks = new Counter({ ...counters.refusedCallbacks, registers });
   const refusedJobs = new Counter({ ...counters.refusedJobs, registers });
@@ -110,7 +110,7 @@ export function createMetrics(): Metrics {
         writesRefused: (stateClass, writes) => refusedWrites.inc({ app, sqlstate: stateClass }, writes),
         changed: (kind, written) => changes.inc({ app, kind }, written),
         compared: (outcome) => compared.inc({ app, outcome }),
-        shortAnswer: () => shortAnswers.inc({ app }),
+        shortResponse: () => shortResponses.inc({ app }),
         calledBack: (kind) => callbacks.inc({ app, kind }),
         hintsForgotten: (accounts) => forgottenHints.inc({ app }, accounts),
         batchDone: (took) => batchDuration.observe({ app }, took),

@@ -1,46 +1,46 @@
 import { Gauge, Histogram, type Registry } from 'prom-client';
 import type { Cache } from '../cache.ts';
 import { within } from '../lifecycle.ts';
-import type { AppFigures } from '../status/read-figures.ts';
+import type { AppStats } from '../status/read-stats.ts';
 import { databaseGauges, freshness, freshnessSeconds } from './definitions.ts';
 
 /** Prometheus gives up after 10 s; it shall have this process' own figures even when Postgres hangs. */
-const patienceMs = 1000;
-/** Figures so old are not told any more: no figure is better than a wrong one. */
+const timeoutMs = 1000;
+/** Figures so old are not reported any more: no figure is better than a wrong one. */
 const oldestMs = 120_000;
 
 type Values = readonly { readonly labels: Record<string, string>; readonly value: number }[];
 
-/** Registers gauges that tell what Postgres says of the mirror. A scrape never waits for Postgres longer than a second. */
-export function exposeDatabase(registry: Registry, figures: Cache<readonly AppFigures[]>): void {
+/** Registers gauges that report what Postgres says of the mirror. A scrape never waits for Postgres longer than a second. */
+export function exposeDatabase(registry: Registry, figures: Cache<readonly AppStats[]>): void {
   const registers = [registry];
-  let asking: Promise<readonly AppFigures[]> | undefined;
+  let asking: Promise<readonly AppStats[]> | undefined;
 
   /** One scrape collects many gauges; they wait together. */
-  async function latest(): Promise<readonly AppFigures[]> {
+  async function latest(): Promise<readonly AppStats[]> {
     asking ??= ask().finally(() => {
       asking = undefined;
     });
     return asking;
   }
 
-  async function ask(): Promise<readonly AppFigures[]> {
+  async function ask(): Promise<readonly AppStats[]> {
     await within(
-      patienceMs,
+      timeoutMs,
       figures.get().catch(() => undefined),
     );
     const known = figures.latest();
     return known === undefined || known.ageMs > oldestMs ? [] : known.value;
   }
 
-  for (const [definition, tell] of tellers) {
+  for (const [definition, report] of formatters) {
     new Gauge({
       ...definition,
       registers,
       async collect() {
         const apps = await latest();
         this.reset();
-        for (const app of apps) for (const { labels, value } of tell(app)) this.set(labels, value);
+        for (const app of apps) for (const { labels, value } of report(app)) this.set(labels, value);
       },
     });
   }
@@ -62,16 +62,16 @@ export function exposeDatabase(registry: Registry, figures: Cache<readonly AppFi
         ...freshness,
         type: 'histogram',
         aggregator: 'sum',
-        values: (await latest()).flatMap(tellFreshness),
+        values: (await latest()).flatMap(formatFreshness),
       }),
     }),
   );
 }
 
-const one = (app: AppFigures, value: number | undefined): Values =>
+const one = (app: AppStats, value: number | undefined): Values =>
   value === undefined ? [] : [{ labels: { app: String(app.appId) }, value }];
 
-const several = (app: AppFigures, label: string, values: Readonly<Record<string, number>>): Values =>
+const several = (app: AppStats, label: string, values: Readonly<Record<string, number>>): Values =>
   Object.entries(values).map(([name, value]) => ({
     labels: { app: String(app.appId), [label]: name },
     value,
@@ -84,7 +84,7 @@ interface Definition {
 }
 
 /** What each gauge says of an app. */
-const tellers: readonly (readonly [Definition, (app: AppFigures) => Values])[] = [
+const formatters: readonly (readonly [Definition, (app: AppStats) => Values])[] = [
   [databaseGauges.accounts, (app) => several(app, 'status', app.accounts)],
   [
     databaseGauges.backlog,
@@ -96,7 +96,7 @@ const tellers: readonly (readonly [Definition, (app: AppFigures) => Values])[] =
   [databaseGauges.held, (app) => one(app, app.heldSeconds)],
   [databaseGauges.halted, (app) => one(app, app.haltedSeconds)],
   [databaseGauges.dispatched, (app) => one(app, app.dispatchedAgo)],
-  [databaseGauges.accuracy, tellAccuracy],
+  [databaseGauges.accuracy, formatAccuracy],
   [databaseGauges.sourceAge, (app) => one(app, app.accountSource?.syncedAgo ?? undefined)],
   [databaseGauges.sourceFailing, (app) => one(app, app.accountSource && (app.accountSource.failingFor ?? 0))],
   [databaseGauges.named, (app) => one(app, app.accountSource?.named ?? undefined)],
@@ -116,11 +116,11 @@ const tellers: readonly (readonly [Definition, (app: AppFigures) => Values])[] =
   [databaseGauges.compared, (app) => one(app, app.audits?.checked ?? 0)],
 ];
 
-function stillVanished({ accountSource: source }: AppFigures): number | undefined {
+function stillVanished({ accountSource: source }: AppStats): number | undefined {
   return source?.vanished == null ? undefined : source.vanished - (source.removed ?? 0);
 }
 
-function tellAccuracy(app: AppFigures): Values {
+function formatAccuracy(app: AppStats): Values {
   const { checked = 0, stale = 0, wrong = 0 } = app.audits ?? {};
   if (checked === 0) return [];
   return several(app, 'measure', {
@@ -129,7 +129,7 @@ function tellAccuracy(app: AppFigures): Values {
   });
 }
 
-function tellFreshness(app: AppFigures) {
+function formatFreshness(app: AppStats) {
   const labels = { app: String(app.appId) };
   let younger = 0;
   const buckets = app.freshness.map((accounts, index) => {

@@ -53,8 +53,8 @@ export const counters = {
     help: 'Accounts that this process has compared with the vendor, by how that came out: equal, stale or wrong.',
     labelNames: ['app', 'outcome'],
   },
-  shortAnswers: {
-    name: 'tim_mirror_short_answers_total',
+  shortResponses: {
+    name: 'tim_mirror_short_responses_total',
     help: 'Answers that listed fewer friends than they counted; what they left out was read a second time before it was removed.',
     labelNames: ['app'],
   },
@@ -75,7 +75,7 @@ export const counters = {
   },
   forgottenHints: {
     name: 'tim_mirror_forgotten_hints_total',
-    help: 'Accounts named by callbacks that found no room, because so many came at once; they wait for their turn.',
+    help: 'Accounts named by callbacks that found no room, because this many came at once; they wait for their turn.',
     labelNames: ['app'],
   },
 } as const;
@@ -152,12 +152,12 @@ export const processGauges = {
     labelNames: [],
   },
   answerBytes: {
-    name: 'tim_mirror_answer_bytes',
+    name: 'tim_mirror_response_bytes',
     help: 'Bytes of answers of the vendor that this process holds, from their first byte until they are written.',
     labelNames: [],
   },
-  answersWaiting: {
-    name: 'tim_mirror_waiting_answers',
+  responsesWaiting: {
+    name: 'tim_mirror_waiting_responses',
     help: 'Answers that have begun to arrive, and wait until there is memory for them.',
     labelNames: [],
   },
@@ -168,7 +168,7 @@ export const processGauges = {
   },
 } as const;
 
-/** How the mirror is: the same from every process, so take the maximum over them. Large mirrors are told from a sample. */
+/** How the mirror is: the same from every process, so take the maximum over them. Large mirrors are reported from a sample. */
 export const databaseGauges = {
   accounts: {
     name: 'tim_mirror_accounts',
@@ -222,12 +222,12 @@ export const databaseGauges = {
   },
   sourceAge: {
     name: 'tim_mirror_accounts_sync_age_seconds',
-    help: 'Since the source of accounts was last read to its end; told where an app has one.',
+    help: 'Since the source of accounts was last read to its end; reported where an app has one.',
     labelNames: ['app'],
   },
   sourceFailing: {
     name: 'tim_mirror_accounts_sync_failing_seconds',
-    help: 'For how long syncs with the source of accounts have failed; 0 when they do not, or nobody has tried for two days.',
+    help: 'For how long syncs with the source of accounts have failed; 0 when they do not, or none has been tried for two days.',
     labelNames: ['app'],
   },
   named: {

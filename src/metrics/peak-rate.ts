@@ -5,7 +5,7 @@ export interface PeakRate {
 }
 
 const secondsKept = 60;
-/** So many moments that are over may lie before those that count. */
+/** This many moments that are over may lie before those that count. */
 const mostOver = 1000;
 
 /** `now` gives milliseconds, monotonic. Keeps the moments of one second and a maximum for each of the last sixty. */

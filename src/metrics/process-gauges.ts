@@ -1,9 +1,9 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { Build } from '../build.ts';
-import type { AnswerMemoryStats } from '../tencent/answer-memory.ts';
+import type { ResponseMemoryStats } from '../tencent/response-memory.ts';
 import { processGauges } from './definitions.ts';
 
-/** What a process can tell of itself at any moment, without asking anybody. */
+/** What a process can report of itself at any moment, without a query. */
 export interface ProcessState {
   readonly build: Build;
   /** Seconds since each loop last came round. */
@@ -15,12 +15,12 @@ export interface ProcessState {
     readonly idleCount: number;
     readonly waitingCount: number;
   };
-  readonly answers: () => AnswerMemoryStats;
+  readonly answers: () => ResponseMemoryStats;
   /** Undefined without Redis, or while it is not known. */
   readonly redisEvicted: () => number | undefined;
 }
 
-/** Registers gauges that tell the state of the process when they are asked. */
+/** Registers gauges that report the state of the process when they are asked. */
 export function exposeProcess(registry: Registry, state: ProcessState): void {
   const registers = [registry];
   const { version, commit, node } = state.build;
@@ -62,7 +62,7 @@ export function exposeProcess(registry: Registry, state: ProcessState): void {
     },
   });
   new Gauge({
-    ...processGauges.answersWaiting,
+    ...processGauges.responsesWaiting,
     registers,
     collect() {
       this.set(state.answers().waiting);

@@ -1,11 +1,11 @@
 import {
   floorOf,
   isHeldByMinInterval,
-  type Line,
+  type QueueStats,
   roundSeconds,
   secondsPerUnit,
   weightBounds,
-} from '../schedule/line.ts';
+} from '../schedule/queue-stats.ts';
 import type { RateClass } from './rate-classes.ts';
 
 /** How long changes wait, in seconds. */
@@ -29,8 +29,8 @@ export interface Expectation extends ExpectedDelay {
   readonly firstReadSeconds: number;
 }
 
-/** The line without what follows from its accounts. */
-export type Budget = Pick<Line, 'callsPerSecond' | 'minIntervalSeconds' | 'maxIntervalSeconds'>;
+/** The queue without what follows from its accounts. */
+export type Budget = Pick<QueueStats, 'callsPerSecond' | 'minIntervalSeconds' | 'maxIntervalSeconds'>;
 
 /** While accounts are read for the first time a fifth of the budget is kept for those already known. */
 const firstReadShare = 4 / 5;
@@ -40,48 +40,48 @@ const firstReadShare = 4 / 5;
  * polled every T seconds finds its changes after T/2 on average.
  */
 export function expectFreshness(budget: Budget, classes: readonly RateClass[]): Expectation {
-  const line = settleLine(budget, classes);
-  const unit = secondsPerUnit(line);
-  const bounds = weightBounds(line);
+  const queue = settleQueue(budget, classes);
+  const unit = secondsPerUnit(queue);
+  const bounds = weightBounds(queue);
   const intervals = classes.map((one) => ({
     changes: one.accounts * one.changesPerDay,
     seconds: unit / weightOf(one, bounds),
   }));
   const changes = intervals.reduce((sum, one) => sum + one.changes, 0);
-  const cycle = roundSeconds(line);
-  const { jitter } = floorOf(line);
+  const cycle = roundSeconds(queue);
+  const { jitter } = floorOf(queue);
   // A jittered interval is met in proportion to its length.
   const mean = intervals.reduce((sum, one) => sum + one.changes * one.seconds, 0) / 2 / changes;
   return {
-    callsPerSecond: line.callsPerSecond,
+    callsPerSecond: queue.callsPerSecond,
     meanSeconds: mean * (1 + jitter ** 2 / 3),
     p95Seconds: quantile(intervals, changes, 0.95),
     worstSeconds: (unit / bounds.least) * (1 + jitter),
-    callsUsedPerSecond: line.weightSum / unit,
+    callsUsedPerSecond: queue.weightSum / unit,
     roundRobin: { meanSeconds: cycle / 2, p95Seconds: 0.95 * cycle, worstSeconds: cycle },
-    minIntervalHolds: isHeldByMinInterval(line),
+    minIntervalHolds: isHeldByMinInterval(queue),
     firstReadSeconds: cycle / firstReadShare,
   };
 }
 
-/** The line these accounts make: their weights have bounds that follow from the sum of the weights. */
-export function settleLine(budget: Budget, classes: readonly RateClass[]): Line {
+/** The queue these accounts make: their weights have bounds that follow from the sum of the weights. */
+export function settleQueue(budget: Budget, classes: readonly RateClass[]): QueueStats {
   const accounts = classes.reduce((sum, one) => sum + one.accounts, 0);
-  let line: Line = { ...budget, accounts, weightSum: accounts };
+  let queue: QueueStats = { ...budget, accounts, weightSum: accounts };
   // Where a round is short each step brings it nearer by a twentieth only.
   for (let step = 0; step < 400; step += 1) {
-    const bounds = weightBounds(line);
-    line = {
-      ...line,
+    const bounds = weightBounds(queue);
+    queue = {
+      ...queue,
       weightSum: classes.reduce((sum, one) => sum + one.accounts * weightOf(one, bounds), 0),
     };
   }
-  return line;
+  return queue;
 }
 
 /** How long an account waits that is thought never to change, in days. */
-export function longestIntervalDays(line: Line): number {
-  return secondsPerUnit(line) / weightBounds(line).least / 86_400;
+export function longestIntervalDays(queue: QueueStats): number {
+  return secondsPerUnit(queue) / weightBounds(queue).least / 86_400;
 }
 
 function weightOf(one: RateClass, bounds: { readonly least: number; readonly greatest: number }): number {

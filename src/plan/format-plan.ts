@@ -26,7 +26,7 @@ export function formatPlan(plan: Plan, about: string, assumed: readonly string[]
     row('calls used', [`${expected.callsUsedPerSecond.toFixed(0)}/s`, `${expected.callsPerSecond}/s`]),
     row('first read of every account takes', [fineDuration(expected.firstReadSeconds)]),
     '',
-    ...verdict(expected, better),
+    ...conclusion(expected, better),
     'Another share of the vendor’s limit of 200 calls a second would bring:',
     row('calls a second', ['average', '95 %', 'longest', 'first read']),
     ...plan.compared.map(compared),
@@ -36,7 +36,7 @@ export function formatPlan(plan: Plan, about: string, assumed: readonly string[]
   ].join('\n');
 }
 
-function verdict(expected: Expectation, better: number): readonly string[] {
+function conclusion(expected: Expectation, better: number): readonly string[] {
   if (expected.minIntervalHolds)
     return ['POLL_MIN_INTERVAL keeps the mirror old: the budget would read every account more often.', ''];
   if (better >= 1) return [`That is ${better.toFixed(1)} times as fresh as round robin.`, ''];

@@ -4,7 +4,7 @@ import {
   type Expectation,
   expectFreshness,
   longestIntervalDays,
-  settleLine,
+  settleQueue,
 } from './expect-freshness.ts';
 import { type AssumedHabits, assumeClasses, type RateClass } from './rate-classes.ts';
 
@@ -18,12 +18,12 @@ export interface Plan {
   readonly compared: readonly Expectation[];
 }
 
-/** Plans for accounts that nobody has polled yet. The same figures at every call: chance has a fixed seed. */
+/** Plans for accounts that were never polled. The same figures at every call: chance has a fixed seed. */
 export function planAssumed(budget: Budget, habits: AssumedHabits): Plan {
   return plan(budget, (each) => {
     // How long a dormant account waits follows from the classes, and they from it: a second look is enough.
     const first = assumeClasses(habits, 0, createRandom(1).next);
-    return assumeClasses(habits, longestIntervalDays(settleLine(each, first)), createRandom(1).next);
+    return assumeClasses(habits, longestIntervalDays(settleQueue(each, first)), createRandom(1).next);
   });
 }
 

@@ -1,5 +1,5 @@
 import type { RateHistogram } from '../../db/queries/rate-histogram.ts';
-import { afterSilence, memoryDays, ratePerDay } from '../schedule/policy.ts';
+import { afterQuietPeriod, memoryDays, ratePerDay } from '../schedule/policy.ts';
 import { normalQuantile } from './normal-quantile.ts';
 
 /** Accounts that are alike: how often they change, and how often the policy believes they do. */
@@ -10,7 +10,7 @@ export interface RateClass {
   readonly estimatedPerDay: number;
 }
 
-/** What is assumed of accounts that nobody has polled yet. */
+/** What is assumed of accounts that were never polled. */
 export interface AssumedHabits {
   readonly accounts: number;
   /** Share that hardly ever changes. */
@@ -71,8 +71,8 @@ export function assumeClasses(
  */
 export function observedClasses({ seen, neverPolled }: RateHistogram): readonly RateClass[] {
   const read = seen.reduce((sum, one) => sum + one.accounts, 0);
-  return seen.map(({ accounts, changeMass, watchedDays, silentDays }) => {
-    const rate = afterSilence(ratePerDay(changeMass, watchedDays), silentDays);
+  return seen.map(({ accounts, decayedChanges, watchedDays, silentDays }) => {
+    const rate = afterQuietPeriod(ratePerDay(decayedChanges, watchedDays), silentDays);
     return { accounts: accounts * (1 + neverPolled / read), changesPerDay: rate, estimatedPerDay: rate };
   });
 }
@@ -92,7 +92,7 @@ function awakeTrace(
   if (habits.awakeDays === undefined) return drawTrace(rate, random);
   const awakeFor = exponential(habits.awakeDays, random);
   // The poll that will find it awake comes at any moment of the interval. Changes made before it wait a third of the
-  // interval on average, and not half of it like others: two thirds as many stand for them.
+  // interval on average, and not half of it like others: two thirds as many represent them.
   if (awakeFor < (random() * longestIntervalDays * 2) / 3) {
     return { mass: 0, silentDays: Number.POSITIVE_INFINITY };
   }
@@ -136,5 +136,5 @@ function exponential(mean: number, random: () => number): number {
 }
 
 function estimateOf({ mass, silentDays }: Trace): number {
-  return afterSilence(ratePerDay(mass, Number.POSITIVE_INFINITY), Math.min(silentDays, longAgoDays));
+  return afterQuietPeriod(ratePerDay(mass, Number.POSITIVE_INFINITY), Math.min(silentDays, longAgoDays));
 }

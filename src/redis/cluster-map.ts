@@ -6,7 +6,7 @@ import { SurvivingStandaloneConnector } from './surviving-connectors.ts';
 
 /** Which node of a Redis Cluster holds which keys, asked of the cluster itself. */
 export interface ClusterMap {
-  /** The master that holds a key, as far as the nodes know. Rejects when no node answers, or nobody holds it. */
+  /** The master that holds a key, as far as the nodes know. Rejects when no node answers, or none holds it. */
   ownerOf(key: string): Promise<Endpoint>;
 }
 

@@ -12,7 +12,7 @@ export interface RedisClientOptions {
   readonly waits: boolean;
   /** A command that has no answer after this fails. */
   readonly commandTimeoutMs?: number;
-  /** A connection on which an answer is owed for so long is broken off: its server hangs, or has vanished. */
+  /** A connection on which an answer is owed for this long is aborted: its server hangs, or has vanished. */
   readonly silentMs: number;
 }
 
@@ -31,7 +31,7 @@ const isElsewhere = (error: Error) => /READONLY|^MOVED|^CLUSTERDOWN/.test(error.
 /**
  * A connection that is not made yet, to the server that has the keys: in a cluster the node that holds them, wherever
  * they go. A client for the whole cluster would have a connection to every node for each worker, and BullMQ's workers
- * have been seen to hang on one after a node was lost.
+ * have been seen to depend on one after a node was lost.
  */
 export function createRedisClient(
   servers: RedisServers,

@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis';
-import { inTime } from '../lifecycle.ts';
+import { withTimeout } from '../lifecycle.ts';
 import type { Logger } from '../log.ts';
 import { StartError } from '../start-error.ts';
 import { createClusterMap } from './cluster-map.ts';
 import { createRedisClient } from './redis-client.ts';
+import { describeRedisProblem, redisProblemOf } from './redis-problem.ts';
 import { type RedisServers, redisTag } from './redis-servers.ts';
-import { describeRedisTrouble, redisTroubleOf } from './redis-trouble.ts';
 
 /** The two ways the daemon talks to Redis about an app, or about what belongs to no app. */
 export interface RedisClients {
@@ -70,8 +70,8 @@ export async function connectRedis(
       redis.on('error', (error: Error) => {
         last = error;
         causes.set(redis, error);
-        if (servers.kind === 'single' && redisTroubleOf(error).lasting) refused.reject(error);
-        log.debug({ err: error }, 'redis in trouble');
+        if (servers.kind === 'single' && redisProblemOf(error).lasting) refused.reject(error);
+        log.debug({ err: error }, 'redis in problem');
       });
     }
   const connecting = [...byTag].map(async ([tag, clients]) => {
@@ -81,16 +81,16 @@ export async function connectRedis(
     return tag;
   });
   try {
-    await inTime(startTimeoutMs, Promise.race([Promise.any(connecting), refused.promise]));
+    await withTimeout(startTimeoutMs, Promise.race([Promise.any(connecting), refused.promise]));
   } catch (error) {
     disconnect();
     const cause = last ?? (error instanceof AggregateError ? error.errors[0] : error);
-    throw new StartError(describeRedisTrouble(redisTroubleOf(cause), placeOfRedis(servers)), error);
+    throw new StartError(describeRedisProblem(redisProblemOf(cause), placeOfRedis(servers)), error);
   }
   // Most nodes answer at once, and one that is away must not hold up the others' apps.
-  await inTime(startTimeoutMs, Promise.allSettled(connecting)).catch(() => undefined);
+  await withTimeout(startTimeoutMs, Promise.allSettled(connecting)).catch(() => undefined);
   let open = true;
-  for (const [tag, clients] of byTag) tellOfLoss(tag, clients, () => open, log);
+  for (const [tag, clients] of byTag) reportLoss(tag, clients, () => open, log);
 
   return {
     clients(appId) {
@@ -163,7 +163,7 @@ function openClients(servers: RedisServers, place: Parameters<typeof createRedis
   return { queues, bucket };
 }
 
-function tellOfLoss(tag: string, clients: RedisClients, isOpen: () => boolean, log: Logger): void {
+function reportLoss(tag: string, clients: RedisClients, isOpen: () => boolean, log: Logger): void {
   const about = tag === '' ? {} : { keys: tag };
   let ready = isReady(clients);
   if (!ready) log.warn(about, 'a node of the cluster is away: its apps wait');

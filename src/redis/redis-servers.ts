@@ -11,7 +11,7 @@ export interface SingleRedis {
 
 export interface RedisCluster extends Login {
   readonly kind: 'cluster';
-  /** Some of the nodes; they tell of the others. */
+  /** Some of the nodes; they report of the others. */
   readonly nodes: readonly Endpoint[];
 }
 

@@ -5,7 +5,7 @@ export const steps = ['none', 'one', 'two', 'three_or_four', 'more', 'back', 'si
 export type Step = (typeof steps)[number];
 
 /** What one good poll teaches: a cell of a histogram whose axes are powers of two. */
-export interface Lesson {
+export interface CalibrationSample {
   /** Seconds since the poll before lie between 2 to this power and twice that. */
   readonly intervalLog2: number;
   /** The same of the changes that were expected meanwhile. */
@@ -18,8 +18,8 @@ export interface Lesson {
 const intervalPowers = { least: 0, most: 22 } as const;
 const expectedPowers = { least: -20, most: 6 } as const;
 
-/** The lesson of a poll; undefined for the first, with which nothing can be compared. */
-export function lessonOf(estimate: Estimate, seen: Observation): Lesson | undefined {
+/** The sample of a poll; undefined for the first, with which nothing can be compared. */
+export function calibrationSampleOf(estimate: Estimate, seen: Observation): CalibrationSample | undefined {
   const expected = expectedChanges(estimate, seen.at);
   if (expected === undefined || estimate.lastPolledAt === undefined || seen.sequenceBefore === undefined)
     return undefined;

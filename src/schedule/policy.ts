@@ -1,9 +1,9 @@
-import { floorOf, type Line, unitsOf, weightBounds } from './line.ts';
+import { floorOf, type QueueStats, unitsOf, weightBounds } from './queue-stats.ts';
 
 /** How the rate of change of one account is estimated: times in milliseconds, rates per day. */
 export interface Estimate {
   /** The number of changes seen, forgotten exponentially. */
-  readonly changeMass: number;
+  readonly decayedChanges: number;
   /** Tickets: polls per unit of virtual time. */
   readonly weight: number;
   readonly firstPolledAt: number | undefined;
@@ -22,7 +22,7 @@ export interface Observation {
 
 /** The estimate after a poll, and how far ahead in virtual time the next one lies. */
 export interface Decision {
-  readonly changeMass: number;
+  readonly decayedChanges: number;
   readonly weight: number;
   readonly stride: number;
 }
@@ -34,7 +34,7 @@ export const memoryDays = 2;
 const priorChanges = 0.05;
 const priorDays = 0.05;
 
-/** The constants by which the database estimates the same rates (db/queries/count-line.ts). */
+/** The constants by which the database estimates the same rates (db/queries/count-queue.ts). */
 export const rateRule = { memoryDays, priorChanges, priorDays } as const;
 
 const firstBackOffSeconds = 30;
@@ -46,46 +46,46 @@ const longestBackOffSeconds = 3600;
  * numbers in [0, 1).
  */
 export function decideNextPoll(
-  line: Line,
+  queue: QueueStats,
   estimate: Estimate,
   seen: Observation,
   random: () => number,
 ): Decision {
-  const changeMass = nextChangeMass(estimate, seen);
+  const decayedChanges = nextDecayedChanges(estimate, seen);
   const first = estimate.firstPolledAt ?? seen.at;
   const silence = seen.changed ? 0 : days(seen.at - (estimate.lastChangedAt ?? first));
-  const rate = afterSilence(ratePerDay(changeMass, days(seen.at - first)), silence);
-  const { least, greatest } = weightBounds(line);
+  const rate = afterQuietPeriod(ratePerDay(decayedChanges, days(seen.at - first)), silence);
+  const { least, greatest } = weightBounds(queue);
   const weight = Math.min(Math.max(Math.sqrt(rate), least), greatest);
   if (estimate.firstPolledAt !== undefined)
-    return { changeMass, weight, stride: jitteredStride(line, weight, random, greatest) };
-  // Without a random phase, accounts that look alike stay in step and block everybody behind them.
-  return { changeMass, weight, stride: 1 / greatest + random() / weight };
+    return { decayedChanges, weight, stride: jitteredStride(queue, weight, random, greatest) };
+  // Without a random phase, accounts that look alike stay in step and block all behind them.
+  return { decayedChanges, weight, stride: 1 / greatest + random() / weight };
 }
 
 /** How far ahead an account of this weight is due again: its interval, give or take the jitter, but not too soon. */
 export function jitteredStride(
-  line: Line,
+  queue: QueueStats,
   weight: number,
   random: () => number,
-  greatest = weightBounds(line).greatest,
+  greatest = weightBounds(queue).greatest,
 ): number {
-  const { jitter } = floorOf(line);
+  const { jitter } = floorOf(queue);
   return Math.max(1 - jitter + 2 * jitter * random(), weight / greatest) / weight;
 }
 
 /** Changes a day, estimated from the mass left after `age` days of watching. */
-export function ratePerDay(changeMass: number, age: number): number {
+export function ratePerDay(decayedChanges: number, age: number): number {
   const exposure = memoryDays * (1 - Math.exp(-Math.max(age, 0) / memoryDays));
-  return (changeMass + priorChanges) / (exposure + priorDays);
+  return (decayedChanges + priorChanges) / (exposure + priorDays);
 }
 
 /** Changes a day that an account is reckoned with since its last poll; undefined when it was never polled. */
 export function presentRate(estimate: Omit<Estimate, 'weight'>): number | undefined {
-  const { changeMass, firstPolledAt, lastPolledAt, lastChangedAt } = estimate;
+  const { decayedChanges, firstPolledAt, lastPolledAt, lastChangedAt } = estimate;
   if (firstPolledAt === undefined || lastPolledAt === undefined) return undefined;
-  const rate = ratePerDay(changeMass, days(lastPolledAt - firstPolledAt));
-  return afterSilence(rate, days(lastPolledAt - (lastChangedAt ?? firstPolledAt)));
+  const rate = ratePerDay(decayedChanges, days(lastPolledAt - firstPolledAt));
+  return afterQuietPeriod(rate, days(lastPolledAt - (lastChangedAt ?? firstPolledAt)));
 }
 
 /** Changes that were to be expected between the last poll and `at`; undefined where there was none before. */
@@ -97,11 +97,11 @@ export function expectedChanges(estimate: Omit<Estimate, 'weight'>, at: number):
 }
 
 /**
- * The rate to reckon with after so many days without a change: half of it when they are twice the usual gap. An account
+ * The rate to reckon with after this many days without a change: half of it when they are twice the usual gap. An account
  * that has fallen asleep would be polled for days as if it had not, with calls that nothing comes of. Where accounts
  * wake and fall asleep within days delays are a tenth shorter for it; where nothing drifts they are 2 % longer.
  */
-export function afterSilence(rate: number, silentDays: number): number {
+export function afterQuietPeriod(rate: number, silentDays: number): number {
   return rate / (1 + (rate * Math.max(silentDays, 0)) / 2);
 }
 
@@ -109,26 +109,26 @@ export function afterSilence(rate: number, silentDays: number): number {
  * How long, in virtual time, a failed account waits: full jitter over 30 s, doubled with each failure in a row,
  * at most an hour. Mass and weight stay as they are: a failure says nothing of changes.
  */
-export function backOff(line: Line, failuresInARow: number, random: () => number): number {
+export function backOff(queue: QueueStats, failuresInARow: number, random: () => number): number {
   const ceiling = Math.min(firstBackOffSeconds * 2 ** (failuresInARow - 1), longestBackOffSeconds);
-  return unitsOf(line, ceiling * random());
+  return unitsOf(queue, ceiling * random());
 }
 
-function nextChangeMass(estimate: Estimate, seen: Observation): number {
+function nextDecayedChanges(estimate: Estimate, seen: Observation): number {
   // What an account held before we first looked says nothing of how often it changes.
   if (estimate.firstPolledAt === undefined || estimate.lastPolledAt === undefined) return 0;
   const interval = days(seen.at - estimate.lastPolledAt);
-  // Two reads at one instant (a clock set back) tell nothing.
-  if (interval <= 0) return estimate.changeMass;
+  // Two reads at one instant (a clock set back) say nothing.
+  if (interval <= 0) return estimate.decayedChanges;
   const decay = Math.exp(-interval / memoryDays);
   const watched = days(estimate.lastPolledAt - estimate.firstPolledAt);
-  const changes = plausibleChanges(seen, ratePerDay(estimate.changeMass, watched) * interval);
-  return estimate.changeMass * decay + (changes * memoryDays * (1 - decay)) / interval;
+  const changes = plausibleChanges(seen, ratePerDay(estimate.decayedChanges, watched) * interval);
+  return estimate.decayedChanges * decay + (changes * memoryDays * (1 - decay)) / interval;
 }
 
 /**
- * How many changes a moved sequence stands for: its increment, clipped to what a Poisson process with
- * `expected` changes makes plausible, because nobody promises that a change moves it by one.
+ * How many changes a moved sequence represents: its increment, clipped to what a Poisson process with
+ * `expected` changes makes plausible, because it is not documented that a change moves it by one.
  */
 function plausibleChanges(seen: Observation, expected: number): number {
   if (!seen.changed) return 0;

@@ -1,4 +1,4 @@
-import { claimEverySeconds, shortestUnitSeconds } from './line.ts';
+import { claimEverySeconds, shortestUnitSeconds } from './queue-stats.ts';
 
 /** An app's virtual clock, in units. Accounts are due when their due time is not beyond `ceiling`. */
 export interface VirtualClock {
@@ -26,8 +26,8 @@ export function openClock(clock: VirtualClock, elapsedSeconds: number): VirtualC
 }
 
 /**
- * The clock after a claim of known accounts. A full one means that the budget is what holds us back: the clock stands
- * where the line has got to. A short one means that nobody else is due: the clock runs with real time, so that a
+ * The clock after a claim of known accounts. A full one means that the budget is what holds us back: the clock stays
+ * where the line has got to. A short one means that no other account is due: the clock runs with real time, so that a
  * plentiful budget is not burnt on accounts that were read a moment ago.
  */
 export function moveClock(
@@ -41,7 +41,7 @@ export function moveClock(
 /** What known accounts keep of a claim while a crowd of new ones is read. */
 export const knownShare = 0.2;
 /**
- * What accounts that have probably changed may take of a claim before all others: however many hints come, nobody
+ * What accounts that have probably changed may take of a claim before all others: however many hints come, no account
  * waits more than a ninth longer for them.
  */
 export const hintedShare = 0.1;

@@ -14,10 +14,10 @@ export interface Differences {
   readonly invented: readonly string[];
 }
 
-/** Compares a mirror with the truth, row for row and byte for byte; also tells rows that the mirror has twice. */
-export function compareWithTruth(told: TruthRows, mirror: RowsToCompare): Differences {
-  const groups = compareRows('group', told.groups, mirror.groups);
-  const members = compareRows('member', told.members, mirror.members);
+/** Compares a mirror with the truth, row for row and byte for byte; also reports rows that the mirror has twice. */
+export function compareWithTruth(reported: TruthRows, mirror: RowsToCompare): Differences {
+  const groups = compareRows('group', reported.groups, mirror.groups);
+  const members = compareRows('member', reported.members, mirror.members);
   return {
     missing: [...groups.missing, ...members.missing],
     invented: [...groups.invented, ...members.invented],

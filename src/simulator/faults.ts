@@ -38,7 +38,7 @@ export function parseFault(text: string): Fault | undefined {
   return kind === undefined ? undefined : { kind, probability };
 }
 
-/** So long `empty_once` and `short_once` spare an account that they have hit. */
+/** This long `empty_once` and `short_once` spare an account that they have hit. */
 const sparedMs = 300_000;
 
 /** Draws what goes wrong with one answer of an account; undefined for nothing. */

@@ -3,7 +3,7 @@ import type { Truth, TruthAccount } from './truth.ts';
 
 /**
  * What a sequence means to the vendor. `full`: an older one brings everything; `changed`: only the groups changed
- * since; `ignored`: everything comes always. The first two tell nothing when the sequence is the current one.
+ * since; `ignored`: everything comes always. The first two send nothing when the sequence is the current one.
  */
 export const readings = ['full', 'changed', 'ignored'] as const;
 export type Reading = (typeof readings)[number];
@@ -39,7 +39,7 @@ function success(fields: Answer): Answer {
   return { ...fields, ActionStatus: 'OK', ErrorCode: 0, ErrorInfo: '', ErrorDisplay: '' };
 }
 
-/** `v4/sns/group_get`. With GroupName, the sequence and the wish for members do not count. */
+/** `v4/sns/group_get`. With GroupName, the sequence and `NeedFriend` do not count. */
 export function answerGroupGet(truth: Truth, reading: Reading, body: unknown): Answer {
   const request = groupGet.safeParse(body);
   if (!request.success) return failure(30001, badField(request.error));
@@ -47,12 +47,12 @@ export function answerGroupGet(truth: Truth, reading: Reading, body: unknown): A
   const account = truth.account(id);
   if (account === undefined) return failure(30003, 'Err_SNS_GroupGet_Account_Not_Exist');
   const named = names ?? [];
-  const told =
+  const reported =
     named.length > 0
       ? [...account.groups].filter(([name]) => named.includes(name))
       : [...account.groups].filter(([, group]) => isTold(reading, account, group.changedAt, last ?? 0));
   const withMembers = named.length > 0 || need === 'Need_Friend_Type_Yes';
-  const items = told.map(([name, group]) => ({
+  const items = reported.map(([name, group]) => ({
     GroupName: name,
     FriendNumber: group.members.size,
     ...(withMembers && group.members.size > 0 ? { To_Account: [...group.members] } : {}),

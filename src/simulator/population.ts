@@ -1,7 +1,7 @@
 import type { Random } from './random.ts';
 import type { Truth, TruthChange, TruthGroup } from './truth.ts';
 
-/** Group names as people make them: Chinese, emoji, quotes, blanks, and pairs that only bytes tell apart. */
+/** Group names as people make them: Chinese, emoji, quotes, blanks, and pairs that differ only in bytes. */
 export const groupNames: readonly string[] = [
   '家人',
   '同事',

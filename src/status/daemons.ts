@@ -1,5 +1,5 @@
 import type { DaemonSession } from '../../db/queries/daemons.ts';
-import { describeRedisTrouble, redisTroubleByCause } from '../redis/redis-trouble.ts';
+import { describeRedisProblem, redisProblemByCause } from '../redis/redis-problem.ts';
 
 /** A daemon that is connected to the database now. */
 export interface DaemonStatus {
@@ -21,13 +21,13 @@ export function daemonStatus({ started, since, waitsFor }: DaemonSession): Daemo
         : {
             part: waitsFor.part,
             since: waitsFor.since.toISOString(),
-            sentence: describeRedisTrouble(redisTroubleByCause(waitsFor.cause)),
+            sentence: describeRedisProblem(redisProblemByCause(waitsFor.cause)),
           },
   };
 }
 
 /** What keeps daemons from working, in a sentence; undefined when none says so. */
-export function tellTrouble(daemons: readonly DaemonStatus[]): string | undefined {
+export function reportProblem(daemons: readonly DaemonStatus[]): string | undefined {
   const waiting = daemons.filter(({ waitsFor }) => waitsFor !== null);
   const first = waiting[0]?.waitsFor;
   if (first == null) return undefined;
@@ -37,10 +37,10 @@ export function tellTrouble(daemons: readonly DaemonStatus[]): string | undefine
 }
 
 /** Why daemons that live claim no accounts of an app; undefined when none lives. */
-export function tellWait(daemons: readonly DaemonStatus[], dispatchedBefore: boolean): string | undefined {
+export function formatWait(daemons: readonly DaemonStatus[], dispatchedBefore: boolean): string | undefined {
   if (daemons.length === 0) return undefined;
-  const trouble = tellTrouble(daemons);
-  if (trouble !== undefined) return trouble;
+  const problem = reportProblem(daemons);
+  if (problem !== undefined) return problem;
   const [first] = daemons;
   if (first?.started !== true) return 'A daemon is starting: it prepares the database.';
   const since = first.since === null ? '' : ` since ${first.since}`;

@@ -5,7 +5,7 @@ export interface ErrorClass {
   readonly class: string;
   /** Polls of the last 15 minutes that came to it. */
   readonly polls: number;
-  /** Accounts that are in it now, as far as the most frequent reasons tell. */
+  /** Accounts that are in it now, of the most frequent reasons. */
   readonly accounts: number;
   readonly advice: string;
 }
@@ -16,7 +16,7 @@ const advice: Readonly<Record<string, string>> = {
     'The vendor counts more calls than it allows: something else uses up the limit of the app. Find it, or lower TIM_CALLS_PER_SECOND.',
   transient:
     'Nothing, unless it lasts: the vendor or the network fails now and then, and every account is tried again by itself.',
-  refused: 'The vendor refuses the app as a whole; the line above says why and what to mend.',
+  refused: 'The vendor refuses the app as a whole; the line above says why and what to fix.',
   gone: 'The vendor does not know these accounts. Take them out with `tim-mirror accounts remove` if they are not to come back.',
   quarantined:
     'These accounts are looked at once a day. `tim-mirror status --quarantined` lists them with the vendor’s or Postgres’ words; correct or remove their ids, or repair the database.',

@@ -6,8 +6,8 @@ import {
   readAccount,
   readAccountOutcomes,
 } from '../../db/queries/explain.ts';
-import { secondsPerUnit } from '../schedule/line.ts';
 import { presentRate } from '../schedule/policy.ts';
+import { secondsPerUnit } from '../schedule/queue-stats.ts';
 import { duration } from './format-status.ts';
 import { printable } from './printable.ts';
 
@@ -38,13 +38,13 @@ export async function explainAccount(
   return {
     account,
     changesPerDay: presentRate({
-      changeMass: account.changeMass,
+      decayedChanges: account.decayedChanges,
       firstPolledAt: account.firstPolledAt?.getTime(),
       lastPolledAt: account.verifiedAt?.getTime(),
       lastChangedAt: account.changedAt?.getTime(),
     }),
     dueInSeconds,
-    why: tellWhy(account, dueInSeconds),
+    why: describeWhy(account, dueInSeconds),
     outcomes: outcomes.map((outcome, index) => ({
       ...outcome,
       uneventfulSince:
@@ -53,9 +53,9 @@ export async function explainAccount(
   };
 }
 
-function tellWhy(account: AccountRecord, dueInSeconds: number): string {
+function describeWhy(account: AccountRecord, dueInSeconds: number): string {
   if (account.leasedUntil !== null) return 'it is being polled now';
-  if (account.unitsLeft === null) return 'it stands first in line, because somebody asked for it';
+  if (account.unitsLeft === null) return 'it is first in the queue, because a poll of it was requested';
   if (account.held !== null)
     return 'removals of the app are held, and it is read in full until they are released';
   if (account.pendingAt !== null)
@@ -108,14 +108,14 @@ export function formatExplanation(explanation: Explanation): string {
         ]),
     ['claims', String(account.claims)],
   ];
-  const told = outcomes.flatMap(({ at, outcome, code, message, uneventfulSince }) => [
+  const reported = outcomes.flatMap(({ at, outcome, code, message, uneventfulSince }) => [
     ...(uneventfulSince > 0 ? [`  … ${uneventfulSince} without news`] : []),
     `  ${at.toISOString()}  ${printable(outcome.replaceAll('_', ' '))}${code === null || code === 0 ? '' : ` ${code}`}: ${printable(message ?? '')}`,
   ]);
   return `${[
     `account ${printable(account.accountId)} of app ${account.appId}`,
     ...rows.map(([label, text]) => `  ${label.padEnd(14)}${text}`),
-    told.length === 0 ? 'No outcome worth remembering yet.' : 'Last outcomes, newest first:',
-    ...told,
+    reported.length === 0 ? 'No outcome worth remembering yet.' : 'Last outcomes, newest first:',
+    ...reported,
   ].join('\n')}\n`;
 }

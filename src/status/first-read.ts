@@ -9,7 +9,7 @@ export interface FirstRead {
   readonly secondsLeft: number | null;
 }
 
-/** Length of the stretch over which rates are told. */
+/** The window over which rates are measured. */
 export const rateSeconds = 60;
 
 /** How often something happened to an app, a second, in the last minute's activity. */

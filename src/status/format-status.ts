@@ -74,7 +74,7 @@ function hintRows({
     [
       'hints',
       [
-        `${count(accounts)} accounts put first in line in 15 min`,
+        `${count(accounts)} accounts put first in the queue in 15 min`,
         ...some(unknown, 'named that are not enrolled'),
         ...some(discovered, 'discovered'),
         ...some(leftOut, 'left out, for DISCOVER_ACCOUNTS_PER_HOUR is reached'),
@@ -84,11 +84,11 @@ function hintRows({
 }
 
 function firstReadRow({ firstRead }: AppStatus): [string, string][] {
-  return firstRead === null ? [] : [['first read', tellFirstRead(firstRead)]];
+  return firstRead === null ? [] : [['first read', formatFirstRead(firstRead)]];
 }
 
 /** How the first read of all accounts gets on. */
-export function tellFirstRead(firstRead: FirstRead): string {
+export function formatFirstRead(firstRead: FirstRead): string {
   const { left, perSecond, secondsLeft } = firstRead;
   const time = secondsLeft === null ? 'nothing is read at present' : `${duration(secondsLeft)} left`;
   return `${count(left)} accounts to go, ${perSecond.toFixed(1)}/s, ${time}`;
@@ -103,10 +103,10 @@ function heldLines({ removalsHeld: held }: AppStatus): readonly string[] {
 }
 
 /** Said only where there are such answers. */
-function shortAnswerRows({ shortAnswers }: AppStatus): readonly [string, string][] {
-  return shortAnswers === 0
+function shortAnswerRows({ shortResponses }: AppStatus): readonly [string, string][] {
+  return shortResponses === 0
     ? []
-    : [['answers', `${count(shortAnswers)} answers listed fewer friends than they counted (15 min)`]];
+    : [['answers', `${count(shortResponses)} answers listed fewer friends than they counted (15 min)`]];
 }
 
 function delay({ delay: figures }: AppStatus): string {
@@ -167,21 +167,21 @@ function sourceRows({ accountSource: source }: AppStatus): [string, string][] {
 
 function accuracy({ accuracy: figures }: AppStatus): string {
   if (figures === null) return 'not known yet: a few accounts a minute are compared with the vendor';
-  const tell = ({ share, low, high }: Share) =>
+  const report = ({ share, low, high }: Share) =>
     `${percent(share)} (95 % sure: ${percent(low)} to ${percent(high)})`;
-  return `${tell(figures.right)} of accounts right, ${tell(figures.inSync)} in sync, ${count(figures.checked)} compared in 7 days`;
+  return `${report(figures.right)} of accounts right, ${report(figures.inSync)} in sync, ${count(figures.checked)} compared in 7 days`;
 }
 
 function sequence({ sequence: { reading, trusted } }: AppStatus): string {
-  const told = {
+  const reported = {
     full: 'an older one brings everything',
     changed: 'an older one brings what changed',
     ignored: 'ignored, every answer brings everything',
     unknown: 'not known yet how an older one is answered',
   }[reading];
   return trusted
-    ? told
-    : `${told}; NOT TO BE TRUSTED, groups have changed without it: full reads come more often`;
+    ? reported
+    : `${reported}; NOT TO BE TRUSTED, groups have changed without it: full reads come more often`;
 }
 
 function percent(share: number): string {
@@ -212,10 +212,10 @@ function headline(app: AppStatus): string {
 const noDaemon = 'no daemon is connected to this database';
 
 function outcomes(app: AppStatus): string {
-  const told = Object.entries(app.outcomes).map(
+  const reported = Object.entries(app.outcomes).map(
     ([event, times]) => `${count(times)} ${event.replaceAll('_', ' ')}`,
   );
-  return told.length === 0 ? 'no polls' : told.join(', ');
+  return reported.length === 0 ? 'no polls' : reported.join(', ');
 }
 
 function some(times: number, what: string): string[] {

@@ -29,7 +29,7 @@ export interface ExpectationRow {
   readonly seen: number;
 }
 
-/** Below this, few verdicts are right. */
+/** Below this, few estimates are right. */
 const enough = 100;
 /** Where so little is expected, two changes between two polls are one case in twenty. */
 const rarelyTwo = 0.1;
@@ -115,20 +115,20 @@ export function formatLearning(report: LearningReport): string {
         `  ${`${short(fromExpected)} to ${short(2 * fromExpected)}`.padEnd(28)}${[polls, Math.round(predicted), seen].map(cell).join('')}`,
     ),
     '',
-    `  increments: ${tellIncrements(report.incrementsAreCounts)}`,
-    `  estimates:  ${tellEstimates(report.seenPerPredicted)}`,
+    `  increments: ${formatIncrements(report.incrementsAreCounts)}`,
+    `  estimates:  ${formatEstimates(report.seenPerPredicted)}`,
   ];
   return `${lines.join('\n')}\n`;
 }
 
-function tellIncrements(areCounts: boolean | null): string {
+function formatIncrements(areCounts: boolean | null): string {
   if (areCounts === null) return 'not known yet, a hundred changes have to be seen';
   return areCounts
     ? 'look like counts: a change moves the sequence by one'
     : 'do not look like counts: a change moves the sequence by more, or comes with others; they are clipped to what is plausible';
 }
 
-function tellEstimates(seenPerPredicted: number | null): string {
+function formatEstimates(seenPerPredicted: number | null): string {
   if (seenPerPredicted === null) return 'not known yet, a hundred changes have to be seen';
   const figure = `${seenPerPredicted.toFixed(2)} changes seen for each one predicted`;
   return seenPerPredicted > 0.8 && seenPerPredicted < 1.25

@@ -4,7 +4,7 @@ const orders = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]
 
 const codeOf = (character: string) => (character.codePointAt(0) ?? 0).toString(16);
 
-/** A name as it may be written to a terminal: what would act on the terminal is told as `\u{1b}`. */
+/** A name as it may be written to a terminal: what would act on the terminal is shown as `\u{1b}`. */
 export function printable(text: string): string {
   return text.replace(orders, (character) => `\\u{${codeOf(character)}}`);
 }

@@ -1,5 +1,5 @@
 import type { Database } from '../../db/client.ts';
-import { describeTrouble, readOnlyTrouble } from '../../db/database-trouble.ts';
+import { describeProblem, readOnlyProblem } from '../../db/database-problem.ts';
 import { type AccountSourceRow, readAccountSources } from '../../db/queries/account-sources.ts';
 import { isOutcome, readActivity } from '../../db/queries/activity.ts';
 import { type AppRow, readApps } from '../../db/queries/apps.ts';
@@ -8,12 +8,16 @@ import { readDaemons } from '../../db/queries/daemons.ts';
 import { readMonthsProblem } from '../../db/queries/history.ts';
 import { isReadOnly } from '../../db/queries/readiness.ts';
 import { type EvidenceCount, readEvidence } from '../../db/queries/sequence-evidence.ts';
-import { readAccountFigures, readFailureReasons } from '../../db/queries/status.ts';
+import { readAccountStats, readFailureReasons } from '../../db/queries/status.ts';
 import { estimateShare } from '../audit/accuracy.ts';
-import { effectiveMaxIntervalSeconds, isHeldByMinInterval, type Line } from '../schedule/line.ts';
-import { mistrustSeconds, type SequenceObservation } from '../sync/sequence-evidence.ts';
+import {
+  effectiveMaxIntervalSeconds,
+  isHeldByMinInterval,
+  type QueueStats,
+} from '../schedule/queue-stats.ts';
+import { type SequenceObservation, untrustedSeconds } from '../sync/sequence-evidence.ts';
 import { remedyFor } from '../tencent/errors.ts';
-import { daemonStatus, tellTrouble, tellWait } from './daemons.ts';
+import { daemonStatus, formatWait, reportProblem } from './daemons.ts';
 import { delayOf } from './delay.ts';
 import { errorsByClass } from './errors-by-class.ts';
 import { firstReadOf, perSecondOf, rateSeconds } from './first-read.ts';
@@ -38,7 +42,7 @@ export async function readStatus(db: Database): Promise<Status> {
     apps.push({ ...status, problems: problemsOf(status) });
   }
   return {
-    postgres: facts.readOnly ? describeTrouble(readOnlyTrouble) : null,
+    postgres: facts.readOnly ? describeProblem(readOnlyProblem) : null,
     daemons: facts.daemons,
     apps,
   };
@@ -49,7 +53,7 @@ type Facts = Awaited<ReturnType<typeof readFacts>>;
 async function readFacts(db: Database) {
   const [apps, figures, recent, outcomes, failures, audits, evidence, sources, ...rest] = await Promise.all([
     readApps(db),
-    readAccountFigures(db),
+    readAccountStats(db),
     readActivity(db, rateSeconds),
     readActivity(db, outcomesSeconds),
     readFailureReasons(db),
@@ -108,7 +112,7 @@ function statusOf(facts: AppFacts, vendorFailing: VendorFailing | null): Omit<Ap
   const { appId } = app;
   const silent = (app.dispatchedAgo ?? Number.POSITIVE_INFINITY) > idleAfterSeconds;
   const waiting =
-    (silent ? tellWait(daemons, app.dispatchedAgo !== undefined) : tellTrouble(daemons)) ?? null;
+    (silent ? formatWait(daemons, app.dispatchedAgo !== undefined) : reportProblem(daemons)) ?? null;
   const state = stateOf(app, { silent, waiting, vendorFailing });
   const neverPolled = figure?.neverPolled ?? 0;
   const failures = facts.failures.map(({ outcome, code, message, accounts }) => ({
@@ -149,7 +153,7 @@ function statusOf(facts: AppFacts, vendorFailing: VendorFailing | null): Omit<Ap
       discovered: happened('discovered'),
       leftOut: happened('discovery_left_out'),
     },
-    shortAnswers: happened('short_answer'),
+    shortResponses: happened('short_answer'),
     foreignJobs: happened('foreign_job'),
     outcomes: counts,
     failures,
@@ -188,16 +192,16 @@ function accountsOf(figure: AppFacts['figure']): AppStatus['accounts'] {
 }
 
 function intervalOf(app: AppRow): AppStatus['interval'] {
-  const line = lineOf(app);
+  const queue = queueOf(app);
   return {
     minSeconds: app.minIntervalSeconds,
     maxSeconds: app.maxIntervalSeconds,
-    effectiveMaxSeconds: effectiveMaxIntervalSeconds(line),
-    minHolds: isHeldByMinInterval(line),
+    effectiveMaxSeconds: effectiveMaxIntervalSeconds(queue),
+    minHolds: isHeldByMinInterval(queue),
   };
 }
 
-function lineOf(app: AppRow): Line {
+function queueOf(app: AppRow): QueueStats {
   const { accountCount: accounts, weightSum, callsPerSecond, minIntervalSeconds, maxIntervalSeconds } = app;
   return { accounts, weightSum, callsPerSecond, minIntervalSeconds, maxIntervalSeconds };
 }
@@ -258,7 +262,7 @@ function sequenceOf(
   const [all, changes] = [seen('older_told_all'), seen('older_told_changes')];
   return {
     reading: ignored ? 'ignored' : all + changes === 0 ? 'unknown' : all > changes ? 'full' : 'changed',
-    trusted: silentChangeAgo === undefined || silentChangeAgo > mistrustSeconds,
+    trusted: silentChangeAgo === undefined || silentChangeAgo > untrustedSeconds,
     evidence,
   };
 }

@@ -1,5 +1,5 @@
 import type { Slowed } from '../../db/queries/apps.ts';
-import type { AccountFigures, FailureReason } from '../../db/queries/status.ts';
+import type { AccountStats, FailureReason } from '../../db/queries/status.ts';
 import type { Share } from '../audit/accuracy.ts';
 import type { DaemonStatus } from './daemons.ts';
 import type { DelayStatus } from './delay.ts';
@@ -33,11 +33,11 @@ export interface AppStatus {
   readonly halt: HaltStatus | null;
   /** Set while most calls fail, as when the vendor can’t be reached. */
   readonly vendorFailing: VendorFailing | null;
-  readonly accounts: Omit<AccountFigures, 'appId' | 'age' | 'overdue' | 'due'>;
+  readonly accounts: Omit<AccountStats, 'appId' | 'age' | 'overdue' | 'due'>;
   readonly backlog: {
     readonly neverPolled: number;
     readonly overdue: number;
-    /** What it takes to serve everybody whose turn has come, at the full budget. */
+    /** What it takes to poll all accounts that are due, at the full budget. */
     readonly seconds: number;
   };
   /** What the polling policy achieves now, estimated once a minute from what accounts are known to do. */
@@ -54,7 +54,7 @@ export interface AppStatus {
   /** Set while accounts are read for the first time. */
   readonly firstRead: FirstRead | null;
   /** Seconds since the state of active accounts was last proved. */
-  readonly ageSeconds: AccountFigures['age'];
+  readonly ageSeconds: AccountStats['age'];
   readonly calls: {
     /** Over the last whole minute. */
     readonly perSecond: number;
@@ -73,7 +73,7 @@ export interface AppStatus {
     readonly leftOut: number;
   };
   /** Answers of the last 15 minutes that listed fewer friends than they counted. */
-  readonly shortAnswers: number;
+  readonly shortResponses: number;
   /** Jobs of another installation that were found in this one's queues and refused, in the last 15 minutes. */
   readonly foreignJobs: number;
   /** Polls of the last 15 minutes by outcome. */
@@ -86,7 +86,7 @@ export interface AppStatus {
   /** Set while removals wait for an operator. */
   readonly removalsHeld: {
     readonly since: string;
-    /** Accounts that shrank, of so many that were read within a time, when the hold began. */
+    /** Accounts that shrank, of this many that were read within a time, when the hold began. */
     readonly shrunk: number;
     readonly read: number;
     readonly windowSeconds: number;
@@ -130,7 +130,7 @@ export interface AccuracyStatus {
   readonly checked: number;
   /** Accounts found to be wrong today or yesterday. */
   readonly wrongLately: number;
-  /** Accounts whose rows were right, as far as the vendor had told that something changed. */
+  /** Accounts whose rows were right, as far as the vendor had said that something changed. */
   readonly right: Share;
   /** Accounts whose rows were exactly what the vendor held at that moment. */
   readonly inSync: Share;

@@ -20,7 +20,7 @@ const answeredOutcomes = ['unchanged', 'changed', 'removal_pending', 'removal_he
 /** So few failures may be chance. */
 const leastFailures = 5;
 
-/** Tells of an app whether most of its polls of the last minute failed; null when not. */
+/** Whether most of an app's polls of the last minute failed; null when not. */
 export async function vendorFailingOf(
   db: Database,
   appId: number,

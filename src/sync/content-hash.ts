@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FriendGroup } from '../tencent/wire.ts';
 
 /**
- * A digest of what an account's groups are, whatever order they were told in: 32 hex digits. Two answers with
+ * A digest of what an account's groups are, in whatever order they came: 32 hex digits. Two answers with
  * the same digest name the same groups with the same members and counts.
  */
 export function contentHash(groups: readonly FriendGroup[]): string {

@@ -5,7 +5,7 @@ import { findRenames } from './find-renames.ts';
 /** What Postgres' integers hold. */
 const largestCount = 2_147_483_647;
 
-/** What has to be written to turn the groups the mirror holds into those the vendor has told. */
+/** What has to be written to turn the groups the mirror holds into those of the vendor's response. */
 export interface GroupDiff {
   readonly addedGroups: readonly FriendGroup[];
   readonly removedGroups: readonly MirroredGroup[];
@@ -16,7 +16,7 @@ export interface GroupDiff {
   readonly removedMembers: readonly NamedMembership[];
 }
 
-/** A membership with the name of its group, which the change feed tells. */
+/** A membership with the name of its group, which the change feed reports. */
 export interface NamedMembership extends Membership {
   readonly groupName: string;
 }
@@ -24,12 +24,12 @@ export interface NamedMembership extends Membership {
 /** Compares a complete answer with the mirror. Names and ids are equal only when every byte is. */
 export function diffGroups(mirror: readonly MirroredGroup[], truth: readonly FriendGroup[]): GroupDiff {
   const held = new Map(mirror.map((group) => [group.name, group]));
-  const told = new Map(truth.map((group) => [group.name, group]));
+  const reported = new Map(truth.map((group) => [group.name, group]));
   const recounted: { groupKey: number; friendNumber: number }[] = [];
   const addedMembers: NamedMembership[] = [];
   const removedMembers: NamedMembership[] = [];
 
-  for (const [name, group] of told) {
+  for (const [name, group] of reported) {
     const old = held.get(name);
     if (old === undefined) continue;
     const { groupKey } = old;
@@ -44,14 +44,14 @@ export function diffGroups(mirror: readonly MirroredGroup[], truth: readonly Fri
   }
   return {
     addedGroups: truth.filter((group) => !held.has(group.name)),
-    removedGroups: mirror.filter((group) => !told.has(group.name)),
+    removedGroups: mirror.filter((group) => !reported.has(group.name)),
     recounted,
     addedMembers,
     removedMembers,
   };
 }
 
-/** Whether the mirror holds already what the vendor has told. */
+/** Whether the mirror holds already what the vendor has answered. */
 export function isEmpty(diff: GroupDiff): boolean {
   return Object.values(diff).every((part) => part.length === 0);
 }
@@ -98,7 +98,7 @@ export function countChanges(diff: GroupDiff): Readonly<Record<ChangeKind, numbe
 }
 
 /** A difference in words: "+1 group, −2 members". */
-export function tellDiff(diff: GroupDiff): string {
+export function describeDiff(diff: GroupDiff): string {
   const counts = countChanges(diff);
   const parts: readonly (readonly [number, string, string])[] = [
     [counts.group_added, '+', 'group'],
@@ -106,10 +106,10 @@ export function tellDiff(diff: GroupDiff): string {
     [counts.group_removed, '−', 'group'],
     [counts.member_removed, '−', 'member'],
   ];
-  const told = parts
+  const reported = parts
     .filter(([count]) => count > 0)
     .map(([count, sign, what]) => `${sign}${count} ${what}${count === 1 ? '' : 's'}`);
-  return told.length === 0 ? 'counts only' : told.join(', ');
+  return reported.length === 0 ? 'counts only' : reported.join(', ');
 }
 
 /** The lines of the change feed for a difference: what goes first, then what comes; members inside their group's life. */

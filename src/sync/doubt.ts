@@ -25,9 +25,9 @@ export interface DoubtCase {
 const largeAccount = 20;
 
 /** Why an answer is in doubt; undefined when it is not. */
-export function doubtOf(answer: DoubtCase): Doubt | undefined {
-  if (takesTooMuch(answer.mirror, answer.groups)) return 'takes_much';
-  if (tellsNothing(answer)) return 'tells_nothing';
+export function needsConfirmationBecause(answer: DoubtCase): Doubt | undefined {
+  if (exceedsRemovalThreshold(answer.mirror, answer.groups)) return 'takes_much';
+  if (isUnexpectedlyEmpty(answer)) return 'tells_nothing';
   return newlyShort(answer.mirror, answer.groups).length > 0 ? 'contradicts_itself' : undefined;
 }
 
@@ -36,7 +36,10 @@ export function doubtOf(answer: DoubtCase): Doubt | undefined {
  * account, or take more than half of the friends of a large one. Friends are counted once, however many groups
  * they are in, so renaming a group or moving friends takes nothing away.
  */
-export function takesTooMuch(mirror: readonly MirroredGroup[], truth: readonly FriendGroup[]): boolean {
+export function exceedsRemovalThreshold(
+  mirror: readonly MirroredGroup[],
+  truth: readonly FriendGroup[],
+): boolean {
   if (mirror.length > 0 && truth.length === 0) return true;
   const before = new Set(mirror.flatMap((group) => group.members));
   const after = new Set(truth.flatMap((group) => group.members));
@@ -49,7 +52,9 @@ export function takesTooMuch(mirror: readonly MirroredGroup[], truth: readonly F
  * Whether an answer is empty though the sequence moved. The account may have had groups in between; or the answer is
  * wrongly empty, and the mirror, once at that sequence, would lack what came until the next full read.
  */
-export function tellsNothing(answer: Pick<DoubtCase, 'groups' | 'sequence' | 'storedSequence'>): boolean {
+export function isUnexpectedlyEmpty(
+  answer: Pick<DoubtCase, 'groups' | 'sequence' | 'storedSequence'>,
+): boolean {
   return answer.groups.length === 0 && answer.sequence > 0 && answer.sequence !== answer.storedSequence;
 }
 
@@ -69,7 +74,7 @@ interface NewlyShort {
 
 /**
  * Short groups that may be short of more than is known. In the mirror a group counts more than it holds only when that
- * has been confirmed; as long as no more are missing, and nobody whom the mirror holds, there is nothing to doubt.
+ * has been confirmed; as long as no more are missing, and none that the mirror holds, nothing needs confirmation.
  */
 function newlyShort(mirror: readonly MirroredGroup[], groups: readonly FriendGroup[]): readonly NewlyShort[] {
   const short = shortGroups(groups);
@@ -122,7 +127,7 @@ export function markOf(doubt: Doubt, { mirror, groups, sequence }: DoubtCase): s
 }
 
 /**
- * Content, and the sequence too: one that is rightly empty and a later one that is wrongly so tell the same content, and
+ * Content, and the sequence too: one that is rightly empty and a later one that is wrongly so have the same content, and
  * of different times.
  */
 export function contentMark(groups: readonly FriendGroup[], sequence: number): string {

@@ -11,7 +11,7 @@ interface NamedMembers {
 /**
  * Pairs the groups that went with those that came in the same answer and hold the same members: both share at least
  * 80 % of the larger one, and each is the other's single best match. A group without members matches nothing, and of
- * two matches that are equally good neither is told: a rename is never guessed.
+ * two matches that are equally good neither is chosen: a rename is never guessed.
  */
 export function findRenames(
   gone: readonly NamedMembers[],
@@ -52,7 +52,7 @@ function overlap(a: ReadonlySet<string>, b: ReadonlySet<string>): number {
   return share >= leastOverlap ? share : 0;
 }
 
-/** Where the greatest number stands, if it is above 0 and stands once. */
+/** Where the greatest number is, if it is above 0 and occurs once. */
 function singleBest(numbers: readonly number[]): number | undefined {
   const best = Math.max(0, ...numbers);
   const at = numbers.indexOf(best);

@@ -2,25 +2,25 @@ import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { MirroredGroup } from '../../db/queries/groups.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
 import { diffGroups, type GroupDiff, takesAnything, withoutRemovals } from './diff.ts';
-import { type Doubt, doubtOf, markOf } from './doubt.ts';
+import { type Doubt, markOf, needsConfirmationBecause } from './doubt.ts';
 
 /** A complete answer beside what the mirror holds, and what is known of removals in its app. */
 export interface Case {
   readonly account: Pick<ClaimedAccount, 'sequence' | 'pendingHash' | 'pendingAt'>;
-  readonly answer: CompleteAnswer;
+  readonly answer: CompleteResponse;
   readonly mirror: readonly MirroredGroup[];
   /** Removals of the app wait for an operator. */
   readonly removalsHeld: boolean;
   /** An operator has let those of this account through. */
   readonly released: boolean;
-  /** So many accounts may be shrinking that no second answer is believed yet. */
+  /** Many accounts may be shrinking, so no second answer is believed yet. */
   readonly undecided: boolean;
   /** After this an answer in doubt is read again; one that agrees must be half of it younger. */
   readonly confirmAfterMs: number;
 }
 
-/** All groups of an account as the vendor tells them; `gone`: it says that the account does not exist. */
-export type CompleteAnswer =
+/** All groups of an account as the vendor has them; `gone`: it says that the account does not exist. */
+export type CompleteResponse =
   | {
       readonly kind: 'groups';
       readonly groups: readonly FriendGroup[];
@@ -32,17 +32,17 @@ export type CompleteAnswer =
 /** What is done with an answer. What it adds is always written at once; `diff` is the part that is written now. */
 export type Judgement =
   /** All of it is written. `confirmed`: why it took a second answer. */
-  | { readonly verdict: 'apply'; readonly diff: GroupDiff; readonly confirmed: Doubt | 'gone' | undefined }
+  | { readonly decision: 'apply'; readonly diff: GroupDiff; readonly confirmed: Doubt | 'gone' | undefined }
   /** What it leaves out waits for a second answer that agrees with `mark`. */
   | {
-      readonly verdict: 'await';
+      readonly decision: 'await';
       readonly doubt: Doubt | 'gone';
       readonly mark: string;
       readonly diff: GroupDiff;
       readonly whole: GroupDiff;
     }
   /** What it leaves out waits for an operator. */
-  | { readonly verdict: 'hold'; readonly diff: GroupDiff; readonly whole: GroupDiff };
+  | { readonly decision: 'hold'; readonly diff: GroupDiff; readonly whole: GroupDiff };
 
 /** Marks a removal that rests on "no such account", and not on an answer. */
 const goneMark = '0'.repeat(32);
@@ -59,27 +59,27 @@ export function judge(facts: Case): Judgement {
   const { answer, mirror } = facts;
   const whole = diffGroups(mirror, answer.kind === 'gone' ? [] : answer.groups);
   if (facts.removalsHeld && takesAnything(whole))
-    return { verdict: 'hold', diff: withoutRemovals(whole, mirror), whole };
+    return { decision: 'hold', diff: withoutRemovals(whole, mirror), whole };
 
   const inDoubt = doubtAndMark(facts);
-  if (inDoubt === undefined) return { verdict: 'apply', diff: whole, confirmed: undefined };
+  if (inDoubt === undefined) return { decision: 'apply', diff: whole, confirmed: undefined };
   const { doubt, mark } = inDoubt;
   if (facts.released || (isConfirmed(facts, mark) && !facts.undecided))
-    return { verdict: 'apply', diff: whole, confirmed: doubt };
-  return { verdict: 'await', doubt, mark, diff: withoutRemovals(whole, mirror), whole };
+    return { decision: 'apply', diff: whole, confirmed: doubt };
+  return { decision: 'await', doubt, mark, diff: withoutRemovals(whole, mirror), whole };
 }
 
 function doubtAndMark({ account, answer, mirror }: Case) {
   if (answer.kind === 'gone')
     return mirror.length === 0 ? undefined : ({ doubt: 'gone', mark: goneMark } as const);
   const facts = { mirror, ...answer, storedSequence: account.sequence };
-  const doubt = doubtOf(facts);
+  const doubt = needsConfirmationBecause(facts);
   return doubt === undefined ? undefined : { doubt, mark: markOf(doubt, facts) };
 }
 
 /**
- * Whether an answer agrees with the one that waits for a second. Two within moments are no better than one (a wish
- * puts an account first in line), so half of the waiting time must have passed.
+ * Whether an answer agrees with the one that waits for a second. Two within moments are no better than one (a request
+ * puts an account first in the queue), so half of the waiting time must have passed.
  */
 export function isConfirmed(
   {

@@ -1,7 +1,6 @@
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollRecord } from '../../db/queries/poll-records.ts';
-import { type Lesson, lessonOf } from '../schedule/learning.ts';
-import { type Line, secondsPerUnit, unitsOf, weightBounds } from '../schedule/line.ts';
+import { type CalibrationSample, calibrationSampleOf } from '../schedule/learning.ts';
 import {
   backOff,
   decideNextPoll,
@@ -9,6 +8,7 @@ import {
   jitteredStride,
   type Observation,
 } from '../schedule/policy.ts';
+import { type QueueStats, secondsPerUnit, unitsOf, weightBounds } from '../schedule/queue-stats.ts';
 import { longestPauseSeconds } from '../schedule/virtual-clock.ts';
 
 /** A good read of an account: what it showed, and when its request was sent (milliseconds, Postgres' time). */
@@ -24,32 +24,32 @@ export interface GoodRead {
 const rareSeconds = 86_400;
 const mostFailures = 1000;
 
-/** The account as it was claimed, in its old place in the line. */
-export function unpolled(account: ClaimedAccount): PollRecord {
+/** The account as it was claimed, in its old place in the queue. */
+export function releaseLease(account: ClaimedAccount): PollRecord {
   return { ...account, stride: null, strideFrom: null };
 }
 
 /** Between two looks for room, on average; a large answer takes seconds to write. */
 const roomSeconds = 10;
 
-/** The account as it was claimed, some seconds later in the line: there was no room for its answer. */
-export function postponed(account: ClaimedAccount, line: Line, random: () => number): PollRecord {
-  return { ...unpolled(account), stride: unitsOf(line, roomSeconds * (0.5 + random())) };
+/** The account as it was claimed, some seconds later in the queue: there was no room for its answer. */
+export function postponed(account: ClaimedAccount, queue: QueueStats, random: () => number): PollRecord {
+  return { ...releaseLease(account), stride: unitsOf(queue, roomSeconds * (0.5 + random())) };
 }
 
 /** The state after a good read that showed nothing new to write. */
 export function afterRead(
   account: ClaimedAccount,
   read: GoodRead,
-  line: Line,
+  queue: QueueStats,
   random: () => number,
 ): PollRecord {
-  const decision = decideNextPoll(line, estimateOf(account), observationOf(account, read), random);
+  const decision = decideNextPoll(queue, estimateOf(account), observationOf(account, read), random);
   return {
-    ...unpolled(account),
+    ...releaseLease(account),
     ...decision,
-    // A clock that stood for longer than that did not run with real time meanwhile.
-    strideFrom: { at: read.at, unitSeconds: secondsPerUnit(line), farthestSeconds: longestPauseSeconds },
+    // A clock that stopped for longer than that did not run with real time meanwhile.
+    strideFrom: { at: read.at, unitSeconds: secondsPerUnit(queue), farthestSeconds: longestPauseSeconds },
     status: 'active',
     sequence: read.sequence,
     failCount: 0,
@@ -62,13 +62,16 @@ export function afterRead(
 }
 
 /** What a good read teaches of how accounts change. */
-export function lessonOfRead(account: ClaimedAccount, read: GoodRead): Lesson | undefined {
-  return lessonOf(estimateOf(account), observationOf(account, read));
+export function calibrationSampleOfRead(
+  account: ClaimedAccount,
+  read: GoodRead,
+): CalibrationSample | undefined {
+  return calibrationSampleOf(estimateOf(account), observationOf(account, read));
 }
 
 function estimateOf(account: ClaimedAccount): Estimate {
   return {
-    changeMass: account.changeMass,
+    decayedChanges: account.decayedChanges,
     weight: account.weight,
     firstPolledAt: account.firstPolledAt ?? undefined,
     lastPolledAt: account.verifiedAt ?? undefined,
@@ -91,11 +94,11 @@ export function awaitingConfirmation(
   mark: string,
   now: number,
   confirmAfterMs: number,
-  line: Line,
+  queue: QueueStats,
 ): PollRecord {
   return {
-    ...unpolled(account),
-    stride: unitsOf(line, confirmAfterMs / 1000),
+    ...releaseLease(account),
+    stride: unitsOf(queue, confirmAfterMs / 1000),
     // Asks for everything at the next poll.
     fullReadAt: null,
     // One that agreed too soon waits on from the first.
@@ -108,10 +111,10 @@ export function awaitingConfirmation(
  * The state while removals of the app are held: what is proved, and the sequence, stay behind, and without a hash
  * every answer is compared in full.
  */
-export function afterHeld(account: ClaimedAccount, line: Line, random: () => number): PollRecord {
+export function afterHeld(account: ClaimedAccount, queue: QueueStats, random: () => number): PollRecord {
   return {
-    ...unpolled(account),
-    stride: jitteredStride(line, account.weight, random),
+    ...releaseLease(account),
+    stride: jitteredStride(queue, account.weight, random),
     contentHash: null,
     fullReadAt: null,
     failCount: 0,
@@ -128,14 +131,14 @@ export function afterGone(
   account: ClaimedAccount,
   at: number,
   hash: string,
-  line: Line,
+  queue: QueueStats,
   random: () => number,
 ): PollRecord {
-  const weight = weightBounds(line).least;
+  const weight = weightBounds(queue).least;
   return {
-    ...unpolled(account),
+    ...releaseLease(account),
     weight,
-    stride: jitteredStride(line, weight, random),
+    stride: jitteredStride(queue, weight, random),
     status: 'gone',
     // A re-import may begin with any sequence.
     sequence: null,
@@ -156,21 +159,21 @@ export function afterGone(
 export function afterFailure(
   account: ClaimedAccount,
   othersToo: boolean,
-  line: Line,
+  queue: QueueStats,
   random: () => number,
 ): PollRecord {
   const failCount = othersToo
     ? Math.max(account.failCount, 1)
     : Math.min(account.failCount + 1, mostFailures);
-  return { ...unpolled(account), failCount, stride: backOff(line, othersToo ? 1 : failCount, random) };
+  return { ...releaseLease(account), failCount, stride: backOff(queue, othersToo ? 1 : failCount, random) };
 }
 
 /** The state of an account that is set aside, because asking again soon would not help. */
-export function afterQuarantine(account: ClaimedAccount, line: Line): PollRecord {
+export function afterQuarantine(account: ClaimedAccount, queue: QueueStats): PollRecord {
   return {
-    ...unpolled(account),
+    ...releaseLease(account),
     status: 'quarantined',
     failCount: Math.min(account.failCount + 1, mostFailures),
-    stride: unitsOf(line, rareSeconds),
+    stride: unitsOf(queue, rareSeconds),
   };
 }

@@ -2,10 +2,10 @@ import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollNote } from '../../db/queries/poll-records.ts';
 import { type Refusal, refusalOf } from '../../db/storage-errors.ts';
 import type { Logger } from '../log.ts';
-import { NoRoomError } from '../tencent/answer-memory.ts';
 import type { StopSignals } from '../tencent/client.ts';
 import { TencentError, type TencentErrorKind } from '../tencent/errors.ts';
-import { afterFailure, afterQuarantine, postponed, unpolled } from './next-state.ts';
+import { NoRoomError } from '../tencent/response-memory.ts';
+import { afterFailure, afterQuarantine, postponed, releaseLease } from './next-state.ts';
 import type { StorageHealth } from './storage-health.ts';
 import { type SyncDeps, type SyncResult, syncAccount, syncGoneAccount } from './sync-account.ts';
 
@@ -15,7 +15,7 @@ export interface PollDeps extends SyncDeps {
   /** The vendor refuses the app as a whole. */
   readonly onRefused: (error: TencentError) => void;
   /** Calls fail for many accounts at present. */
-  readonly vendorIsIll: () => boolean;
+  readonly vendorIsUnhealthy: () => boolean;
   /** Notes whose answers the database takes. */
   readonly storage: StorageHealth;
   /** Takes secrets out of text. */
@@ -34,7 +34,7 @@ export type PollOutcome =
   | 'postponed'
   | 'returned';
 
-export interface PollResult extends Omit<SyncResult, 'outcome' | 'story'> {
+export interface PollResult extends Omit<SyncResult, 'outcome' | 'summary'> {
   readonly outcome: PollOutcome;
   /** Worth remembering; still to be written. */
   readonly note?: PollNote;
@@ -44,7 +44,7 @@ export interface PollResult extends Omit<SyncResult, 'outcome' | 'story'> {
   readonly refusal?: Refusal;
 }
 
-/** After this many failures in a row that time does not seem to mend, an account is set aside. */
+/** After this many failures in a row that do not seem to pass with time, an account is set aside. */
 const failuresBeforeQuarantine = 5;
 /** What passes by itself may hit an account so often in a row, while others are written, and costs it nothing. */
 const timesForgiven = 2;
@@ -61,9 +61,9 @@ export async function pollAccount(
     return withNote(account, result);
   } catch (error) {
     if (stop.soft.aborted && error === stop.soft.reason)
-      return { outcome: 'returned', record: unpolled(account) };
+      return { outcome: 'returned', record: releaseLease(account) };
     if (stop.hard.aborted && error === stop.hard.reason)
-      return { outcome: 'returned', record: unpolled(account) };
+      return { outcome: 'returned', record: releaseLease(account) };
     if (error instanceof NoRoomError) return noRoom(deps, account);
     if (error instanceof TencentError) return { failure: error.kind, ...(await actOn(deps, account, error)) };
     return storageFailed(deps, account, error);
@@ -72,10 +72,10 @@ export async function pollAccount(
 
 /** What comes of a poll for whose answer there is no room: nothing, and the account is read some seconds later. */
 export function noRoom(
-  { line, random }: Pick<PollDeps, 'line' | 'random'>,
+  { queue, random }: Pick<PollDeps, 'queue' | 'random'>,
   account: ClaimedAccount,
 ): PollResult {
-  return { outcome: 'postponed', record: postponed(account, line(), random) };
+  return { outcome: 'postponed', record: postponed(account, queue(), random) };
 }
 
 /** The one place that turns kinds of errors into what is done about them. */
@@ -84,22 +84,22 @@ async function actOn(deps: PollDeps, account: ClaimedAccount, error: TencentErro
   switch (kind) {
     case 'rate_limited':
       deps.onRateLimited(error);
-      return { outcome: 'rate_limited', record: unpolled(account) };
+      return { outcome: 'rate_limited', record: releaseLease(account) };
     case 'credentials':
     case 'configuration':
-    case 'sign_again':
+    case 'signature_expired':
       deps.onRefused(error);
-      return { outcome: 'refused', record: unpolled(account) };
+      return { outcome: 'refused', record: releaseLease(account) };
     case 'transient':
       return failed(deps, account, error);
-    case 'account_gone':
+    case 'account_not_found':
       return gone(deps, account, error);
     case 'bad_request':
     case 'unstorable':
       return quarantined(deps, account, error);
-    case 'unclear_answer':
+    case 'malformed_response':
     case 'unknown':
-      return account.failCount + 1 >= failuresBeforeQuarantine && !deps.vendorIsIll()
+      return account.failCount + 1 >= failuresBeforeQuarantine && !deps.vendorIsUnhealthy()
         ? quarantined(deps, account, error)
         : failed(deps, account, error);
     default:
@@ -110,7 +110,7 @@ async function actOn(deps: PollDeps, account: ClaimedAccount, error: TencentErro
 function failed(deps: PollDeps, account: ClaimedAccount, error: TencentError): PollResult {
   return {
     outcome: 'transient',
-    record: afterFailure(account, deps.vendorIsIll(), deps.line(), deps.random),
+    record: afterFailure(account, deps.vendorIsUnhealthy(), deps.queue(), deps.random),
     note: noteOf(account, 'transient', error.code, error.message),
   };
 }
@@ -118,16 +118,16 @@ function failed(deps: PollDeps, account: ClaimedAccount, error: TencentError): P
 function quarantined(deps: PollDeps, account: ClaimedAccount, error: TencentError): PollResult {
   return {
     outcome: 'quarantined',
-    record: afterQuarantine(account, deps.line()),
+    record: afterQuarantine(account, deps.queue()),
     note: noteOf(account, 'quarantined', error.code, error.message),
   };
 }
 
 async function gone(deps: PollDeps, account: ClaimedAccount, error: TencentError): Promise<PollResult> {
   try {
-    const { story, ...result } = await syncGoneAccount(deps, account, error.sentAt ?? deps.now());
+    const { summary, ...result } = await syncGoneAccount(deps, account, error.sentAt ?? deps.now());
     noteStored(deps, account, result);
-    const message = story === undefined ? error.message : `${error.message} (${story})`;
+    const message = summary === undefined ? error.message : `${error.message} (${summary})`;
     return { ...result, note: noteOf(account, result.outcome, error.code, message) };
   } catch (storageError) {
     return storageFailed(deps, account, storageError);
@@ -150,9 +150,9 @@ function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown):
   const times = deps.storage.refused(account.accountKey);
   deps.log.debug({ err: error, account: account.accountId, times }, 'answer not written');
   if (refusal.transient && times <= timesForgiven)
-    return { outcome: 'returned', record: unpolled(account), refusal };
+    return { outcome: 'returned', record: releaseLease(account), refusal };
 
-  const othersToo = deps.storage.isIll() || deps.vendorIsIll();
+  const othersToo = deps.storage.isUnhealthy() || deps.vendorIsUnhealthy();
   const aside = account.failCount + 1 >= failuresBeforeQuarantine && !othersToo;
   const outcome = aside ? 'quarantined' : 'storage_failed';
   const message = `the database refused the answer: ${deps.scrub(refusal.reason)}`;
@@ -161,15 +161,15 @@ function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown):
     failure: 'storage_failed',
     refusal,
     record: aside
-      ? afterQuarantine(account, deps.line())
-      : afterFailure(account, othersToo, deps.line(), deps.random),
+      ? afterQuarantine(account, deps.queue())
+      : afterFailure(account, othersToo, deps.queue(), deps.random),
     note: noteOf(account, outcome, 0, message),
   };
 }
 
 /** Remembers what a read brought, where that is more than nothing new. */
-function withNote(account: ClaimedAccount, { story, ...result }: SyncResult): PollResult {
-  return story === undefined ? result : { ...result, note: noteOf(account, result.outcome, null, story) };
+function withNote(account: ClaimedAccount, { summary, ...result }: SyncResult): PollResult {
+  return summary === undefined ? result : { ...result, note: noteOf(account, result.outcome, null, summary) };
 }
 
 function noteOf(

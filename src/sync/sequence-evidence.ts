@@ -1,13 +1,13 @@
 import type { MirroredGroup } from '../../db/queries/groups.ts';
-import type { FriendGroup, GroupGetAnswer } from '../tencent/wire.ts';
+import type { FriendGroup, GroupGetResponse } from '../tencent/wire.ts';
 
 /** What an answer shows of how the vendor treats the sequence it was asked with. */
 export const observations = [
-  /** The sequence was the current one, and nothing was told. */
+  /** The sequence was the current one, and nothing was reported. */
   'same_told_nothing',
-  /** The sequence was the current one, and everything was told all the same. */
+  /** The sequence was the current one, and everything was reported all the same. */
   'same_told_all',
-  /** The sequence was an older one, and groups that had not changed were told too. */
+  /** The sequence was an older one, and groups that had not changed were reported too. */
   'older_told_all',
   /** The sequence was an older one, and groups that had not changed were left out. */
   'older_told_changes',
@@ -22,11 +22,11 @@ export const observations = [
 ] as const;
 export type SequenceObservation = (typeof observations)[number];
 
-/** After a silent change the sequence is not trusted for so long. */
-export const mistrustSeconds = 7 * 86_400;
+/** After a silent change the sequence is not trusted for this long. */
+export const untrustedSeconds = 7 * 86_400;
 
 /** What an answer to `asked` shows at once, without knowing what the account held. */
-export function observeStep(asked: number, answer: GroupGetAnswer): readonly SequenceObservation[] {
+export function observeStep(asked: number, answer: GroupGetResponse): readonly SequenceObservation[] {
   if (asked === 0) return [];
   const step = answer.sequence - asked;
   if (step === 0) return [answer.groups.length === 0 ? 'same_told_nothing' : 'same_told_all'];
@@ -36,17 +36,17 @@ export function observeStep(asked: number, answer: GroupGetAnswer): readonly Seq
 
 /**
  * What an answer to an older sequence shows of its reach: whether groups that stayed as they were are in it.
- * `truth` is the complete answer. Nothing when no group stayed, or when some are told and some are not.
+ * `truth` is the complete answer. Nothing when no group stayed, or when some are reported and some are not.
  */
 export function observeReach(
   mirror: readonly MirroredGroup[],
-  answer: GroupGetAnswer,
+  answer: GroupGetResponse,
   truth: readonly FriendGroup[],
 ): readonly SequenceObservation[] {
-  const told = new Set(answer.groups.map((group) => group.name));
+  const reported = new Set(answer.groups.map((group) => group.name));
   const now = new Map(truth.map((group) => [group.name, group]));
   const stayed = mirror.filter((group) => isSame(group, now.get(group.name)));
-  const repeated = stayed.filter((group) => told.has(group.name)).length;
+  const repeated = stayed.filter((group) => reported.has(group.name)).length;
   if (stayed.length === 0 || (repeated > 0 && repeated < stayed.length)) return [];
   return [repeated > 0 ? 'older_told_all' : 'older_told_changes'];
 }

@@ -9,7 +9,7 @@ export interface StorageHealth {
   /** What came of some polls was recorded: the database takes writes. */
   recorded(): void;
   /** Whether answers of many accounts are refused, so that a refusal says nothing of the account it hit. */
-  isIll(): boolean;
+  isUnhealthy(): boolean;
 }
 
 /** Writes to the mirror that are looked at, and for how long; unchanged accounts write nothing, and do not count. */
@@ -65,7 +65,7 @@ export function createStorageHealth(now: () => number = () => performance.now())
       writes += 1;
     },
 
-    isIll() {
+    isUnhealthy() {
       const since = now() - rememberedMs;
       const refused = last.filter((write) => write.refused && write.at > since);
       return new Set(refused.map(({ accountKey }) => accountKey)).size >= illFrom;

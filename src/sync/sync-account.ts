@@ -12,15 +12,21 @@ import {
 import { forgetHeldRemoval, holdRemoval, isReleased } from '../../db/queries/held-removals.ts';
 import { type PollRecord, recordPolls } from '../../db/queries/poll-records.ts';
 import { noteShrunk } from '../../db/queries/shrunk-accounts.ts';
-import type { Lesson } from '../schedule/learning.ts';
-import type { Line } from '../schedule/line.ts';
+import type { CalibrationSample } from '../schedule/learning.ts';
+import type { QueueStats } from '../schedule/queue-stats.ts';
 import type { GroupRead, StopSignals, TencentClient } from '../tencent/client.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
 import { contentHash, emptyHash } from './content-hash.ts';
-import { countChanges, countRemovals, type GroupDiff, isEmpty, tellDiff } from './diff.ts';
-import { contentMark, type Doubt, shortGroups, shrinks, tellsNothing } from './doubt.ts';
-import { type CompleteAnswer, isConfirmed, type Judgement, judge } from './judge.ts';
-import { afterGone, afterHeld, afterRead, awaitingConfirmation, lessonOfRead } from './next-state.ts';
+import { countChanges, countRemovals, describeDiff, type GroupDiff, isEmpty } from './diff.ts';
+import { contentMark, type Doubt, isUnexpectedlyEmpty, shortGroups, shrinks } from './doubt.ts';
+import { type CompleteResponse, isConfirmed, type Judgement, judge } from './judge.ts';
+import {
+  afterGone,
+  afterHeld,
+  afterRead,
+  awaitingConfirmation,
+  calibrationSampleOfRead,
+} from './next-state.ts';
 import { observeReach, observeStep, type SequenceObservation } from './sequence-evidence.ts';
 import { writeGroups } from './write-groups.ts';
 
@@ -28,7 +34,7 @@ export interface SyncDeps {
   readonly db: Database;
   readonly appId: number;
   readonly client: TencentClient;
-  readonly line: () => Line;
+  readonly queue: () => QueueStats;
   /** Numbers in [0, 1). */
   readonly random: () => number;
   /** Postgres' time in milliseconds. */
@@ -37,16 +43,16 @@ export interface SyncDeps {
   readonly fullReadIntervalMs: () => number;
   /** After this a removal that takes too much is read again. */
   readonly confirmRemovalAfterMs: number;
-  /** Told of every answer, whatever comes of it. */
-  readonly onAnswer?: (groups: readonly FriendGroup[]) => void;
-  /** Whether a second answer may be believed whose first came so many seconds ago: see `RemovalBreaker`. */
+  /** Called for every answer, whatever comes of it. */
+  readonly onResponse?: (groups: readonly FriendGroup[]) => void;
+  /** Whether a second answer may be believed whose first came this many seconds ago: see `RemovalBreaker`. */
   readonly mayBelieve: (firstAgoSeconds: number) => Promise<boolean>;
 }
 
 /** What came of reading an account. */
 export interface SyncResult {
   /**
-   * `dropped`: somebody else has claimed it since, and nothing was written. `removal_pending`: what it adds was written,
+   * `dropped`: another worker has claimed it since, and nothing was written. `removal_pending`: what it adds was written,
    * and what it leaves out is read again first. `removal_held`: what came was written, and what would go waits for an
    * operator.
    */
@@ -54,18 +60,18 @@ export interface SyncResult {
   /** Still to be written; absent when everything is written. */
   readonly record?: PollRecord;
   /** What happened, where that is worth remembering. */
-  readonly story?: string;
+  readonly summary?: string;
   /** Changes written to the feed. */
   readonly written?: Readonly<Record<ChangeKind, number>>;
   readonly evidence?: readonly SequenceObservation[];
-  readonly lesson?: Lesson | undefined;
+  readonly sample?: CalibrationSample | undefined;
 }
 
 /**
  * Reads one account and brings the mirror up to it. Right under every reading of the sequence (which may count
  * changes or not, and whose answers may hold everything or only what changed):
  *
- *     ask with the stored sequence ──▶ same content, or same sequence and nothing told? ──yes──▶ unchanged
+ *     ask with the stored sequence ──▶ same content, or same sequence and an empty answer? ─yes──▶ unchanged
  *                                                    │ no
  *                        everything asked for, or every mirrored group named? ──no──▶ ask for everything
  *                                                    │ yes                                    │
@@ -83,7 +89,7 @@ export async function syncAccount(
   const asked = isFullReadDue(deps, account) ? 0 : (account.sequence ?? 0);
   const read = async (sequence: number): Promise<GroupRead> => {
     const answer = await deps.client.groupGet(account.accountId, sequence, stop);
-    deps.onAnswer?.(answer.groups);
+    deps.onResponse?.(answer.groups);
     return answer;
   };
   const first = await read(asked);
@@ -102,7 +108,7 @@ export async function syncGoneAccount(
   at: number,
 ): Promise<SyncResult> {
   if (account.groupCount === 0)
-    return { outcome: 'gone', record: afterGone(account, at, emptyHash, deps.line(), deps.random) };
+    return { outcome: 'gone', record: afterGone(account, at, emptyHash, deps.queue(), deps.random) };
   return settle(deps, account, { kind: 'gone', sentAt: at }, undefined);
 }
 
@@ -114,7 +120,7 @@ function isFullReadDue(deps: SyncDeps, account: ClaimedAccount): boolean {
 }
 
 /**
- * The same content means that nothing is missing and nothing is new, whatever the sequence says. Telling nothing
+ * The same content means that nothing is missing and nothing is new, whatever the sequence says. An empty response
  * under the same sequence means so too, unless everything was asked for: then it means that there is nothing.
  */
 function showsNothingNew(account: ClaimedAccount, read: GroupRead, asked: number): boolean {
@@ -122,17 +128,17 @@ function showsNothingNew(account: ClaimedAccount, read: GroupRead, asked: number
   return account.contentHash !== null && contentHash(read.groups) === account.contentHash;
 }
 
-/** Whether an answer tells nothing though the sequence moved, and no other has confirmed it. */
+/** Whether an answer is empty though the sequence moved, and no other has confirmed it. */
 function isUnconfirmedNothing(deps: SyncDeps, account: ClaimedAccount, read: GroupRead): boolean {
-  if (!tellsNothing({ ...read, storedSequence: account.sequence })) return false;
+  if (!isUnexpectedlyEmpty({ ...read, storedSequence: account.sequence })) return false;
   const facts = { account, answer: read, confirmAfterMs: deps.confirmRemovalAfterMs };
   return !isConfirmed(facts, contentMark(read.groups, read.sequence));
 }
 
 /** Whether an answer that may hold only what changed still says something of every group that we hold. */
 function namesAll(read: GroupRead, mirrored: readonly string[]): boolean {
-  const told = new Set(read.groups.map((group) => group.name));
-  return mirrored.every((name) => told.has(name));
+  const reported = new Set(read.groups.map((group) => group.name));
+  return mirrored.every((name) => reported.has(name));
 }
 
 function unchanged(deps: SyncDeps, account: ClaimedAccount, read: GroupRead, asked: number): SyncResult {
@@ -144,9 +150,9 @@ function unchanged(deps: SyncDeps, account: ClaimedAccount, read: GroupRead, ask
   };
   return {
     outcome: 'unchanged',
-    record: afterRead(account, seen, deps.line(), deps.random),
+    record: afterRead(account, seen, deps.queue(), deps.random),
     evidence: observeStep(asked, read),
-    lesson: lessonOfRead(account, seen),
+    sample: calibrationSampleOfRead(account, seen),
   };
 }
 
@@ -162,7 +168,7 @@ interface Writing {
   readonly trx: Transaction<DB>;
   readonly deps: SyncDeps;
   readonly account: ClaimedAccount;
-  readonly answer: CompleteAnswer;
+  readonly answer: CompleteResponse;
   readonly mirror: readonly MirroredGroup[];
   /** When what is written was observed, in milliseconds. */
   readonly at: number;
@@ -172,7 +178,7 @@ interface Writing {
 async function settle(
   deps: SyncDeps,
   account: ClaimedAccount,
-  answer: CompleteAnswer,
+  answer: CompleteResponse,
   reading: Reading | undefined,
 ): Promise<SyncResult> {
   // Ahead of the transaction: it may hold the removals of the whole app.
@@ -200,7 +206,7 @@ async function settle(
   });
 }
 
-/** Whether the mirror is known to lag behind: removals were held, or wait, or somebody had the account read again. */
+/** Whether the mirror is known to lag behind: removals were held, or wait, or a full read was requested. */
 function isBehind(account: ClaimedAccount): boolean {
   return account.contentHash === null && account.firstPolledAt !== null;
 }
@@ -215,7 +221,7 @@ function observedAt(sentAt: number, { lastAt, now }: LockedAccount): number {
 }
 
 function carryOut(writing: Writing, judgement: Judgement, reading: Reading | undefined): Promise<SyncResult> {
-  switch (judgement.verdict) {
+  switch (judgement.decision) {
     case 'apply':
       return apply(writing, judgement, reading);
     case 'await':
@@ -229,7 +235,7 @@ function carryOut(writing: Writing, judgement: Judgement, reading: Reading | und
 
 async function apply(
   { trx, deps, account, answer, mirror, at }: Writing,
-  { diff, confirmed }: Judgement & { verdict: 'apply' },
+  { diff, confirmed }: Judgement & { decision: 'apply' },
   reading: Reading | undefined,
 ): Promise<SyncResult> {
   if (isBehind(account)) await forgetHeldRemoval(trx, account.accountKey);
@@ -237,73 +243,77 @@ async function apply(
     await noteShrunk(trx, { ...ownerOf(deps, account), ...countRemovals(diff) }, true);
   await write(deps, trx, account, answer, at, diff);
   const nothing = isEmpty(diff);
-  const line = deps.line();
+  const queue = deps.queue();
   if (answer.kind === 'gone') {
-    const record = afterGone(account, at, emptyHash, line, deps.random);
+    const record = afterGone(account, at, emptyHash, queue, deps.random);
     await recordPolls(trx, deps.appId, [nothing ? record : { ...record, changedAt: at }]);
     if (nothing) return { outcome: 'gone' };
-    return { outcome: 'changed', story: tellDiff(diff), written: countChanges(diff) };
+    return { outcome: 'changed', summary: describeDiff(diff), written: countChanges(diff) };
   }
   const full = reading === undefined || reading.asked === 0 || reading.everything !== reading.first;
   const seen = { at, sequence: answer.sequence, changed: true, full };
   const record = {
-    ...afterRead(account, seen, line, deps.random),
+    ...afterRead(account, seen, queue, deps.random),
     contentHash: contentHash(answer.groups),
     groupCount: answer.groups.length,
     changedAt: nothing ? account.changedAt : at,
   };
   await recordPolls(trx, deps.appId, [record]);
-  const lesson = lessonOfRead(account, seen);
+  const sample = calibrationSampleOfRead(account, seen);
   return nothing
-    ? { outcome: 'unchanged', lesson }
-    : { outcome: 'changed', story: tellDiff(diff), written: countChanges(diff), lesson };
+    ? { outcome: 'unchanged', sample }
+    : { outcome: 'changed', summary: describeDiff(diff), written: countChanges(diff), sample };
 }
 
 /** Writes what the answer adds. What it leaves out, the sequence and what is proved wait for the second answer. */
 async function awaitSecond(
   { trx, deps, account, answer, mirror, at }: Writing,
-  { doubt, mark, diff, whole }: Judgement & { verdict: 'await' },
+  { doubt, mark, diff, whole }: Judgement & { decision: 'await' },
 ): Promise<SyncResult> {
   // Each first answer counts once, however often it is read again.
   if (shrinks(doubt, mirror, whole) && mark !== account.pendingHash)
     await noteShrunk(trx, { ...ownerOf(deps, account), ...countRemovals(whole) }, false);
   await write(deps, trx, account, answer, at, diff);
   const record = {
-    ...awaitingConfirmation(account, mark, answer.sentAt, deps.confirmRemovalAfterMs, deps.line()),
+    ...awaitingConfirmation(account, mark, answer.sentAt, deps.confirmRemovalAfterMs, deps.queue()),
     ...withAdditions(account, diff, at),
   };
   await recordPolls(trx, deps.appId, [record]);
   return {
     outcome: 'removal_pending',
-    story: tellDoubt(doubt, answer, whole),
+    summary: describeDoubt(doubt, answer, whole),
     written: countChanges(diff),
   };
 }
 
 /**
  * Removals of the app are held: writes what came and notes what would go. Sequence, hash and proof stay behind,
- * so that the account is read in full again and again until its removals are let through or not told any more.
+ * so that the account is read in full again and again until its removals are let through, or the vendor does not repeat them.
  */
 async function hold(
   { trx, deps, account, answer, at }: Writing,
-  { diff, whole }: Judgement & { verdict: 'hold' },
+  { diff, whole }: Judgement & { decision: 'hold' },
 ): Promise<SyncResult> {
   await write(deps, trx, account, answer, at, diff);
   await holdRemoval(trx, { ...ownerOf(deps, account), ...countRemovals(whole) });
   const record = {
-    ...afterHeld(account, deps.line(), deps.random),
+    ...afterHeld(account, deps.queue(), deps.random),
     ...withAdditions(account, diff, at),
     contentHash: null,
   };
   await recordPolls(trx, deps.appId, [record]);
-  return { outcome: 'removal_held', story: `held back: ${tellDiff(whole)}`, written: countChanges(diff) };
+  return {
+    outcome: 'removal_held',
+    summary: `held back: ${describeDiff(whole)}`,
+    written: countChanges(diff),
+  };
 }
 
 async function write(
   deps: SyncDeps,
   trx: Transaction<DB>,
   account: ClaimedAccount,
-  answer: CompleteAnswer,
+  answer: CompleteResponse,
   at: number,
   diff: GroupDiff,
 ): Promise<void> {
@@ -311,7 +321,7 @@ async function write(
   await writeGroups(trx, { ...ownerOf(deps, account), at, sequence }, diff);
 }
 
-/** Of a part that was written: the mirror is then none that any answer has told, so every answer is compared in full. */
+/** Of a part that was written: the mirror is then like no answer, so every answer is compared in full. */
 function withAdditions(account: ClaimedAccount, diff: GroupDiff, at: number): Partial<PollRecord> {
   if (isEmpty(diff)) return {};
   return { contentHash: null, groupCount: account.groupCount + diff.addedGroups.length, changedAt: at };
@@ -321,8 +331,8 @@ function ownerOf(deps: SyncDeps, account: ClaimedAccount) {
   return { appId: deps.appId, accountKey: account.accountKey };
 }
 
-function tellDoubt(doubt: Doubt | 'gone', answer: CompleteAnswer, whole: GroupDiff): string {
-  const going = `read again before it is believed: ${tellDiff(whole)}`;
+function describeDoubt(doubt: Doubt | 'gone', answer: CompleteResponse, whole: GroupDiff): string {
+  const going = `read again before it is believed: ${describeDiff(whole)}`;
   switch (doubt) {
     case 'takes_much':
       return `the answer takes much away; ${going}`;
@@ -352,7 +362,7 @@ function observeAll(
   const step = observeStep(asked, first);
   // Without a hash the mirror is known to lag behind, and differences prove nothing.
   if (account.contentHash === null) return step;
-  const whole = judgement.verdict === 'apply' ? judgement.diff : judgement.whole;
+  const whole = judgement.decision === 'apply' ? judgement.diff : judgement.whole;
   if (everything.sequence === account.sequence && !isEmpty(whole)) return [...step, 'silent_change'];
   return asked !== 0 && first.sequence > asked
     ? [...step, ...observeReach(mirror, first, everything.groups)]

@@ -7,7 +7,7 @@ export interface CallbackSignature {
   readonly sign: string | undefined;
 }
 
-/** The vendor's own advice: an older or newer one is somebody's copy. */
+/** The vendor's own advice: an older or newer one is a replayed copy. */
 const mostSecondsOff = 60;
 
 /**

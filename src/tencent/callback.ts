@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** What a callback of the vendor's tells us. There is none for changes of friend groups: it can only hint. */
+/** What a callback of the vendor's says. There is none for changes of friend groups: it can only hint. */
 export type Callback =
   /** Something has happened to these accounts. */
   | { readonly kind: 'friends' | 'state'; readonly accounts: readonly string[] }
@@ -31,24 +31,28 @@ const alert = z.object({
 /** Reads the body of a callback named `command`; undefined when it is not what the vendor's pages promise. */
 export function parseCallback(command: string, body: unknown): Callback | undefined {
   if (command === 'State.StateChange') {
-    const told = state.safeParse(body).data;
-    return told && { kind: 'state', accounts: [told.Info.To_Account] };
+    const reported = state.safeParse(body).data;
+    return reported && { kind: 'state', accounts: [reported.Info.To_Account] };
   }
   if (command === 'Alert.RequestOverLimit') {
-    const told = alert.safeParse(body).data;
+    const reported = alert.safeParse(body).data;
     return (
-      told && {
+      reported && {
         kind: 'over_limit',
-        command: told.ServiceName && told.Command ? `${told.ServiceName}/${told.Command}` : undefined,
-        calls: told.Request ?? undefined,
-        limit: told.Limit ?? undefined,
+        command:
+          reported.ServiceName && reported.Command
+            ? `${reported.ServiceName}/${reported.Command}`
+            : undefined,
+        calls: reported.Request ?? undefined,
+        limit: reported.Limit ?? undefined,
       }
     );
   }
   if (!command.startsWith('Sns.')) return { kind: 'other' };
   // Friends made, unmade or blocked. Other events of the same service name other fields.
-  const told = pairs.safeParse(body).data;
-  if (told === undefined) return typeof body === 'object' && body !== null ? { kind: 'other' } : undefined;
-  const ends = told.PairList.flatMap((pair) => [pair.From_Account, pair.To_Account]);
+  const reported = pairs.safeParse(body).data;
+  if (reported === undefined)
+    return typeof body === 'object' && body !== null ? { kind: 'other' } : undefined;
+  const ends = reported.PairList.flatMap((pair) => [pair.From_Account, pair.To_Account]);
   return { kind: 'friends', accounts: [...new Set(ends.filter((id) => typeof id === 'string'))] };
 }

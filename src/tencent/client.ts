@@ -1,21 +1,21 @@
 import type { CallingAppConfig } from '../config/app-config.ts';
 import { freshFiles } from '../config/fresh-files.ts';
 import type { Scrubber } from '../scrubber.ts';
-import { type AnswerShare, NoRoomError } from './answer-memory.ts';
 import { kindOfCode, kindOfStatus, TencentError, type TencentErrorKind } from './errors.ts';
-import { AnswerTooLongError, createExchange } from './exchange.ts';
+import { createExchange, ResponseTooLongError } from './exchange.ts';
 import { placeOfProxy, proxyFor } from './proxy.ts';
-import { createUserSigSource } from './user-sig.ts';
-import { type GroupGetAnswer, groupGetRequest, parseGroupGet, parseVerdict } from './wire.ts';
+import { NoRoomError, type ResponseShare } from './response-memory.ts';
+import { createUserSigSource, type UserSigSource } from './user-sig.ts';
+import { type GroupGetResponse, groupGetRequest, parseErrorEnvelope, parseGroupGet } from './wire.ts';
 
 /** How a stop reaches a call: `soft` ends waiting for a token, `hard` ends a call that is under way. */
 export interface StopSignals {
   readonly soft: AbortSignal;
   readonly hard: AbortSignal;
-  /** Told when a call is sent, which may be more than once. */
+  /** Called when a call is sent, which may be more than once. */
   readonly onSent?: () => void;
   /** Room for the answer; without it, an answer is received whatever else is under way. */
-  readonly share?: AnswerShare;
+  readonly share?: ResponseShare;
 }
 
 export interface TencentClientOptions {
@@ -25,31 +25,31 @@ export interface TencentClientOptions {
   /** The database's time in milliseconds. */
   readonly now: () => number;
   readonly scrubber: Scrubber;
-  /** Told of every HTTP attempt the moment it is sent. */
+  /** Called for every HTTP attempt the moment it is sent. */
   readonly onCall?: () => void;
-  /** Told of every HTTP attempt when it has ended, and after how many seconds. */
+  /** Called for every HTTP attempt when it has ended, and after how many seconds. */
   readonly onCallEnd?: (outcome: CallOutcome, seconds: number) => void;
   readonly timeouts?: Timeouts;
 }
 
-/** How an HTTP attempt ended: answered, with which error of the vendor's or the network's, or broken off by a stop. */
-export type CallOutcome = 'answered' | TencentErrorKind | 'broken_off';
+/** How an HTTP attempt ended: answered, with which error of the vendor's or the network's, or aborted by a stop. */
+export type CallOutcome = 'answered' | TencentErrorKind | 'aborted';
 
 export interface Timeouts {
   readonly connectMs: number;
-  readonly answerMs: number;
+  readonly responseMs: number;
 }
 
-/** One account as the vendor tells it; `sentAt` is the database's time at which the request left. */
-export interface GroupRead extends GroupGetAnswer {
+/** One account as the vendor has it; `sentAt` is the database's time at which the request left. */
+export interface GroupRead extends GroupGetResponse {
   readonly sentAt: number;
 }
 
-/** What the vendor answered, and its verdict where that is not "well". */
+/** What the vendor answered, and its error envelope where it failed. */
 interface Answer {
   readonly sentAt: number;
   readonly body: unknown;
-  readonly verdict: ReturnType<typeof parseVerdict>;
+  readonly envelope: ReturnType<typeof parseErrorEnvelope>;
 }
 
 export interface TencentClient {
@@ -61,9 +61,9 @@ export interface TencentClient {
 }
 
 // The vendor's backend gives up after 3 s, so its own time-out answer (30007) must still reach us.
-const defaultTimeouts: Timeouts = { connectMs: 5000, answerMs: 8000 };
+const defaultTimeouts: Timeouts = { connectMs: 5000, responseMs: 8000 };
 // 32 groups of 3,000 members with ids of 32 bytes are 3.4 MB, and twice that if every letter is written as an escape.
-const maxAnswerBytes = 16 * 2 ** 20;
+const maxResponseBytes = 16 * 2 ** 20;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Calls the vendor for one app over a keep-alive pool. */
@@ -75,9 +75,13 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     admin: app.admin,
     scrubber,
   });
-  let signedWith = '';
-  let signedPath = '';
-  const exchange = createExchange({ origin: app.origin, proxies: app.proxies, ...timeouts, maxAnswerBytes });
+  const signedPath = createSignedPath(app, userSig);
+  const exchange = createExchange({
+    origin: app.origin,
+    proxies: app.proxies,
+    ...timeouts,
+    maxResponseBytes,
+  });
 
   async function attempt(body: string, stop: StopSignals): Promise<Answer> {
     await options.takeToken(stop.soft);
@@ -88,17 +92,17 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     const end = (outcome: CallOutcome) => options.onCallEnd?.(outcome, (performance.now() - sent) / 1000);
     try {
       const answer = parseJson(await post(body, stop));
-      const verdict = parseVerdict(answer);
-      end(verdict === undefined ? 'answered' : kindOfCode(verdict.code));
-      return { sentAt, body: answer, verdict };
+      const envelope = parseErrorEnvelope(answer);
+      end(envelope === undefined ? 'answered' : kindOfCode(envelope.code));
+      return { sentAt, body: answer, envelope };
     } catch (error) {
-      end(error instanceof TencentError ? error.kind : 'broken_off');
+      end(error instanceof TencentError ? error.kind : 'aborted');
       throw error;
     }
   }
 
   async function post(body: string, { hard, share }: StopSignals): Promise<Uint8Array> {
-    const answer = await exchange.post(path(), body, hard, share).catch((error: unknown) => {
+    const answer = await exchange.post(signedPath(), body, hard, share).catch((error: unknown) => {
       hard.throwIfAborted();
       if (error instanceof NoRoomError) throw error;
       throw asTencentError(error, proxyFor(app.origin, app.proxies));
@@ -110,25 +114,10 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     });
   }
 
-  /** The path with the signature in it: a secret, which must not leave this module. */
-  function path(): string {
-    const sig = userSig.current();
-    if (sig !== signedWith) {
-      signedWith = sig;
-      signedPath = `/v4/sns/group_get?${new URLSearchParams({
-        sdkappid: String(app.appId),
-        identifier: app.admin,
-        usersig: sig,
-        contenttype: 'json',
-      })}`;
-    }
-    return `${signedPath}&random=${Math.floor(Math.random() * 2 ** 32)}`;
-  }
-
   async function callGroupGet(body: string, stop: StopSignals) {
     const answer = await attempt(body, stop);
-    const { verdict } = answer;
-    if (verdict === undefined || kindOfCode(verdict.code) !== 'sign_again') return answer;
+    const { envelope } = answer;
+    if (envelope === undefined || kindOfCode(envelope.code) !== 'signature_expired') return answer;
     userSig.renew();
     return attempt(body, stop);
   }
@@ -138,13 +127,13 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
 
     async groupGet(accountId, lastSequence, stop) {
       const answer = await callGroupGet(groupGetRequest({ accountId, lastSequence }), stop);
-      const { verdict } = answer;
-      if (verdict !== undefined) {
-        const kind = kindOfCode(verdict.code);
-        throw new TencentError(quotable(scrubber.scrub(verdict.info)) || 'no words from the vendor', {
+      const { envelope } = answer;
+      if (envelope !== undefined) {
+        const kind = kindOfCode(envelope.code);
+        throw new TencentError(quotable(scrubber.scrub(envelope.info)) || 'no words from the vendor', {
           // Refused again with a signature made this second: it is not its age.
-          kind: kind === 'sign_again' ? 'credentials' : kind,
-          code: verdict.code,
+          kind: kind === 'signature_expired' ? 'credentials' : kind,
+          code: envelope.code,
           sentAt: answer.sentAt,
         });
       }
@@ -155,9 +144,28 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
   };
 }
 
+/** The path with the signature in it: a secret, which must not leave this module. */
+function createSignedPath(app: CallingAppConfig, userSig: UserSigSource): () => string {
+  let signedWith = '';
+  let path = '';
+  return () => {
+    const sig = userSig.current();
+    if (sig !== signedWith) {
+      signedWith = sig;
+      path = `/v4/sns/group_get?${new URLSearchParams({
+        sdkappid: String(app.appId),
+        identifier: app.admin,
+        usersig: sig,
+        contenttype: 'json',
+      })}`;
+    }
+    return `${path}&random=${Math.floor(Math.random() * 2 ** 32)}`;
+  };
+}
+
 function parseJson(bytes: Uint8Array): unknown {
   try {
-    // Fatal decoding: a replaced byte would come out as a name that nobody has.
+    // Fatal decoding: a replaced byte would come out as a name that no account has.
     return JSON.parse(utf8.decode(bytes));
   } catch {
     // The parser's message quotes the text, which may echo the request; so no cause.
@@ -167,8 +175,8 @@ function parseJson(bytes: Uint8Array): unknown {
 
 /** Network errors by their code alone: messages of lower layers may quote what was sent or received. */
 function asTencentError(error: unknown, proxy: string | undefined): TencentError {
-  if (error instanceof AnswerTooLongError)
-    return new TencentError(error.message, { kind: 'unclear_answer', code: 0 });
+  if (error instanceof ResponseTooLongError)
+    return new TencentError(error.message, { kind: 'malformed_response', code: 0 });
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
   const way = proxy === undefined ? '' : ` through the proxy ${placeOfProxy(proxy)}`;
   return new TencentError(`no answer from the vendor${way} (${code})`, { kind: 'transient', code: 0 });

@@ -4,21 +4,21 @@ export type TencentErrorKind =
   | 'rate_limited'
   /** The account is tried again later. */
   | 'transient'
-  /** The signature ran out; the client makes a new one once before this reaches anybody. */
-  | 'sign_again'
-  /** Hits every account: the app is halted until an operator mends the credentials. */
+  /** The signature ran out; the client makes a new one once before this reaches a caller. */
+  | 'signature_expired'
+  /** Hits every account: the app is halted until an operator fixes the credentials. */
   | 'credentials'
-  /** Hits every account: the app is halted until an operator mends the configuration. */
+  /** Hits every account: the app is halted until an operator fixes the configuration. */
   | 'configuration'
   /** This account does not exist at the vendor. */
-  | 'account_gone'
+  | 'account_not_found'
   /** The vendor will never answer this request: the account is quarantined. */
   | 'bad_request'
   /** An answer that is JSON but not what the API promises. */
-  | 'unclear_answer'
+  | 'malformed_response'
   /** A name or id that Postgres cannot hold. */
   | 'unstorable'
-  /** A code nobody has told us about. */
+  /** An unknown code. */
   | 'unknown';
 
 type CodeRange = number | readonly [first: number, last: number];
@@ -27,16 +27,16 @@ type CodeRange = number | readonly [first: number, last: number];
 export const errorCodes = {
   rate_limited: [60007, 60011, 60018, 60019, 60022],
   transient: [30006, 30007, 30008, 40006, 60008, 60013, 60014, 70169, 70202, 70500],
-  sign_again: [70001],
+  signature_expired: [70001],
   credentials: [
     30004, 60004, 60005, 60010, 70002, 70003, 70005, 70009, 70013, 70014, 70050, 70051, 70052, 70114, 70403,
   ],
   configuration: [30002, 60006, 60009, 60012, 60016, 60017, 60020, 60021, 70016, 70020, 70398, 70399, 71000],
-  account_gone: [30003, 31804, 40003, 70107],
+  account_not_found: [30003, 31804, 40003, 70107],
   bad_request: [30001, 30005, [30009, 30014], 31704, 32216, 60002, 60003, 60015, 70206, 70402],
 } as const satisfies Partial<Record<TencentErrorKind, readonly CodeRange[]>>;
 
-/** The kind of a vendor's error code; `unknown` for one that stands in no table. */
+/** The kind of a vendor's error code; `unknown` for one that is in no table. */
 export function kindOfCode(code: number): TencentErrorKind {
   for (const [kind, ranges] of Object.entries(errorCodes)) {
     const listed = (ranges as readonly CodeRange[]).some((range) =>

@@ -1,34 +1,34 @@
 import { type Dispatcher, Pool } from 'undici';
 import { type AbortListeners, createAbortListeners } from '../abort-listeners.ts';
-import type { AnswerShare } from './answer-memory.ts';
 import { createProxyAgent, type Proxies, proxyFor } from './proxy.ts';
+import type { ResponseShare } from './response-memory.ts';
 
 export interface ExchangeOptions {
   readonly origin: string;
   readonly proxies?: Proxies | undefined;
   readonly connectMs: number;
   /** For the head of an answer, and for each part of its body. */
-  readonly answerMs: number;
-  readonly maxAnswerBytes: number;
+  readonly responseMs: number;
+  readonly maxResponseBytes: number;
 }
 
-export interface HttpAnswer {
+export interface HttpResponse {
   readonly status: number;
   readonly body: Uint8Array;
 }
 
 /** An answer is longer than any that is awaited. */
-export class AnswerTooLongError extends Error {
-  override readonly name = 'AnswerTooLongError';
+export class ResponseTooLongError extends Error {
+  override readonly name = 'ResponseTooLongError';
 }
 
 /** Posts JSON to one origin over kept connections. */
 export interface Exchange {
   /**
-   * Rejects with the network's error, with AnswerTooLongError, with the reason of `stop`, or with NoRoomError. The
+   * Rejects with the network's error, with ResponseTooLongError, with the reason of `stop`, or with NoRoomError. The
    * answer is received once `share` has room for it.
    */
-  post(path: string, body: string, stop: AbortSignal, share?: AnswerShare): Promise<HttpAnswer>;
+  post(path: string, body: string, stop: AbortSignal, share?: ResponseShare): Promise<HttpResponse>;
   close(): Promise<void>;
 }
 
@@ -41,8 +41,8 @@ const headers = { 'content-type': 'application/json' };
 export function createExchange(options: ExchangeOptions): Exchange {
   // No bound on connections: the poll workers bound the calls in flight, and a call that has
   // its token must not wait in a queue, or the calls would leave in bursts.
-  const { origin, proxies, connectMs, answerMs } = options;
-  const timeouts = { connect: { timeout: connectMs }, headersTimeout: answerMs, bodyTimeout: answerMs };
+  const { origin, proxies, connectMs, responseMs } = options;
+  const timeouts = { connect: { timeout: connectMs }, headersTimeout: responseMs, bodyTimeout: responseMs };
   const proxy = proxyFor(origin, proxies);
   const dispatcher =
     proxy === undefined
@@ -64,8 +64,8 @@ export function createExchange(options: ExchangeOptions): Exchange {
 interface Receiver extends ExchangeOptions {
   readonly stop: AbortSignal;
   readonly stops: AbortListeners;
-  readonly share: AnswerShare | undefined;
-  readonly resolve: (answer: HttpAnswer) => void;
+  readonly share: ResponseShare | undefined;
+  readonly resolve: (answer: HttpResponse) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -74,7 +74,7 @@ const leastStepBytes = 16 * 1024;
 
 /** Gathers one answer; gives up when it is stopped, and when the answer takes too long. */
 function receive(receiver: Receiver): Dispatcher.DispatchHandler {
-  const { stop, stops, share, connectMs, answerMs, maxAnswerBytes } = receiver;
+  const { stop, stops, share, connectMs, responseMs, maxResponseBytes } = receiver;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   let status = 0;
@@ -83,8 +83,8 @@ function receive(receiver: Receiver): Dispatcher.DispatchHandler {
 
   const onStop = () => giveUp(new Error('stopped'));
   const deadline = createDeadline(() => giveUp(new Error('too slow')));
-  const room = createRoom({ share, stop, deadline, answerMs, giveUp: (error) => giveUp(error) });
-  deadline.set(connectMs + answerMs);
+  const room = createRoom({ share, stop, deadline, responseMs, giveUp: (error) => giveUp(error) });
+  deadline.set(connectMs + responseMs);
   stops.add(stop, onStop);
 
   function end(): void {
@@ -108,12 +108,12 @@ function receive(receiver: Receiver): Dispatcher.DispatchHandler {
     onResponseStart(from, statusCode, head) {
       status = statusCode;
       const length = Number(head['content-length'] ?? 0);
-      if (length > maxAnswerBytes) giveUp(tooLong(maxAnswerBytes));
+      if (length > maxResponseBytes) giveUp(tooLong(maxResponseBytes));
       else room.make(from, length);
     },
     onResponseData(from, chunk) {
       bytes += chunk.length;
-      if (bytes > maxAnswerBytes) return giveUp(tooLong(maxAnswerBytes));
+      if (bytes > maxResponseBytes) return giveUp(tooLong(maxResponseBytes));
       chunks.push(chunk);
       if (bytes > room.size()) room.make(from, bytes + Math.max(leastStepBytes, bytes >> 2));
     },
@@ -156,13 +156,13 @@ function createDeadline(onPassed: () => void): Deadline {
   };
 }
 
-interface RoomOptions extends Pick<Receiver, 'share' | 'stop' | 'answerMs'> {
+interface RoomOptions extends Pick<Receiver, 'share' | 'stop' | 'responseMs'> {
   readonly deadline: Deadline;
   readonly giveUp: (error: Error) => void;
 }
 
 /** The room of one answer. It is not received while it waits for more, and the vendor is not to blame for that time. */
-function createRoom({ share, stop, answerMs, deadline, giveUp }: RoomOptions) {
+function createRoom({ share, stop, responseMs, deadline, giveUp }: RoomOptions) {
   let size = 0;
   return {
     size: () => size,
@@ -173,13 +173,13 @@ function createRoom({ share, stop, answerMs, deadline, giveUp }: RoomOptions) {
       from.pause();
       deadline.pause();
       waiting.then(() => {
-        deadline.set(answerMs);
+        deadline.set(responseMs);
         from.resume();
       }, giveUp);
     },
   };
 }
 
-function tooLong(bytes: number): AnswerTooLongError {
-  return new AnswerTooLongError(`the answer is longer than ${bytes} bytes`);
+function tooLong(bytes: number): ResponseTooLongError {
+  return new ResponseTooLongError(`the answer is longer than ${bytes} bytes`);
 }

@@ -6,7 +6,7 @@ export interface UserSigOptions {
   /** The key as it is now: it may be replaced while the daemon runs. */
   readonly secretKey: () => string;
   readonly admin: string;
-  /** Told of every signature made, so that none reaches a log. */
+  /** Called for every signature made, so that none reaches a log. */
   readonly scrubber: Scrubber;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;

@@ -9,8 +9,8 @@ export interface FriendGroup {
   readonly members: readonly string[];
 }
 
-/** What one account's groups are, at `sequence`. Names and members are free of doubles. */
-export interface GroupGetAnswer {
+/** The groups of one account at `sequence`. Names and members are free of duplicates. */
+export interface GroupGetResponse {
   readonly sequence: number;
   readonly groups: readonly FriendGroup[];
 }
@@ -37,7 +37,7 @@ const groupGetBody = z.object({
     .nullish(),
 });
 
-/** Body of `group_get`; with `groupNames` the vendor ignores `lastSequence` and the wish for members. */
+/** Body of `group_get`; with `groupNames` the vendor ignores `lastSequence` and `NeedFriend`. */
 export function groupGetRequest(request: {
   readonly accountId: string;
   readonly lastSequence?: number;
@@ -52,8 +52,10 @@ export function groupGetRequest(request: {
   });
 }
 
-/** The vendor's own verdict on a call: its code and words, or undefined when it went well. */
-export function parseVerdict(body: unknown): { readonly code: number; readonly info: string } | undefined {
+/** The error envelope of a response: code and words, or undefined when the call succeeded. */
+export function parseErrorEnvelope(
+  body: unknown,
+): { readonly code: number; readonly info: string } | undefined {
   const parsed = envelope.safeParse(body);
   if (!parsed.success) throw unclear('the answer carries no ErrorCode');
   const { ErrorCode: code, ErrorInfo: info, ActionStatus: status } = parsed.data;
@@ -64,12 +66,12 @@ export function parseVerdict(body: unknown): { readonly code: number; readonly i
 /**
  * Reads a successful answer of `group_get`: tolerant of new, absent and null fields, strict about those used.
  * A group may count more friends than it lists; without `members` asked for it lists none.
- * Throws TencentError `unclear_answer`, or `unstorable` for text that Postgres cannot hold.
+ * Throws TencentError `malformed_response`, or `unstorable` for text that Postgres cannot hold.
  */
 export function parseGroupGet(
   body: unknown,
   asked: { readonly members: boolean } = { members: true },
-): GroupGetAnswer {
+): GroupGetResponse {
   const parsed = groupGetBody.safeParse(body);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
@@ -83,7 +85,7 @@ export function parseGroupGet(
     const friendNumber = item.FriendNumber ?? listed.length;
     for (const text of [item.GroupName, ...listed]) assertStorable(text);
     const group = groups.get(item.GroupName);
-    // A group told twice is one group with the friends of both: nothing that the answer names is dropped.
+    // A group reported twice is one group with the friends of both: nothing that the answer names is dropped.
     if (group === undefined) groups.set(item.GroupName, { friendNumber, members: new Set(listed) });
     else for (const member of listed) group.members.add(member);
   }
@@ -99,7 +101,7 @@ export function parseGroupGet(
 }
 
 /**
- * An answer that counts several friends and lists none is one without members, which nobody asked for. A single friend
+ * An answer that counts several friends and lists none is one without members, which was not requested. A single friend
  * who is counted and not listed may be one whose account was deleted.
  */
 function assertMembers(
@@ -127,5 +129,5 @@ function unstorable(what: string): TencentError {
 }
 
 function unclear(what: string): TencentError {
-  return new TencentError(what, { kind: 'unclear_answer', code: 0 });
+  return new TencentError(what, { kind: 'malformed_response', code: 0 });
 }

@@ -1,17 +1,17 @@
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { detectFormat, type ListWish } from '../../src/accounts/list-format.ts';
+import { detectFormat, type ListOptions } from '../../src/accounts/list-format.ts';
 import { readAccountIds } from '../../src/accounts/read-account-ids.ts';
 
-async function read(list: string | Buffer, wish: ListWish = {}) {
+async function read(list: string | Buffer, request: ListOptions = {}) {
   const lines = [];
   // In small pieces, so that lines, letters and marks are cut in two.
   const bytes = Buffer.from(list);
   const pieces = Array.from({ length: Math.ceil(bytes.length / 3) }, (_, index) =>
     bytes.subarray(index * 3, index * 3 + 3),
   );
-  for await (const line of await readAccountIds(Readable.from(pieces), wish)) lines.push(line);
+  for await (const line of await readAccountIds(Readable.from(pieces), request)) lines.push(line);
   return lines;
 }
 
@@ -35,7 +35,7 @@ describe('a list of accounts', () => {
     ]);
   });
 
-  test('bad lines are told with their number and what is wrong, and the rest is read', async () => {
+  test('bad lines are reported with their number and what is wrong, and the rest is read', async () => {
     expect(await read(`alice\n张三\n${'x'.repeat(33)}\n bob\ncarol`)).toEqual([
       { line: 1, id: 'alice' },
       { line: 2, problem: 'has characters other than printable ASCII' },
@@ -86,7 +86,7 @@ describe('a list of accounts', () => {
     expect(ids(await read('{"userId":"alice"}\n'))).toEqual(['alice']);
   });
 
-  test.each<[string, string, ListWish, RegExp]>([
+  test.each<[string, string, ListOptions, RegExp]>([
     [
       'columns of which none is known',
       'key,name\n1,Alice\n',
@@ -98,8 +98,8 @@ describe('a list of accounts', () => {
     ['objects without an id', '{"name":"alice"}\n', {}, /fields "name"/],
     ['a JSON array', '[{"account_id":"alice"}]', {}, /JSON array/],
     ['a column where lines are insisted on', 'a\n', { column: 'a', format: 'lines' }, /--column is about/],
-  ])('%s: the list is refused before its first account', async (_what, list, wish, sentence) => {
-    await expect(readAccountIds(Readable.from([Buffer.from(list)]), wish)).rejects.toThrow(sentence);
+  ])('%s: the list is refused before its first account', async (_what, list, request, sentence) => {
+    await expect(readAccountIds(Readable.from([Buffer.from(list)]), request)).rejects.toThrow(sentence);
   });
 
   test('what a spreadsheet has made of ids is left out with its line, in lines and in CSV', async () => {

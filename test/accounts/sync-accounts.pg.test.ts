@@ -80,7 +80,7 @@ describe('a sync with the source of accounts', () => {
     expect(await stored()).toMatchObject({ named: 3, enrolled: 1, vanished: 1, removed: 0, failure: null });
   });
 
-  test('takes out what has vanished when told to, and takes it back when it returns', async () => {
+  test('takes out what has vanished with --prune, and takes it back when it returns', async () => {
     await customer.setUsers('alice', 'bob', 'carol');
     await report();
     await customer.setUsers('alice', 'carol');
@@ -137,15 +137,15 @@ describe('a sync with the source of accounts', () => {
     expect(await enrolled()).toEqual([id]);
   });
 
-  test('tells bad rows by their number, and enrols the rest', async () => {
-    const told: [number, string][] = [];
+  test('reports bad rows by their number, and enrols the rest', async () => {
+    const reported: [number, string][] = [];
     const query =
       "select * from (values ('alice'), ('张三'), (null), (''), (' bob'), (repeat('x', 33)), ('o''hara \"x\"')) v";
-    expect(await report({ query, onProblem: (...problem) => told.push(problem) })).toMatchObject({
+    expect(await report({ query, onProblem: (...problem) => reported.push(problem) })).toMatchObject({
       named: 2,
       bad: 5,
     });
-    expect(told).toEqual([
+    expect(reported).toEqual([
       [2, 'has characters other than printable ASCII'],
       [3, 'is null'],
       [4, 'is empty'],
@@ -180,7 +180,7 @@ describe('nothing is removed', () => {
     );
   });
 
-  test('by a source that suddenly names a tenth, unless somebody vouches for it', async () => {
+  test('by a source that suddenly names a tenth, unless the operator allows it', async () => {
     await customer.setUsers(...users(1, 10), 'new');
     await expectFailure(
       {},
@@ -193,15 +193,15 @@ describe('nothing is removed', () => {
     expect((await stored())?.failure).toBeNull();
   });
 
-  test('by a source that is empty, whoever vouches for it', async () => {
+  test('by a source that is empty, whatever the operator allows', async () => {
     await customer.setUsers();
-    await expectFailure({ prune: { maxRemovals: 100 } }, /names nobody: its query returns no row\.$/);
+    await expectFailure({ prune: { maxRemovals: 100 } }, /names no account: its query returns no row\.$/);
   });
 
   test('by a source whose rows have all gone bad', async () => {
     await expectFailure(
       { query: "select '用户' || id from users" },
-      /^The source of the accounts names nobody: none of its 100 rows holds an account, the first has characters/,
+      /^The source of the accounts names no account: none of its 100 rows holds an account, the first has characters/,
     );
   });
 
@@ -229,12 +229,12 @@ describe('nothing is removed', () => {
   });
 
   test('by a source that hangs: it is given up', async () => {
-    expect(await failure({ prune: {}, query: 'select pg_sleep(60)::text', patienceMs: 300 })).toMatch(
+    expect(await failure({ prune: {}, query: 'select pg_sleep(60)::text', timeoutMs: 300 })).toMatch(
       /broke the query off: it took too long/,
     );
   });
 
-  test('by a sync that is told to stop, which is no failure', async () => {
+  test('by a sync that is stopped by its caller, which is no failure', async () => {
     const ended = new AbortController();
     const reading = sync({ prune: {}, query: 'select pg_sleep(60)::text', signal: ended.signal });
     await sleep(200);
@@ -290,7 +290,7 @@ describe('a source is only ever read', () => {
       /no such database as its URL names/,
     ],
     [
-      'a port where nobody listens',
+      'a port that is closed',
       (url: URL) => (url.port = '1'),
       /can’t be reached \(ECONNREFUSED\); check its URL/,
     ],
@@ -309,7 +309,7 @@ describe('a source is only ever read', () => {
       (url: URL) => (url.hostname = 'db.invalid'),
       /can’t be reached \((ENOTFOUND|EAI_AGAIN)\)/,
     ],
-  ])('%s is told without showing the URL', async (_, spoil, sentence) => {
+  ])('%s is reported without showing the URL', async (_, spoil, sentence) => {
     const url = new URL(customer.url);
     const { password } = url;
     spoil(url);
@@ -333,10 +333,10 @@ describe('a source that takes connections and never answers', () => {
   afterAll(() => void silent.close());
 
   test('is given up', async () => {
-    expect(await failure({ url, patienceMs: 300 })).toMatch(/can’t be reached; check its URL/);
+    expect(await failure({ url, timeoutMs: 300 })).toMatch(/can’t be reached; check its URL/);
   });
 
-  test('keeps nobody who is told to stop', async () => {
+  test('holds up no caller that stops', async () => {
     const ended = new AbortController();
     const reading = sync({ url, signal: ended.signal });
     await waitFor('the sync to begin', async () => (await stored())?.runningSince ?? undefined);
@@ -379,7 +379,7 @@ describe('two syncs of one app', () => {
     expect((await stored())?.syncedAt).toEqual(after?.syncedAt);
   });
 
-  test('and an import at once enrol everything, and nobody waits for ever', async () => {
+  test('and an import at once enrol everything, and neither waits for ever', async () => {
     await customer.setUsers(...users(1, 900));
     await Promise.all([
       report(),

@@ -1,18 +1,18 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { enrolAccounts, putFirstInLine } from '../../db/queries/accounts.ts';
+import { enrolAccounts, requestPoll } from '../../db/queries/accounts.ts';
 import { ensureApp, haltApp, probeNow, resumeApp } from '../../db/queries/apps.ts';
 import { hintAccounts } from '../../db/queries/hints.ts';
 import { recordPolls } from '../../db/queries/poll-records.ts';
 import { claimBatches } from '../../src/app/claim-batches.ts';
-import type { Line } from '../../src/schedule/line.ts';
-import { afterRead, unpolled } from '../../src/sync/next-state.ts';
+import type { QueueStats } from '../../src/schedule/queue-stats.ts';
+import { afterRead, releaseLease } from '../../src/sync/next-state.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 let database: TestDatabase;
 let appId = 0;
 
-const line: Line = {
+const queue: QueueStats = {
   accounts: 100,
   weightSum: 100,
   callsPerSecond: 190,
@@ -64,7 +64,7 @@ const openCeiling = (ceiling: number) =>
   sql`update mirror.app set claim_ceiling = ${ceiling} where app_id = ${appId}`.execute(database.db);
 
 describe('claiming', () => {
-  test('takes the head of the line in order, each account once, while its lease lasts', async () => {
+  test('takes the head of the queue in order, each account once, while its lease lasts', async () => {
     await known({ c: 0.3, a: 0.1, b: 0.2, later: 500 });
     await openCeiling(1);
     expect(idsOf(await claim(2))).toEqual(['a', 'b']);
@@ -72,7 +72,7 @@ describe('claiming', () => {
     expect(idsOf(await claim(2))).toEqual([]);
   });
 
-  test('a full claim sets the clock to where the line has got to, a short one lets it run', async () => {
+  test('a full claim sets the clock to where the queue has got to, a short one lets it run', async () => {
     await known({ a: 0.1, b: 0.2 });
     await openCeiling(0.5);
     await claim(1);
@@ -146,7 +146,7 @@ describe('claiming', () => {
       const seen = { sequence: 1, changed: true, full: true, at: Date.now() };
       // Half a minute's time.
       const records = accounts.map((account) => ({
-        ...afterRead(account, seen, line, () => 0.5),
+        ...afterRead(account, seen, queue, () => 0.5),
         stride: 0.5,
       }));
       await recordPolls(database.db, appId, records);
@@ -155,10 +155,10 @@ describe('claiming', () => {
     expect(Math.min(...between)).toBeLessThanOrEqual(29);
   });
 
-  test('an account put first in line comes before everybody', async () => {
+  test('an account put first in the queue comes before all others', async () => {
     await known({ a: 0.1, b: 0.2, hinted: 400 });
     await openCeiling(1);
-    await putFirstInLine(database.db, appId, ['hinted']);
+    await requestPoll(database.db, appId, ['hinted']);
     expect(idsOf(await claim(2))).toEqual(['hinted', 'a']);
     // The clock does not follow it to the head.
     expect((await clock()).now).toBe(0.1);
@@ -166,16 +166,16 @@ describe('claiming', () => {
 
   test('and is polled once for it, unless it is put there again meanwhile', async () => {
     await known({ hinted: 400 });
-    await putFirstInLine(database.db, appId, ['hinted']);
-    const wish = async () => {
+    await requestPoll(database.db, appId, ['hinted']);
+    const request = async () => {
       const { accounts } = await claim(1);
-      return accounts.map((account) => ({ ...unpolled(account), stride: 300 }));
+      return accounts.map((account) => ({ ...releaseLease(account), stride: 300 }));
     };
-    await recordPolls(database.db, appId, await wish());
+    await recordPolls(database.db, appId, await request());
     expect(idsOf(await claim(1))).toEqual([]);
-    await putFirstInLine(database.db, appId, ['hinted']);
-    const second = await wish();
-    await putFirstInLine(database.db, appId, ['hinted']);
+    await requestPoll(database.db, appId, ['hinted']);
+    const second = await request();
+    await requestPoll(database.db, appId, ['hinted']);
     await recordPolls(database.db, appId, second);
     expect(idsOf(await claim(1))).toEqual(['hinted']);
   });
@@ -202,12 +202,12 @@ describe('claiming', () => {
     const read = { at: 1_790_000_000_123.456, sequence: Number.MAX_SAFE_INTEGER, changed: true, full: true };
     await sql`update mirror.poll_state set verified_at = null where app_id = ${appId}`.execute(database.db);
     const record = {
-      ...afterRead(account, read, line, () => 0.5),
+      ...afterRead(account, read, queue, () => 0.5),
       contentHash: 'ab'.repeat(16),
       groupCount: 3,
     };
     await recordPolls(database.db, appId, [record]);
-    await putFirstInLine(database.db, appId, ['a']);
+    await requestPoll(database.db, appId, ['a']);
     const [again] = (await claim(1)).accounts;
     expect(again).toMatchObject({
       sequence: Number.MAX_SAFE_INTEGER,
@@ -222,7 +222,7 @@ describe('claiming', () => {
   test('an account given back is due at once', async () => {
     await enrol('a');
     const { accounts } = await claim(1);
-    await recordPolls(database.db, appId, accounts.map(unpolled));
+    await recordPolls(database.db, appId, accounts.map(releaseLease));
     expect(idsOf(await claim(1))).toEqual(['a']);
   });
 });
@@ -232,7 +232,7 @@ describe('accounts that callbacks have named', () => {
     Object.fromEntries(named(prefix, count).map((id, index) => [id, index / 1000]));
   const hint = (...ids: string[]) =>
     hintAccounts(database.db, { appId, ids, leaseSeconds: 25, pauseSeconds: 0 });
-  /** What of a claim stood in which line. */
+  /** What of a claim was in which queue. */
   const tally = (ids: readonly string[]) => ({
     hinted: ids.filter((id) => id.startsWith('hinted')).length,
     others: ids.filter((id) => !id.startsWith('hinted')).length,
@@ -243,7 +243,7 @@ describe('accounts that callbacks have named', () => {
     await openCeiling(1);
     await hint('hinted');
     expect(idsOf(await claim(10))).toEqual(['hinted', 'a', 'b']);
-    // Its hint is used up, and its place in the other line is as before.
+    // Its hint is used up, and its place in the other queue is as before.
     expect(idsOf(await claim(10))).toEqual([]);
     const { rows } = await sql<{ due: number }>`
       select due_v as due from mirror.poll_state join mirror.account using (account_key)
@@ -264,13 +264,13 @@ describe('accounts that callbacks have named', () => {
     expect(tally(idsOf(await claim(300)))).toEqual({ hinted: 240, others: 0 });
   });
 
-  test('do not move the clock: a full claim sets it to where the line has got to', async () => {
+  test('do not move the clock: a full claim sets it to where the queue has got to', async () => {
     await known({ ...dues('known', 20), hinted: 500 });
     await openCeiling(1);
     await hint('hinted');
     await claim(10);
     expect((await clock()).now).toBeCloseTo(0.008);
-    // The line is short, though those hinted fill the claim: the clock runs with real time.
+    // The queue is short, though those hinted fill the claim: the clock runs with real time.
     await known(Object.fromEntries(named('hinted', 50).map((id) => [id, 500])));
     await hint(...named('hinted', 50));
     await claim(30);

@@ -4,7 +4,7 @@ import { connect } from '../../db/client.ts';
 import type { Refusal } from '../../db/storage-errors.ts';
 import { createPollBatchWriter } from '../../src/app/poll-batch-writer.ts';
 import { silentLogger } from '../../src/log.ts';
-import { unpolled } from '../../src/sync/next-state.ts';
+import { releaseLease } from '../../src/sync/next-state.ts';
 import { createWorld, testApp } from '../support/world.ts';
 
 interface Lost {
@@ -25,9 +25,9 @@ test('results that are given up are counted, and so is one that can’t be store
     onIdleError: () => undefined,
   });
   const options = { appId: testApp.appId, log: silentLogger(), onLost };
-  const impatient = createPollBatchWriter({ ...options, db: away, giveUpMs: 600 });
+  const impatient = createPollBatchWriter({ ...options, db: away, timeoutMs: 600 });
   await Promise.all(
-    [anna, ben].map((account) => impatient.record({ outcome: 'returned', record: unpolled(account) })),
+    [anna, ben].map((account) => impatient.record({ outcome: 'returned', record: releaseLease(account) })),
   );
   await away.destroy();
   expect(lost).toEqual([{ refusal: expect.objectContaining({ class: 'network' }), results: 2 }]);
@@ -40,7 +40,7 @@ test('results that are given up are counted, and so is one that can’t be store
   let stored = 0;
   const recorder = createPollBatchWriter({ ...options, db: world.db, onStored: () => (stored += 1) });
   await Promise.all(
-    [anna, ben].map((account) => recorder.record({ outcome: 'returned', record: unpolled(account) })),
+    [anna, ben].map((account) => recorder.record({ outcome: 'returned', record: releaseLease(account) })),
   );
   expect(lost.slice(1)).toEqual([{ refusal: expect.objectContaining({ class: '23' }), results: 1 }]);
   expect(stored).toBe(1);

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { readApps } from '../../db/queries/apps.ts';
 import { type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
-import { countLine } from '../../db/queries/count-line.ts';
+import { countQueue } from '../../db/queries/count-queue.ts';
 import { countRead } from '../../db/queries/shrunk-accounts.ts';
 import { createRemovalBreaker } from '../../src/app/removal-breaker.ts';
 import { silentLogger } from '../../src/log.ts';
@@ -45,7 +45,7 @@ async function fill({ db }: World, accounts: number): Promise<void> {
     from enrolled
   `.execute(db);
   await sql`analyze mirror.poll_state`.execute(db);
-  await countLine(db, appId, rateRule);
+  await countQueue(db, appId, rateRule);
 }
 
 /** Lets time pass for everything that is remembered. */
@@ -66,7 +66,7 @@ async function claim({ db }: World, keys: readonly number[]): Promise<readonly C
     update mirror.poll_state set due_v = -1, leased_until = null where account_key = any(${keys}::bigint[])
   `.execute(db);
   return db.transaction().execute(async (trx) => {
-    const due = { appId, line: 'known', places: keys.length, virtualClock: 0, ceiling: -1 } as const;
+    const due = { appId, queue: 'known', places: keys.length, virtualClock: 0, ceiling: -1 } as const;
     return (await claimDue(trx, { ...due, leaseSeconds: 60 })).accounts;
   });
 }
@@ -156,14 +156,14 @@ const sizes = [
 describe.each(sizes)(
   '$accounts accounts, each polled every $intervalSeconds s or as often as the limit allows',
   (size) => {
-    test('all of which the vendor tells nothing of lose no row', async () => {
+    test('all of which come back empty lose no row', async () => {
       await using world = await createWorld();
       const end = await play(world, { ...size, emptied: () => size.accounts, seconds: 120, stepSeconds: 5 });
       expect(end).toEqual({ heldAfter: expect.any(Number), removed: 0 });
       expect(end.heldAfter).toBeLessThan(60);
     });
 
-    test('a fifth of which the vendor tells nothing of lose no row', async () => {
+    test('a fifth of which come back empty lose no row', async () => {
       await using world = await createWorld();
       const end = await play(world, {
         ...size,

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { readApps } from '../../db/queries/apps.ts';
-import { countLine } from '../../db/queries/count-line.ts';
+import { countQueue } from '../../db/queries/count-queue.ts';
 import { discardRemovals, readHeldRemovals, releaseRemovals } from '../../db/queries/held-removals.ts';
 import { readBelieved } from '../../db/queries/shrunk-accounts.ts';
 import { createRemovalBreaker, type RemovalBreaker } from '../../src/app/removal-breaker.ts';
@@ -23,7 +23,7 @@ beforeEach(async () => {
     world.vendor.truth.change(id, { kind: 'add_group', group: '家人', members: ['x', 'y'] });
     await world.poll(id);
   }
-  await countLine(world.db, appId, rateRule);
+  await countQueue(world.db, appId, rateRule);
   breaker = createRemovalBreaker({ db: world.db, appId, log: silentLogger(), readKeptMs: 0 });
 });
 
@@ -58,7 +58,7 @@ describe('when many accounts shrink at once', () => {
     expect(outcomes.filter((outcome) => outcome === 'removal_held')).toHaveLength(18);
   }
 
-  test('nothing is removed, however often it is read, and the list tells what would be', async () => {
+  test('nothing is removed, however often it is read, and the list shows what would be', async () => {
     await shrink();
     expect(await hold()).toMatchObject({ shrunk: 7, read: 25, windowSeconds: 30 });
     expect(new Set(await pollAll())).toEqual(new Set(['removal_held']));
@@ -104,7 +104,7 @@ describe('when many accounts shrink at once', () => {
     expect(await replayFeed(world.db)).toEqual(await currentRows(world.db));
   });
 
-  test('discarded, the accounts are read anew, and a vendor that is well again heals them', async () => {
+  test('discarded, the accounts are read again, and a vendor that has recovered heals them', async () => {
     await shrink();
     await pollAll();
     world.vendor.setFaults([]);
@@ -145,10 +145,10 @@ describe('the breaker', () => {
     await sql`
       update mirror.poll_state set status = 'active', first_polled_at = now(), verified_at = clock_timestamp()
     `.execute(world.db);
-    await countLine(world.db, appId, rateRule);
+    await countQueue(world.db, appId, rateRule);
   }
 
-  /** Lets the first accounts shrink, so many seconds ago. */
+  /** Lets the first accounts shrink, this many seconds ago. */
   async function shrinkSome(accounts: number, secondsAgo = 0): Promise<void> {
     await sql`
       insert into mirror.shrunk_account (account_key, app_id, shrunk_at, groups, members)
@@ -216,7 +216,7 @@ describe('the breaker', () => {
     });
   });
 
-  test('lets no second answer be believed while too few accounts were read to tell, and not for ever', async () => {
+  test('lets no second answer be believed while too few accounts were read to decide, and not for ever', async () => {
     await addRead(1000);
     await sql`update mirror.poll_state set verified_at = now() - interval '1 hour'`.execute(world.db);
     await shrinkSome(6, 40);

@@ -6,7 +6,7 @@ import { auditSample } from '../../src/audit/audit-sample.ts';
 import { compareAccount } from '../../src/audit/compare-account.ts';
 import { probeSequence } from '../../src/audit/probe-sequence.ts';
 import { silentLogger } from '../../src/log.ts';
-import { createAnswerMemory } from '../../src/tencent/answer-memory.ts';
+import { createResponseMemory } from '../../src/tencent/response-memory.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
 let world: World;
@@ -60,7 +60,7 @@ describe('comparing an account with the vendor', () => {
     expect(await compare()).toEqual({ accountId: id, outcome: 'equal', differences: [] });
   });
 
-  test('tells what has changed since its last poll apart from what is wrong', async () => {
+  test('distinguishes what has changed since its last poll from what is wrong', async () => {
     world.vendor.truth.change(id, { kind: 'add_members', group: 'work', members: ['z'] });
     expect(await compare()).toEqual({ accountId: id, outcome: 'stale', differences: ['+ work / z'] });
   });
@@ -107,7 +107,7 @@ describe('the audit of a sample', () => {
         client: world.client,
         appId: testApp.appId,
         callsPerSecond: 190,
-        openShare: createAnswerMemory().open,
+        openShare: createResponseMemory().open,
         log: silentLogger(),
       },
       60,
@@ -115,7 +115,7 @@ describe('the audit of a sample', () => {
       world.stop,
     );
 
-  test('counts what it compared, and has what is wrong read anew', async () => {
+  test('counts what it compared, and has what is wrong read again', async () => {
     await loseRow();
     const before = (await readAudits(world.db))[0] ?? { checked: 0, wrong: 0 };
     await audit();
@@ -159,16 +159,16 @@ describe('probing the sequence', () => {
   test.each(['full', 'changed', 'ignored'] as const)('finds out that it means %s', async (reading) => {
     world.vendor.setReading(reading);
     const before = world.vendor.stats().calls;
-    const { reads, verdict } = await probeSequence(world.client, id, world.stop);
-    expect(verdict.reading).toBe(reading);
-    expect(verdict.consequences.length).toBeGreaterThan(0);
+    const { reads, finding } = await probeSequence(world.client, id, world.stop);
+    expect(finding.reading).toBe(reading);
+    expect(finding.consequences.length).toBeGreaterThan(0);
     expect(reads).toHaveLength(10);
     expect(world.vendor.stats().calls - before).toBe(10);
   });
 
-  test('says when an account can’t tell', async () => {
+  test('says when an account does not show it', async () => {
     world.vendor.truth.addAccount('bare');
-    expect((await probeSequence(world.client, 'bare', world.stop)).verdict).toMatchObject({
+    expect((await probeSequence(world.client, 'bare', world.stop)).finding).toMatchObject({
       reading: 'unclear',
     });
   });

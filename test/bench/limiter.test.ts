@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { goalsOf, summarise } from '../../bench/limiter/command.ts';
+import type { LimiterFigures } from '../../bench/limiter/harness.ts';
 import type { LimiterResult } from '../../bench/limiter/run-limiter.ts';
-import type { LimiterFigures } from '../../bench/limiter/stage.ts';
 
 const figures = (over: Partial<LimiterFigures> = {}): LimiterFigures => ({
   perSecond: 190,
@@ -22,7 +22,7 @@ const result = (over: Partial<LimiterResult> = {}): LimiterResult => ({
 const missed = (given: LimiterResult) =>
   summarise(given, goalsOf(given)).goals.flatMap(({ name, met }) => (met ? [] : [name]));
 
-test('bench limiter tells scripts the figures that have goals, and those of the others', () => {
+test('the JSON of bench limiter has the figures that have goals, and those of the others', () => {
   expect(summarise(result(), goalsOf(result()))).toMatchObject({
     bench: 'limiter',
     configured: 190,

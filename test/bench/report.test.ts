@@ -7,7 +7,7 @@ const goals: readonly Goal[] = [
   { figure: 'never measured', value: Number.NaN, sense: '≤', limit: 1 },
 ];
 
-test('goals are told to scripts with name, goal, value and whether they are met', () => {
+test('the JSON of goals has name, goal, value and whether they are met', () => {
   expect(judgeGoals(goals)).toEqual([
     { name: 'polls/s', goal: '≥ 3000', value: 3000, met: true },
     { name: 'bytes', goal: '≤ 300', value: 301, met: false },

@@ -22,7 +22,7 @@ const sampleAt = (hours: number, rssMb: number): Sample => ({
   historyMb: 48 + hours,
 });
 
-test('a soak leaves out the first quarter, in which memory fills, and tells what an hour adds', () => {
+test('a soak leaves out the first quarter, in which memory fills, and reports what an hour adds', () => {
   const filling = [100, 250, 280].map((rssMb, index) => sampleAt(index / 20, rssMb));
   const steady = Array.from({ length: 16 }, (_, index) => sampleAt((index + 4) / 16, 300 + index / 16));
   const { slopes, callsPerSecond } = summarise({ accounts: 1, minutes: 60 }, [...filling, ...steady]);

@@ -15,7 +15,7 @@ const program = new Command('npm run chaos --')
   .option('--seed <s>', 'seed of all chance (default: a new one)', (text) => number(text, 0, 2 ** 32 - 1))
   .option('--logs <folder>', 'keep what each daemon says, in full')
   .option('--json', 'only the figures, as one JSON object in the last line')
-  .showHelpAfterError('(--help tells more)')
+  .showHelpAfterError('(see --help)')
   .action(async (options: { minutes: number; seed?: number; logs?: string; json?: boolean }) => {
     await sweepAbandonedFolders();
     const progress = createProgress('chaos', options.minutes * 60);

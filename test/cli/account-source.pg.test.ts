@@ -59,7 +59,7 @@ function file(name: string, text: string): string {
 }
 
 describe('accounts import --from-sql', () => {
-  test('enrols what the query names, tells bad rows, and changes nothing the second time', async () => {
+  test('enrols what the query names, reports bad rows, and changes nothing the second time', async () => {
     await customer.setUsers('alice', 'bob', '张三', 'carol', 'alice');
     const first = await importFrom('select * from users');
     expect(first).toMatchObject({
@@ -126,7 +126,7 @@ describe('accounts import --from-sql', () => {
 });
 
 describe('accounts sync', () => {
-  test('enrols, reports and, told so, removes; status tells of it', async () => {
+  test('enrols, reports and, with --prune, removes; status shows it', async () => {
     expect((await syncNow()).stdout).toMatch(/^3 accounts named: 3 enrolled, 0 vanished \(/);
     await customer.setUsers('alice', 'carol', 'dave');
     const { code, stdout } = await syncNow();
@@ -156,7 +156,7 @@ describe('accounts sync', () => {
     });
   });
 
-  test('refuses a source that has lost most of its rows; status says since when and why, until it is vouched for', async () => {
+  test('refuses a source that has lost most of its rows; status says since when and why, until the operator allows it', async () => {
     await syncNow();
     await customer.setUsers('alice');
     const { code, stderr } = await syncNow('--prune');
@@ -193,15 +193,15 @@ describe('accounts sync', () => {
     expect(await enrolled()).toHaveLength(200);
   });
 
-  test('told to end lets go of its lease, and one that is killed leaves it for half a minute', async () => {
+  test('that is ended releases its lease, and one that is killed leaves it for half a minute', async () => {
     const slow = { ACCOUNTS_SOURCE_URL: customer.url, ACCOUNTS_QUERY: 'select pg_sleep(60)::text' };
     const queries = async () =>
       (await customer.run("select from pg_stat_activity where query like 'fetch forward%'")).rows.length;
     const running = () => waitFor('the sync to run', async () => (await queries()) > 0);
-    const told = runCommand(['accounts', 'sync'], { ...env, ...slow });
+    const reported = runCommand(['accounts', 'sync'], { ...env, ...slow });
     await running();
-    told.child.kill('SIGTERM');
-    expect(await told.ended).toMatchObject({ code: 1, stderr: expect.stringContaining('was broken off') });
+    reported.child.kill('SIGTERM');
+    expect(await reported.ended).toMatchObject({ code: 1, stderr: expect.stringContaining('was aborted') });
     expect(await syncNow()).toMatchObject({ code: 0 });
     // The query does not go on at the customer's either.
     await waitFor('the query to end', async () => (await queries()) === 0);

@@ -81,7 +81,7 @@ describe('the command line, called wrongly, says so in a sentence and exits 2', 
   });
 });
 
-test('every command has a help with an example, and the version is told', async () => {
+test('every command has a help with an example, and --version prints the version', async () => {
   for (const command of [
     ['migrate'],
     ['accounts', 'import'],
@@ -111,7 +111,7 @@ describe('migrate', () => {
     });
   });
 
-  test('a database that is not there is told', async () => {
+  test('a database that is not there is named', async () => {
     const url = new URL(world.database.url);
     url.pathname = '/no_such_database';
     const { code, stderr } = await run(['migrate'], { DATABASE_URL: url.href });
@@ -123,7 +123,7 @@ describe('migrate', () => {
 });
 
 describe('accounts', () => {
-  test('import reads a file, tells bad lines, and changes nothing the second time', async () => {
+  test('import reads a file, reports bad lines, and changes nothing the second time', async () => {
     const list = file('list.txt', 'alice\nbob\n张三\n\ncarol\nalice\n');
     const first = await run(['accounts', 'import', list]);
     expect(first.code).toBe(0);
@@ -152,7 +152,7 @@ describe('accounts', () => {
   });
 
   test.each([[['import', '-']], [['remove', '--file', '-']]])(
-    '%j of a table whose columns are not known enrols and removes nobody',
+    '%j of a table whose columns are not known enrols and removes no account',
     async (args) => {
       const before = await enrolled();
       expect(await run(['accounts', ...args], {}, 'key,name\n1,Alice\n')).toMatchObject({
@@ -164,7 +164,7 @@ describe('accounts', () => {
     },
   );
 
-  test('remove of a list that names nobody who is enrolled fails', async () => {
+  test('remove of a list that names no enrolled account fails', async () => {
     const { code, stderr } = await run(['accounts', 'remove', '--file', '-'], {}, 'stranger\n');
     expect({ code, stderr }).toEqual({
       code: 1,
@@ -230,7 +230,7 @@ describe('fetch', () => {
     expect(stderr).toBe('tim-mirror: The vendor reports error 30003.\n');
   });
 
-  test('nobody at the endpoint is told', async () => {
+  test('an endpoint that nothing listens on is named', async () => {
     const { code, stderr } = await run(['fetch', 'alice'], { TIM_ENDPOINT: 'http://127.0.0.1:1' });
     expect({ code, stderr }).toEqual({
       code: 1,
@@ -267,7 +267,7 @@ describe('status and sync', () => {
       env: { POLL_MIN_INTERVAL: '1h', POLL_MAX_INTERVAL: '24h' },
     });
     const everybodyRead = () =>
-      waitFor('everybody to be read and nobody to be first in line', async () => {
+      waitFor('all accounts to be read and none to be first in the queue', async () => {
         const { rows } = await sql`
           select from mirror.poll_state
           where due_v = '-infinity' or leased_until is not null or verified_at is null
@@ -313,7 +313,7 @@ describe('status and sync', () => {
   });
 });
 
-test('the simulator answers for itself until it is told to end', async () => {
+test('the simulator answers for itself until it is asked to end', async () => {
   const simulator = runCommand(['simulator', '--port', '0', '--accounts', '20', '--changes', '0'], env);
   while (!simulator.said().includes('control/truth')) await new Promise((resolve) => setTimeout(resolve, 20));
   const variables = Object.fromEntries(

@@ -25,7 +25,7 @@ afterAll(async () => {
 const run = (...args: string[]) => runCommand(args, env).ended;
 
 describe('explain', () => {
-  test('tells all that is known of an account, with its last outcomes in the vendor’s words', async () => {
+  test('shows all that is known of an account, with its last outcomes in the vendor’s words', async () => {
     world.vendor.setFaults([{ kind: 30006, probability: 1 }]);
     await world.poll('alice');
     await world.poll('alice');
@@ -36,8 +36,11 @@ describe('explain', () => {
     expect(stdout).toMatch(/due .*it failed 2 times in a row and waits longer each time/);
     expect(stdout.match(/transient 30006: simulated 30006/g)).toHaveLength(2);
     expect(stdout).toContain('changed: +2 groups, +3 members');
-    const told = JSON.parse((await run('explain', 'alice', '--json')).stdout);
-    expect(told).toMatchObject({ account: { accountId: 'alice', failCount: 2 }, outcomes: { length: 3 } });
+    const reported = JSON.parse((await run('explain', 'alice', '--json')).stdout);
+    expect(reported).toMatchObject({
+      account: { accountId: 'alice', failCount: 2 },
+      outcomes: { length: 3 },
+    });
     await world.poll('alice');
   });
 
@@ -51,7 +54,7 @@ describe('explain', () => {
 });
 
 describe('verify', () => {
-  test('finds everything equal, then tells what changed since apart from what is wrong, and exits 1 for that', async () => {
+  test('finds everything equal, then distinguishes what changed since from what is wrong, and exits 1 for that', async () => {
     expect(await run('verify')).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(/^2 accounts compared: 2 equal/),
@@ -76,12 +79,12 @@ describe('verify', () => {
 });
 
 describe('probe', () => {
-  test('shows ten reads, the verdict and what it means', async () => {
+  test('shows ten reads, the finding and what it means', async () => {
     const { calls } = world.vendor.stats();
     const { code, stdout } = await run('probe', 'alice');
     expect(code).toBe(0);
     expect(world.vendor.stats().calls - calls).toBe(10);
-    expect(stdout).toMatch(/Verdict: full\..*\n.*\n.*\nWhat it means:\n/);
+    expect(stdout).toMatch(/Envelope: full\..*\n.*\n.*\nWhat it means:\n/);
   });
 
   test('of an account that the vendor does not know says so', async () => {
@@ -92,7 +95,7 @@ describe('probe', () => {
 });
 
 describe('removals', () => {
-  test('that are held are listed, told in the first lines of status, and let through', async () => {
+  test('that are held are listed, shown in the first lines of status, and let through', async () => {
     expect((await run('removals', 'release')).stdout).toBe('Removals are not held.\n');
     const trip = { shrunk: 30, read: 100, windowSeconds: 60 };
     await holdRemovals(world.db, testApp.appId, trip);

@@ -9,7 +9,7 @@ import { waitFor } from '../support/wait-for.ts';
 const mapped = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
 const through = ['unshare', '--pid', '--fork', '--kill-child', ...mapped];
 const mayUnshare = spawnSync('unshare', [...through.slice(1), 'true']).status === 0;
-if (!mayUnshare) process.stderr.write('skipped: nobody may make a namespace of processes on this machine\n');
+if (!mayUnshare) process.stderr.write('skipped: no user may make a namespace of processes on this machine\n');
 
 test.skipIf(!mayUnshare)('migrate as the first process of a container ends at SIGTERM', async () => {
   await using database = await createTestDatabase({ migrated: false });

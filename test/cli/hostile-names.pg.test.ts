@@ -151,10 +151,10 @@ describe('a name that gives a terminal orders is shown as text', () => {
     await sql`update mirror.friend_group set group_name = group_name || '?' where removed_at is null`.execute(
       world.db,
     );
-    const [told = '', json = ''] = await writtenBy([['verify'], ['verify', '--json']]);
-    expect(told).toContain('+ evil\\u{1b}]0;owned\\u{7}');
+    const [reported = '', json = ''] = await writtenBy([['verify'], ['verify', '--json']]);
+    expect(reported).toContain('+ evil\\u{1b}]0;owned\\u{7}');
     expect(json).toContain('\\u009b32m');
-    expect(obeyed.exec(told + json)).toBeNull();
+    expect(obeyed.exec(reported + json)).toBeNull();
   });
 });
 

@@ -18,8 +18,8 @@ beforeAll(async () => {
   truth.change('alice', { kind: 'add_group', group: '家人', members: ['x', 'y'] });
   truth.change('alice', { kind: 'add_group', group: 'work', members: ['z'] });
   await world.poll('alice');
-  const told = await runCommand(['groups', 'alice', '--json'], env).ended;
-  between = JSON.parse(told.stdout).verifiedAt;
+  const reported = await runCommand(['groups', 'alice', '--json'], env).ended;
+  between = JSON.parse(reported.stdout).verifiedAt;
   truth.change('alice', { kind: 'rename_group', group: '家人', to: '亲人' });
   truth.change('alice', { kind: 'remove_members', group: 'work', members: ['z'] });
   await world.poll('alice');
@@ -129,11 +129,11 @@ describe('changes', () => {
       run('changes', '--account', 'alice', '--json'),
       run('changes', '--since', '0s'),
     ]);
-    const told = all.stdout.trimEnd().split('\n');
-    const texts = told.map((line) => line.slice(line.indexOf('alice') + 20).trim());
+    const reported = all.stdout.trimEnd().split('\n');
+    const texts = reported.map((line) => line.slice(line.indexOf('alice') + 20).trim());
     expect(texts.toSorted()).toEqual(lines.toSorted());
     expect(texts.at(-1)).toBe('~ 家人 → 亲人');
-    expect(told[0]).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ {2}alice {17}\+ /);
+    expect(reported[0]).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ {2}alice {17}\+ /);
     const parsed = one.stdout
       .trimEnd()
       .split('\n')
@@ -143,7 +143,7 @@ describe('changes', () => {
     expect(late).toMatchObject({ code: 0, stdout: '' });
   });
 
-  test('followed, tells a change that is committed late, in its turn, and ends on Ctrl-C with exit code 0', async () => {
+  test('followed, prints a change that is committed late, in its turn, and ends on Ctrl-C with exit code 0', async () => {
     const following = runCommand(['changes', '--follow', '--account', 'bob'], env);
     const { account_key: accountKey } = await world.db
       .selectFrom('mirror.account')
@@ -167,14 +167,14 @@ describe('changes', () => {
       });
       expect(following.said()).toBe('');
     });
-    await waitFor('both to be told', () => following.said().includes('晚'), 60_000);
+    await waitFor('both to be reported', () => following.said().includes('晚'), 60_000);
     following.child.kill('SIGINT');
     const { code, stdout, stderr } = await following.ended;
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout.indexOf('早')).toBeLessThan(stdout.indexOf('晚'));
   });
 
-  test('read by somebody who goes away ends quietly', async () => {
+  test('read by a program that goes away ends quietly', async () => {
     const following = runCommand(['changes', '--follow', '--account', 'alice'], env);
     await waitFor('the first lines', () => following.said().includes('→'));
     following.child.stdout?.destroy();

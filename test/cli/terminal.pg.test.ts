@@ -51,7 +51,7 @@ describe.skipIf(!hasScript)('on a terminal', () => {
     expect(shown.said()).toContain('30,000 accounts enrolled');
   });
 
-  test('status --watch draws itself anew in place', async () => {
+  test('status --watch draws itself again in place', async () => {
     const shown = onTerminal('status --watch');
     const drawn = () => shown.said().split('\u001b[H\u001b[2J').length - 1;
     await waitFor('two drawings', () => drawn() >= 2);
@@ -61,7 +61,7 @@ describe.skipIf(!hasScript)('on a terminal', () => {
   });
 });
 
-test('elsewhere an import tells how far it is in plain lines, one in ten seconds at most', async () => {
+test('elsewhere an import prints how far it is in plain lines, one in ten seconds at most', async () => {
   const { stderr } = await runCommand(['accounts', 'import', list], env).ended;
   // A short one has none.
   expect(stderr).toMatch(/^(accounts \| \d+% \| [\d,]+ accounts, [\d,.]+\/s\n)*$/);

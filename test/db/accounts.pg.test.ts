@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { enrolAccounts, putFirstInLine } from '../../db/queries/accounts.ts';
+import { enrolAccounts, requestPoll } from '../../db/queries/accounts.ts';
 import { importAccounts } from '../../src/accounts/import-accounts.ts';
 import type { AccountLine } from '../../src/accounts/read-account-ids.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
@@ -34,7 +34,7 @@ async function* lines(...ids: string[]): AsyncGenerator<AccountLine> {
 const quiet = { appId, onProblem: () => undefined, onProgress: () => undefined };
 
 describe('enrolling accounts', () => {
-  test('each is enrolled once, however often it stands in lists', async () => {
+  test('each is enrolled once, however often it is in lists', async () => {
     expect(await importAccounts(world.db, lines('one', 'two', 'one'), quiet)).toEqual({
       read: 3,
       enrolled: 2,
@@ -81,7 +81,7 @@ describe('taking accounts out', () => {
     await world.poll(id);
   }
 
-  test('ends what the mirror held of them, and the feed and the past tell so', async () => {
+  test('ends what the mirror held of them, and the feed and the history show it', async () => {
     await mirrored('leaver');
     expect(await removeAccounts(world.db, appId, ['leaver', 'stranger'], false)).toEqual({
       removed: ['leaver'],
@@ -96,7 +96,7 @@ describe('taking accounts out', () => {
     expect(await replayFeed(world.db)).toEqual(await currentRows(world.db));
   });
 
-  test('and enrolling them again begins anew', async () => {
+  test('and enrolling them again begins again', async () => {
     await mirrored('returner');
     await removeAccounts(world.db, appId, ['returner'], false);
     await enrolAccounts(world.db, appId, ['returner']);
@@ -105,7 +105,7 @@ describe('taking accounts out', () => {
     expect(await replayFeed(world.db)).toEqual(await currentRows(world.db));
   });
 
-  test('with purge leaves no trace, also of one taken out before, and touches nobody else', async () => {
+  test('with purge leaves no trace, also of one taken out before, and touches no other account', async () => {
     await mirrored('bystander');
     await mirrored('secret-one');
     await mirrored('secret-two');
@@ -120,7 +120,7 @@ describe('taking accounts out', () => {
   });
 });
 
-test('an account put first in line while it is polled stays there, for the answer may be older than the wish', async () => {
+test('an account put first in the queue while it is polled stays there, for the answer may be older than the request', async () => {
   await world.addAccounts('hinted');
   await world.poll('hinted');
   const due = async () =>
@@ -130,7 +130,7 @@ test('an account put first in line while it is polled stays there, for the answe
       `.execute(world.db)
     ).rows[0]?.due_v;
   const claimed = await world.claim('hinted');
-  await putFirstInLine(world.db, appId, ['hinted']);
+  await requestPoll(world.db, appId, ['hinted']);
   await world.record(await pollAccount(world.deps, claimed, world.stop));
   expect(await due()).toBe(Number.NEGATIVE_INFINITY);
   await world.poll('hinted');

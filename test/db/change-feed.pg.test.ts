@@ -42,7 +42,11 @@ afterAll(async () => {
 });
 
 /** Says something in the feed about an account, in the transaction at hand. */
-const tell = (trx: Parameters<typeof insertChanges>[0], accountKey: number, groupNames: readonly string[]) =>
+const report = (
+  trx: Parameters<typeof insertChanges>[0],
+  accountKey: number,
+  groupNames: readonly string[],
+) =>
   insertChanges(
     trx,
     { appId, accountKey, sequence: null, at: Date.now() },
@@ -59,7 +63,7 @@ async function write(writer: number): Promise<readonly string[]> {
       .transaction()
       .execute(async (trx) => {
         for (const line of lines) {
-          await tell(trx, writer, [line]);
+          await report(trx, writer, [line]);
           if (random.next() < 0.3) await sleep(random.below(8));
         }
         if (random.next() < 0.1) throw vain;
@@ -149,8 +153,8 @@ describe('a consumer that reads while four writers commit out of order', () => {
     const read = async (finished: boolean) =>
       (await readFeed(consumerDb, filter, { after, limit: 10, finished })).map((line) => line.groupName);
     await database.db.transaction().execute(async (first) => {
-      await tell(first, 1, ['first']);
-      await database.db.transaction().execute((second) => tell(second, 2, ['second']));
+      await report(first, 1, ['first']);
+      await database.db.transaction().execute((second) => report(second, 2, ['second']));
       expect(await read(true)).toEqual([]);
       expect(await read(false)).toEqual(['second']);
     });
@@ -159,30 +163,30 @@ describe('a consumer that reads while four writers commit out of order', () => {
     expect(await read(true)).toEqual(['first', 'second']);
   });
 
-  test('a reading that begins after some recent change tells those of transactions that had begun before it', async () => {
+  test('a consumer that begins after some recent change gets those of transactions that had begun before it', async () => {
     const filter = { appId, accountId: undefined };
     await database.db.transaction().execute(async (first) => {
-      await tell(first, 1, ['early']);
+      await report(first, 1, ['early']);
       const { rows } = await sql<{ id: string }>`select pg_current_xact_id()::text as id`.execute(first);
-      await database.db.transaction().execute((second) => tell(second, 2, ['recent']));
+      await database.db.transaction().execute((second) => report(second, 2, ['recent']));
       const start = await findFeedStart(consumerDb, filter, 1);
       expect(BigInt(start.txId)).toBeLessThanOrEqual(BigInt(rows[0]?.id ?? '0'));
     });
   });
 
-  test('a reading that begins now tells nothing older, though a transaction that began before is under way', async () => {
+  test('a consumer that begins now gets nothing older, though a transaction that began before is under way', async () => {
     const filter = { appId, accountId: undefined };
     await database.db.transaction().execute(async (first) => {
       // Its id holds the end of the feed back.
-      await tell(first, 1, ['later']);
-      await database.db.transaction().execute((second) => tell(second, 2, ['older']));
+      await report(first, 1, ['later']);
+      await database.db.transaction().execute((second) => report(second, 2, ['older']));
       const start = await findFeedStart(consumerDb, filter, 0);
       const read = async () =>
         (await readFeed(consumerDb, filter, { start, after: start, limit: 10, finished: false })).map(
           (line) => line.groupName,
         );
       expect(await read()).toEqual([]);
-      await database.db.transaction().execute((second) => tell(second, 2, ['newer']));
+      await database.db.transaction().execute((second) => report(second, 2, ['newer']));
       expect(await read()).toEqual(['newer']);
     });
   });
@@ -219,8 +223,8 @@ describe('a feed whose lines another server has numbered', () => {
     );
 
     await database.db.transaction().execute(async (trx) => {
-      await tell(trx, 1, ['one']);
-      await tell(trx, 1, ['two']);
+      await report(trx, 1, ['one']);
+      await report(trx, 1, ['two']);
     });
     const read = () => readFeed(consumerDb, filter, { after: place, limit: 10, finished: true });
     await waitFor('the lines to be readable', async () => (await read()).length >= 2);
@@ -232,13 +236,13 @@ describe('a feed whose lines another server has numbered', () => {
   test('holds back what is still under way, and begins where a reader wants it to', async () => {
     const place = await newest();
     await database.db.transaction().execute(async (first) => {
-      await tell(first, 1, ['first']);
-      await database.db.transaction().execute((second) => tell(second, 2, ['second']));
+      await report(first, 1, ['first']);
+      await database.db.transaction().execute((second) => report(second, 2, ['second']));
       expect(await readAsDocumented(place)).toEqual([]);
       const start = await findFeedStart(consumerDb, filter, 0);
       const page = { start, after: start, limit: 10, finished: false };
       expect(await readFeed(consumerDb, filter, page)).toEqual([]);
-      await database.db.transaction().execute((second) => tell(second, 2, ['third']));
+      await database.db.transaction().execute((second) => report(second, 2, ['third']));
       expect(namesOf(await readFeed(consumerDb, filter, page))).toEqual(['third']);
     });
     const all = await findFeedStart(consumerDb, filter, 3600);
@@ -252,7 +256,7 @@ describe('a feed whose lines another server has numbered', () => {
       await sql`select pg_current_xact_id()`.execute(early);
       await renumber();
       const jump = await continueFeed(database.db);
-      await tell(early, 1, ['early']);
+      await report(early, 1, ['early']);
       return jump;
     });
     const place = await newest();
@@ -261,7 +265,7 @@ describe('a feed whose lines another server has numbered', () => {
 
     let over = false;
     const jumping = database.db.transaction().execute(async (writer) => {
-      await tell(writer, 1, ['held']);
+      await report(writer, 1, ['held']);
       await renumber();
       const started = continueFeed(consumerDb).then((jump) => {
         over = true;
@@ -283,7 +287,7 @@ describe('a feed whose lines another server has numbered', () => {
   });
 
   test('goes on too where the database is exchanged under a running daemon', async () => {
-    await database.db.transaction().execute((trx) => tell(trx, 1, ['last of the other server']));
+    await database.db.transaction().execute((trx) => report(trx, 1, ['last of the other server']));
     await renumber();
     const lines: string[] = [];
     const log = createLogger({

@@ -24,7 +24,7 @@ const poll = { minIntervalMs: 1000, maxIntervalMs: 2000, fullReadIntervalMs: 300
 let database: TestDatabase;
 let reader: pg.Client;
 
-/** Two months that are old, each with a change, beside one of now; and somebody who has begun to read. */
+/** Two months that are old, each with a change, beside one of now; and a consumer that has begun to read. */
 beforeEach(async () => {
   database = await createTestDatabase();
   await run(`
@@ -112,8 +112,8 @@ const round = () =>
     readerWaitMs: 200,
   });
 
-describe('while somebody reads the change feed in a long transaction', () => {
-  test('months are made ahead, and nobody waits, not even before that is committed', async () => {
+describe('while a consumer reads the change feed in a long transaction', () => {
+  test('months are made ahead, and no session waits, not even before that is committed', async () => {
     await database.db.transaction().execute(async (trx) => {
       await sql`set local lock_timeout = '2s'`.execute(trx);
       await sql`lock table only mirror.change in share update exclusive mode`.execute(trx);
@@ -131,7 +131,7 @@ describe('while somebody reads the change feed in a long transaction', () => {
     expect(new Set(rows.map(({ indexes }) => indexes))).toEqual(new Set([3]));
   });
 
-  test('old months go as soon as the reader has ended, and meanwhile nobody waits', async () => {
+  test('old months go as soon as the reader has ended, and meanwhile no session waits', async () => {
     await round();
     expect(await states()).toEqual(['detaching', 'attached']);
     expect(await count(reader)).toBe(3);
@@ -154,7 +154,7 @@ describe('while somebody reads the change feed in a long transaction', () => {
     expect(await count(reader)).toBe(1);
   });
 
-  test('a detach that was killed is finished, and what nobody dropped is dropped', async () => {
+  test('a detach that was killed is finished, and what was not dropped is dropped', async () => {
     const { pid, dropped } = await dropAndWait(60_000);
     await run(`select pg_terminate_backend(${pid})`);
     await expect(dropped).rejects.toThrow();
@@ -215,14 +215,14 @@ describe('months of the change feed', () => {
     expect(await count(reader)).toBe(4);
   });
 
-  test('whose detach was broken off half way are attached again', async () => {
+  test('whose detach was aborted half way are attached again', async () => {
     const name = await nameOf(thisMonth);
     await reader.query('begin isolation level repeatable read; select from tim.changes');
     const { pid, dropped } = await dropAndWait(60_000, { name, state: 'attached' });
     await run(`select pg_terminate_backend(${pid})`);
     await expect(dropped).rejects.toThrow();
     await expect(writeNow()).rejects.toThrow(/no partition/);
-    // As long as somebody reads who saw it attached, it can be neither detached nor attached.
+    // As long as a transaction lasts that saw it attached, it can be neither detached nor attached.
     const waiting = await ensureChangePartitions(database.db, 3);
     expect(waiting.problems).toMatchObject([{ present: true }]);
     expect(waiting.problems[0]?.sentence).toMatch(

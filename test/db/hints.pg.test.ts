@@ -26,7 +26,7 @@ beforeEach(async () => {
 const hint = (...ids: string[]) =>
   hintAccounts(database.db, { appId, ids, leaseSeconds: 25, pauseSeconds: 5 });
 
-/** Seconds from now until each account stands in the line of those hinted; null: it does not. */
+/** Seconds from now until each account is in the line of those hinted; null: it is not in it. */
 async function waits(): Promise<Record<string, number | null>> {
   const { rows } = await sql<{ id: string; wait: number | null }>`
     select account_id as id, round(extract(epoch from hinted_at - clock_timestamp()))::float8 as wait
@@ -75,7 +75,7 @@ describe('a hint', () => {
     expect(await waits()).toEqual({ failing: null });
   });
 
-  test('tells which accounts are not enrolled, of this app', async () => {
+  test('reports which accounts are not enrolled, of this app', async () => {
     await enrolAccounts(database.db, appId, ['ann', 'left']);
     await removeAccounts(database.db, appId, ['left'], false);
     await ensureApp(database.db, { appId: appId + 1000, callsPerSecond: 1 });
@@ -96,7 +96,7 @@ describe('a hint', () => {
   });
 });
 
-describe('accounts that somebody mentions', () => {
+describe('accounts that callbacks mention', () => {
   test('are enrolled when the app has never had them, and not when an operator took them out', async () => {
     await enrolAccounts(database.db, appId, ['ann', 'left']);
     await removeAccounts(database.db, appId, ['left'], false);

@@ -139,7 +139,7 @@ const shapes: readonly (readonly [string, () => Promise<void>])[] = [
 ];
 
 describe.each(shapes)('a mirror of an older release, with its members %s', (_, prepare) => {
-  test('is migrated while it is written and read: nobody waits for a reader of long, only the migration does', async () => {
+  test('is migrated while it is written and read: no session waits for a long reader, only the migration does', async () => {
     await prepare();
     const before = await history();
     const reader = await connectClient();
@@ -162,12 +162,12 @@ describe.each(shapes)('a mirror of an older release, with its members %s', (_, p
         await writer.query('select count(*) from tim.friend_group_members');
       }
     })();
-    const told: string[] = [];
-    const migrating = migrate(database.db, { say: (sentence) => told.push(sentence) });
-    await waitFor('the first index', () => told.length > 0);
-    const [seen, writtenThen] = [told.length, written];
+    const reported: string[] = [];
+    const migrating = migrate(database.db, { say: (sentence) => reported.push(sentence) });
+    await waitFor('the first index', () => reported.length > 0);
+    const [seen, writtenThen] = [reported.length, written];
     await waitFor('writes meanwhile', () => written > writtenThen + 20);
-    expect(told).toHaveLength(seen);
+    expect(reported).toHaveLength(seen);
     await reader.query('commit');
 
     expect((await migrating).applied).toContain('0006_row_identities');
@@ -232,7 +232,7 @@ async function migrateUntilItDies(url: string, beforeCommit: boolean): Promise<b
   }
 }
 
-test('an index whose making was broken off is made again', async () => {
+test('an index whose making was aborted is made again', async () => {
   const reader = await connectClient();
   await reader.query('begin isolation level repeatable read');
   await reader.query('select count(*) from mirror.friend_group_member');
@@ -256,7 +256,7 @@ test('an index whose making was broken off is made again', async () => {
   await expectIdentities();
 });
 
-test('lives that began at one moment of a coarse clock are told apart, under a publication too', async () => {
+test('lives that began at one moment of a coarse clock are distinguished, under a publication too', async () => {
   await run(`
     create publication everything for all tables;
     insert into mirror.friend_group_member (group_key, friend_id, added_at, removed_at) values

@@ -49,7 +49,7 @@ describe('migrating', () => {
     await expect(migrate(database.db)).rejects.toThrow(/newer than this tim-mirror knows/);
   });
 
-  test('a migration applied in another wording is told', async () => {
+  test('a migration applied in another wording is reported', async () => {
     await migrate(database.db);
     await sql`update mirror.migration set checksum = 'other' where version = 1`.execute(database.db);
     await expect(assertSchema(database.db)).rejects.toThrow(

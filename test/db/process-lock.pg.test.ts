@@ -52,14 +52,14 @@ test('a broken connection is not held, and taken again', async () => {
   await releaseAll(lock);
 });
 
-test('when another daemon was quicker, that is told', async () => {
+test('when another daemon was quicker, that is reported', async () => {
   let taken = 0;
   const lock = await acquire('exclusive', () => {
     taken += 1;
   });
   await breakConnections();
   const other = await waitFor('the other daemon', () => acquire('exclusive'));
-  await waitFor('being told', () => taken === 1);
+  await waitFor('being reported', () => taken === 1);
   expect(lock?.isHeld()).toBe(false);
   await releaseAll(lock, other);
 });

@@ -5,8 +5,8 @@ import {
   discoverAccounts,
   fenceAccounts,
   purgeAccounts,
-  putFirstInLine,
   readOutcomes,
+  requestPoll,
   unenrolAccounts,
 } from '../../db/queries/accounts.ts';
 import { readMirroredAccount } from '../../db/queries/audit.ts';
@@ -20,7 +20,7 @@ import { readAccountGroups, readMirrorRows } from '../../db/queries/mirror.ts';
 import { noteOutcomes, recordPolls } from '../../db/queries/poll-records.ts';
 import { countShrunk } from '../../db/queries/shrunk-accounts.ts';
 import { diffGroups } from '../../src/sync/diff.ts';
-import { unpolled } from '../../src/sync/next-state.ts';
+import { releaseLease } from '../../src/sync/next-state.ts';
 import { writeGroups } from '../../src/sync/write-groups.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { connectGated } from '../support/gated-database.ts';
@@ -31,7 +31,7 @@ const appId = 1_400_000_000;
 const accounts = 4000;
 const groupsEach = 3;
 const membersEach = 10;
-const told = 250;
+const reported = 250;
 
 let database: TestDatabase;
 let planner: Planner;
@@ -96,7 +96,7 @@ async function fill(owner: Database): Promise<void> {
     await sql.raw(`alter table ${name} set (autovacuum_enabled = false)`).execute(owner);
   await sql`analyze`.execute(owner);
   await sql`
-    update pg_class set reltuples = reltuples * ${told}::float4
+    update pg_class set reltuples = reltuples * ${reported}::float4
     where relnamespace = 'mirror'::regnamespace and relname !~ '^app' and reltuples > 0
   `.execute(owner);
 }
@@ -115,8 +115,8 @@ async function expectIndexes(act: (trx: Transaction<DB>) => Promise<unknown>): P
   expect(scans).toEqual([]);
 }
 
-const claim = (trx: Transaction<DB>, line: ClaimRequest['line'], places = 50) =>
-  claimDue(trx, { appId, line, places, virtualClock: 0, ceiling: 90, leaseSeconds: 45 });
+const claim = (trx: Transaction<DB>, queue: ClaimRequest['queue'], places = 50) =>
+  claimDue(trx, { appId, queue, places, virtualClock: 0, ceiling: 90, leaseSeconds: 45 });
 
 async function claimOne(trx: Transaction<DB>): Promise<ClaimedAccount> {
   const [account] = (await claim(trx, 'known', 1)).accounts;
@@ -164,7 +164,7 @@ describe('at a million accounts no whole table and no whole index is read', () =
     'friend_group_members',
     'friend_group_member_history',
     "friend_group_members_at(now() - interval '1 hour')",
-  ])('by asking tim.%s in whose groups somebody is', (source) =>
+  ])('by asking tim.%s in whose groups an account is', (source) =>
     expectIndexes(async (trx) => {
       const { rows } = await sql
         .raw(`select account_id, group_name from tim.${source} where friend_id = 'user-2424'`)
@@ -204,14 +204,14 @@ describe('at a million accounts no whole table and no whole index is read', () =
     expect([...read]).toEqual([only]);
   });
 
-  test.each(['known', 'unseen', 'hinted'] as const)('by the claim of the %s line', (line) =>
-    expectIndexes(async (trx) => expect((await claim(trx, line)).accounts).toHaveLength(50)),
+  test.each(['known', 'never_polled', 'hinted'] as const)('by the claim of the %s queue', (queue) =>
+    expectIndexes(async (trx) => expect((await claim(trx, queue)).accounts).toHaveLength(50)),
   );
 
   test('by the record of a batch', () =>
     expectIndexes(async (trx) => {
       const { accounts: batch } = await claim(trx, 'known');
-      const written = await recordPolls(trx, appId, batch.map(unpolled));
+      const written = await recordPolls(trx, appId, batch.map(releaseLease));
       expect(written.size).toBe(50);
       const notes = batch.map(({ accountKey, claimNo }) => ({
         ...{ accountKey, claimNo, outcome: 'changed', code: null },
@@ -248,7 +248,7 @@ describe('at a million accounts no whole table and no whole index is read', () =
       await forgetHeldRemoval(trx, accountKey);
     }));
 
-  test('by telling all that is known of one account', () =>
+  test('by showing all that is known of one account', () =>
     expectIndexes(async (trx) => {
       const account = await readAccount(trx, appId, 'user-2424');
       expect(account).toMatchObject({ groups: groupsEach, members: groupsEach * membersEach });
@@ -274,10 +274,10 @@ describe('at a million accounts no whole table and no whole index is read', () =
       expect(await discoverAccounts(trx, appId, ['user-1', 'user-x'])).toBe(1);
     }));
 
-  test('by an operator’s wish, or by taking accounts out and deleting all trace of them', () =>
+  test('by an operator’s request, or by taking accounts out and deleting all trace of them', () =>
     expectIndexes(async (trx) => {
       const ids = ['user-1', 'user-2', 'user-3'];
-      await putFirstInLine(trx, appId, ids);
+      await requestPoll(trx, appId, ids);
       const fenced = await fenceAccounts(trx, appId, ids, 60);
       expect(await unenrolAccounts(trx, appId, fenced)).toHaveLength(3);
       expect(await purgeAccounts(trx, appId, ids)).toBe(3);

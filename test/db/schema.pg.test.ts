@@ -27,7 +27,7 @@ describe('the schema', () => {
     expect({ status, said: status === 0 ? '' : stdout + stderr }).toEqual({ status: 0, said: '' });
   });
 
-  test('tells analysts what every view, column and function means', async () => {
+  test('has a comment on every view, column and function', async () => {
     const silent = await all(`
       select c.relname as source, a.attname as column
       from pg_class c

@@ -114,7 +114,7 @@ test('a driver without stated settings would have read null', async () => {
   }
 });
 
-test('a function that somebody has put before Postgres’ own is not run, and every setting is stated all the same', async () => {
+test('a function that another role has put before Postgres’ own is not run, and every setting is stated all the same', async () => {
   await using own = await createTestDatabase();
   const statements = [
     'create schema evil',

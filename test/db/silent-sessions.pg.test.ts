@@ -91,7 +91,7 @@ test('a lock whose session falls silent is not held, and is had again though the
   await lock?.release();
 });
 
-test('a statement that takes too long is broken off by Postgres, and its session stays', async () => {
+test('a statement that takes too long is aborted by Postgres, and its session stays', async () => {
   const db = connect({
     url: database.url,
     applicationName: 'test',

@@ -70,7 +70,7 @@ test.each([
   expect(await risk()).toBeUndefined();
 });
 
-test('what stands in the source under the names of Postgres’ own functions is not run', async () => {
+test('what is in the source under the names of Postgres’ own functions is not run', async () => {
   await customer.run('create table run (n integer); grant insert on run to public');
   await customer.run(`
     create function min(text) returns text language sql as $$ insert into run values (1) returning 'x' $$;

@@ -81,7 +81,7 @@ test('a consumer of the feed that reads a standby misses nothing either, in what
   await catchUp(db, replica);
   expect(await readByTheRule(replica)).toEqual(['before', 'early, ends late', 'late, ends early']);
   if (start === undefined) throw new Error('no start');
-  // One that begins to read while a transaction is under way is told it when it ends.
+  // One that begins to read while a transaction is under way gets it when it ends.
   const page = { start, after: start, limit: 10, finished: true };
   expect((await readFeed(replica, filter, page)).map((line) => line.groupName)).toEqual([
     'early, ends late',

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { isTransient, refusalOf, transientStates } from '../../db/storage-errors.ts';
 import { readDocument } from '../support/documents.ts';
 
-/** An error of Postgres as pg tells it. */
+/** An error of Postgres as pg throws it. */
 function refusedWith(code: string, message = 'words'): Error {
   return Object.assign(new pg.DatabaseError(message, 0, 'error'), { code, detail: 'Failing row: secret' });
 }
@@ -75,7 +75,7 @@ describe('an error of a statement', () => {
     expect(refusalOf(error)).toMatchObject({ class: 'program', transient: false }),
   );
 
-  test('tells its SQLSTATE and its message, and no value of a row', () => {
+  test('shows its SQLSTATE and its message, and no value of a row', () => {
     expect(refusalOf(refusedWith('55000', 'cannot update table "friend_group_member"'))).toEqual({
       class: '55',
       transient: false,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect, type Database } from '../../db/client.ts';
-import { describeTrouble, troubleOf } from '../../db/database-trouble.ts';
+import { describeProblem, problemOf } from '../../db/database-problem.ts';
 import { FreshClient } from '../../db/fresh-client.ts';
 import { asWeUseIt } from '../../src/config/postgres-url.ts';
 import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
@@ -112,8 +112,8 @@ describe.skipIf(!hasOpenssl)('a Postgres that speaks TLS with a CA of its ownerâ
       false,
     ]);
     // No advice about TLS where neither way is open.
-    const trouble = troubleOf(await as('nowhere').catch((refused: unknown) => refused));
-    expect(trouble && describeTrouble(trouble)).toMatch(/refuses the user or password .*pg_hba\.conf/);
+    const problem = problemOf(await as('nowhere').catch((refused: unknown) => refused));
+    expect(problem && describeProblem(problem)).toMatch(/refuses the user or password .*pg_hba\.conf/);
   });
 
   test('many connections at once ask the server for TLS once', async () => {
@@ -137,9 +137,9 @@ describe.skipIf(!hasOpenssl)('a Postgres that speaks TLS with a CA of its ownerâ
 
   test('sslmode=verify-full without the CA says that the certificate is not trusted, and what to do', async () => {
     const error = await isEncrypted(urlWith('sslmode=verify-full')).catch((refused: unknown) => refused);
-    const trouble = troubleOf(error);
-    expect(trouble).toBeDefined();
-    expect(trouble && describeTrouble(trouble)).toMatch(/sslrootcert/);
+    const problem = problemOf(error);
+    expect(problem).toBeDefined();
+    expect(problem && describeProblem(problem)).toMatch(/sslrootcert/);
   });
 
   test.each(['sslmode=require', 'sslmode=verify-full&sslrootcert=CA'])(

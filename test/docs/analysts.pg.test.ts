@@ -150,9 +150,11 @@ describe('docs/dbt/sources.yml', () => {
   const tables = () => sourcesFile.parse(parse(readDocument('docs/dbt/sources.yml'))).sources[0].tables;
 
   test('describes exactly the views and columns that there are, and freshness by verified_at', async () => {
-    const told = tables().flatMap(({ name, columns }) => columns.map((column) => `${name}.${column.name}`));
+    const reported = tables().flatMap(({ name, columns }) =>
+      columns.map((column) => `${name}.${column.name}`),
+    );
     const there = (await columnsOfViews()).map(({ view, column }) => `${view}.${column}`);
-    expect(told.toSorted()).toEqual(there.toSorted());
+    expect(reported.toSorted()).toEqual(there.toSorted());
     expect(tables().filter(({ config }) => config !== undefined)).toMatchObject([{ name: 'accounts' }]);
   });
 

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8');
 
-test('compose.yaml has no token and no password that is the same for everybody, and says how to make them', () => {
+test('compose.yaml has no token and no password that is the same everywhere, and says how to make them', () => {
   const compose = read('compose.yaml');
   const used = [...compose.matchAll(/\$\{(\w*(?:TOKEN|PASSWORD|KEY)\w*)(.)(.)/g)].map(
     ([, name, colon, kind]) => [name, `${colon}${kind}`],

@@ -13,7 +13,7 @@ const pairs = [
 const commands = (text: string) =>
   blocksOf(text, 'sh').map((block) => block.replaceAll(/\s+#.*$/gm, '').trimEnd());
 
-/** Names, commands and values: what stands between backticks outside of blocks. */
+/** Names, commands and values: what is between backticks outside of blocks. */
 function namesIn(text: string): readonly string[] {
   const prose = text.replaceAll(/^```.*?^```$/gms, '');
   return [...new Set([...prose.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name))].toSorted();
@@ -64,7 +64,7 @@ describe.each(pairs)('%s and %s', (english, chinese) => {
   });
 });
 
-test.each(variableNames)('README.md and --help tell of %s', async (name) => {
+test.each(variableNames)('README.md and --help describe %s', async (name) => {
   let help = '';
   (await createProgram())
     .configureOutput({

@@ -116,7 +116,7 @@ describe('a daemon that can’t start says why in one sentence', () => {
 
   test.each<[string, (url: string) => Record<string, string>, RegExp]>([
     [
-      'nobody at DATABASE_URL',
+      'nothing at DATABASE_URL',
       () => ({ DATABASE_URL: `postgres://postgres${login}127.0.0.1:1/none` }),
       /Postgres at 127\.0\.0\.1:1, database none, does not answer \(ECONNREFUSED\); check DATABASE_URL/,
     ],
@@ -136,7 +136,7 @@ describe('a daemon that can’t start says why in one sentence', () => {
       /Postgres at \S+:\d+, database \S+, refuses TLS; set sslmode=disable/,
     ],
     [
-      'nobody at REDIS_URL',
+      'nothing at REDIS_URL',
       () => ({ REDIS_URL: `redis://x${login}127.0.0.1:1` }),
       /Redis at 127\.0\.0\.1:1 does not answer; check REDIS_URL/,
     ],

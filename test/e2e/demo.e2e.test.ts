@@ -36,7 +36,7 @@ describe('the demo', () => {
 
   test('killed, and started again in the same folder, ends what was left and mirrors a real app', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'tim-demo-test-'));
-    // As root the server runs as somebody else, who must be able to enter.
+    // As root the server runs as another user, who must be able to enter.
     chmodSync(folder, 0o755);
     const data = join(folder, 'data');
     const random = createRandom(1);

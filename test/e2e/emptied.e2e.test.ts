@@ -5,7 +5,7 @@ import { startTestDaemon } from '../support/daemon.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { createWorld } from '../support/world.ts';
 
-test('of 500 accounts that are polled all the time, and of which the vendor suddenly tells nothing, no row is lost', async () => {
+test('of 500 accounts that are polled all the time, and that suddenly come back empty, no row is lost', async () => {
   await using world = await createWorld({ callsPerSecond: 200 });
   const { vendor, db } = world;
   const ids = Array.from({ length: 500 }, (_, index) => `user-${index}`);

@@ -74,7 +74,7 @@ test('of 1,000 accounts the lively 5 % are mirrored far sooner than round robin 
     const roundRobin = accounts / (2 * callsPerSecond);
     expect(meanDelay / roundRobin).toBeLessThan(0.5);
 
-    // What the polls have taught is kept for whoever wants to know whether the estimates fit.
+    // What the polls have taught is kept so that one can see whether the estimates fit.
     const learnt = reportLearning(testApp.appId, await readLearning(world.db, testApp.appId));
     expect(learnt.polls).toBeGreaterThan(accounts / 2);
     expect(learnt.intervals.length).toBeGreaterThan(2);

@@ -106,7 +106,7 @@ test('with DISCOVER_ACCOUNTS accounts that callbacks and answers name are enroll
   expect(enrolled.map((row) => row.account_id)).toEqual(['ann', 'bob', 'cat', 'dan', 'eve', 'visitor']);
 });
 
-test('a warning of the limit makes the app send less for a minute, and is told', async () => {
+test('a warning of the limit makes the app send less for a minute, and is reported', async () => {
   await using world = await createWorld({ callsPerSecond: 200 });
   const ids = Array.from({ length: 200 }, (_, index) => `user-${index}`);
   await world.addAccounts(...ids);
@@ -133,9 +133,9 @@ test('a warning of the limit makes the app send less for a minute, and is told',
     await waitFor('sixty calls', () => calls() - from >= 60);
     return ((calls() - from) * 1000) / (performance.now() - began) < 110;
   });
-  const told = running.logLines().filter((line) => line.includes('the vendor warns of the limit'));
-  expect(told.length).toBeGreaterThan(0);
-  expect(told.length).toBeLessThan(10);
+  const reported = running.logLines().filter((line) => line.includes('the vendor warns of the limit'));
+  expect(reported.length).toBeGreaterThan(0);
+  expect(reported.length).toBeLessThan(10);
   expect(running.logLines().join('\n')).not.toContain('friend_get');
 });
 
@@ -149,7 +149,7 @@ test('a flood of callbacks is answered, forgets nothing that polling needs, and 
     env: { ...signing, POLL_MIN_INTERVAL: '1s', POLL_MAX_INTERVAL: '4s' },
   });
   await isRead(world, 400);
-  // Names of nobody by the ten thousand, and those of half of our accounts.
+  // Unknown names by the ten thousand, and those of half of our accounts.
   const flood = Array.from({ length: 2000 }, (_, index) => ({
     PairList: Array.from({ length: 10 }, (__, pair) => ({
       From_Account: `stranger-${index * 10 + pair}`,
@@ -165,7 +165,7 @@ test('a flood of callbacks is answered, forgets nothing that polling needs, and 
     }),
   );
   // Also those that no callback has named are polled on.
-  await waitFor('everybody to be polled since', async () => {
+  await waitFor('all accounts to be polled since', async () => {
     const { left } = await world.db
       .selectFrom('mirror.poll_state')
       .select((eb) => eb.fn.countAll<number>().as('left'))
@@ -178,7 +178,7 @@ test('a flood of callbacks is answered, forgets nothing that polling needs, and 
   const value = (name: string) =>
     Number(new RegExp(`^${name}\\{[^}]*app="${testApp.appId}"[^}]*\\} (\\d+)$`, 'm').exec(metrics)?.[1]);
   expect(value('tim_mirror_callbacks_total')).toBe(2000);
-  // What found no room is told.
+  // What found no room is reported.
   expect(value('tim_mirror_forgotten_hints_total')).toBeGreaterThanOrEqual(0);
   expect(world.vendor.stats().worstSecond).toBeLessThanOrEqual(200);
 });

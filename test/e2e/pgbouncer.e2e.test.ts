@@ -120,7 +120,7 @@ describe.skipIf(program === '')(
       expect(daemon.said()).not.toMatch(/prepared statement|"level":"error"/);
     });
 
-    test('a daemon that is not told where Postgres itself is refuses to start, with a sentence that says what to set', async () => {
+    test('a daemon that does not know where Postgres itself is refuses to start, with a sentence that says what to set', async () => {
       await using world = await createSeveralApps(alike(1, { accounts: 1, callsPerSecond: 100 }), {
         hostile: false,
       });
@@ -152,7 +152,7 @@ describe.skipIf(program === '')('behind PgBouncer in session mode', () => {
     await using database = await createTestDatabase({ hostile: false });
     await using pooler = await start(database.url, 'session');
     const url = pooler.through(database.url);
-    await expect(assertOwnSession({ url, vouched: false })).rejects.toThrow(/DATABASE_DIRECT_URL/);
-    await assertOwnSession({ url, vouched: true });
+    await expect(assertOwnSession({ url, bypassed: false })).rejects.toThrow(/DATABASE_DIRECT_URL/);
+    await assertOwnSession({ url, bypassed: true });
   });
 });

@@ -44,7 +44,7 @@ describe('two daemons on one Redis', () => {
 });
 
 describe('a daemon', () => {
-  test('that is told to stop finishes what is under way, gives its leases back and exits 0', async () => {
+  test('that is asked to stop finishes what is under way, gives its leases back and exits 0', async () => {
     await using world = await createWorld();
     await populateWorld(world);
     const daemon = startCommand(world, redis.url);
@@ -90,7 +90,7 @@ describe('a daemon', () => {
     expect(await probe('/readyz')).toEqual({ status: 200, body: { ok: true, unready: [] } });
     if (process.env['TEST_REDIS_URL'] === undefined) {
       await own[Symbol.asyncDispose]();
-      // What was found a moment ago is told for a second.
+      // What was found a moment ago is reported for a second.
       await waitFor('readiness to notice', async () => (await probe('/readyz')).status === 503);
       expect(await probe('/readyz')).toMatchObject({
         status: 503,

@@ -164,19 +164,19 @@ describe.skipIf(!hasOpenssl)('a Redis that speaks TLS with a CA of its owner’s
 
   test.each([
     [
-      'a certificate whose CA nobody named',
+      'a certificate whose CA was not named',
       () => `rediss://localhost:${master.port}`,
       /Redis at localhost:\d+ \(TLS\) shows a certificate that is not trusted.*NODE_EXTRA_CA_CERTS/,
       false,
     ],
     [
-      'sentinels whose CA nobody named',
+      'sentinels whose CA was not named',
       async () => `rediss+sentinel://localhost:${(await sentinel(master)).port}/main`,
       /Redis at localhost:\d+ shows a certificate that is not trusted.*NODE_EXTRA_CA_CERTS/,
       false,
     ],
     [
-      'nodes of a cluster whose CA nobody named',
+      'nodes of a cluster whose CA was not named',
       async () => `rediss+cluster://localhost:${(await cluster()).port}`,
       /Redis at localhost:\d+ shows a certificate that is not trusted.*NODE_EXTRA_CA_CERTS/,
       false,

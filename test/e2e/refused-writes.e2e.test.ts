@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { putFirstInLine } from '../../db/queries/accounts.ts';
+import { requestPoll } from '../../db/queries/accounts.ts';
 import { readStatus } from '../../src/status/read-status.ts';
 import { startTestDaemon } from '../support/daemon.ts';
 import { expectMirrorIsTruth } from '../support/mirroring.ts';
@@ -29,7 +29,7 @@ test('a daemon whose writes Postgres refuses says so once, counts them by class,
     'the accounts to be set aside',
     async () => {
       // As if they had waited.
-      await putFirstInLine(db, testApp.appId, hit);
+      await requestPoll(db, testApp.appId, hit);
       const app = await statusNow();
       return app?.accounts.quarantined === hit.length && app.refusedWrites.length > 0 ? app : undefined;
     },
@@ -53,6 +53,6 @@ test('a daemon whose writes Postgres refuses says so once, counts them by class,
   expect(warnings[0]).toContain('"level":"warn"');
 
   await sql`drop publication everything`.execute(db);
-  await putFirstInLine(db, testApp.appId, hit);
+  await requestPoll(db, testApp.appId, hit);
   await expectMirrorIsTruth(world);
 });

@@ -7,7 +7,7 @@ import { waitFor } from '../support/wait-for.ts';
 import { createWorld, testApp } from '../support/world.ts';
 
 describe('wrong credentials', () => {
-  test('stop polling after a handful of calls, are told once, and are forgotten once they are right', async () => {
+  test('stop polling after a handful of calls, are logged once, and are forgotten once they are right', async () => {
     await using world = await createWorld({ callsPerSecond: 200 });
     const { vendor, db } = world;
     const ids = await populateWorld(world);

@@ -43,7 +43,7 @@ async function command(databaseUrl: string, ...args: string[]): Promise<string> 
   return stdout;
 }
 
-/** Somebody who reads the feed as docs/analysts.md says, and remembers the last line. */
+/** A consumer that reads the feed as docs/analysts.md says, and remembers the last line. */
 function createConsumer() {
   const text = labelledSql(readDocument('docs/analysts.md'), 'feed');
   const lines: string[] = [];

@@ -41,7 +41,7 @@ function expectLimitsKept({ apps }: SeveralApps): void {
 
 const callsOf = (vendor: Simulator | undefined) => vendor?.stats().calls ?? 0;
 
-/** How long `vendor` takes to be called so many times. */
+/** How long `vendor` takes to be called this many times. */
 async function timeFor(calls: number, vendor: Simulator | undefined): Promise<number> {
   const [from, began] = [callsOf(vendor), performance.now()];
   await waitFor(`${calls} calls`, () => callsOf(vendor) - from >= calls);
@@ -80,7 +80,7 @@ describe.each([
     const metrics = await (await fetch(`${address}/metrics`)).text();
     for (const { appId, vendor, callsPerSecond } of world.apps) {
       expect(metrics).toContain(`tim_mirror_limit_calls_per_second{app="${appId}"} ${callsPerSecond}`);
-      // Nobody's groups are among another's.
+      // No account's groups are among another's.
       const mirror = await readMirrorRows(world.database.db, appId);
       expect(compareWithTruth(vendor.truth.rows(), mirror).invented).toEqual([]);
     }
@@ -110,7 +110,7 @@ test('an app is added by a rolling restart, while those that were there are poll
     else [seen, last] = [calls, now];
   }, 20);
   await stop(one);
-  // One that knows of it is enough, and one that does not is in nobody's way.
+  // One that knows of it is enough, and one that does not does no harm.
   const next = await start(3);
   await waitFor('the new app', async () => (await statusOf(world, 2)).accounts.active > 30);
   await stop(other);

@@ -23,7 +23,7 @@ afterAll(async () => {
   await redis?.[Symbol.asyncDispose]();
 });
 
-/** Every account has had so many claims. */
+/** Every account has had this many claims. */
 async function pollsOfEach(db: Database, polls: number): Promise<void> {
   await waitFor(
     `every account to be polled ${polls} times`,
@@ -37,7 +37,7 @@ async function pollsOfEach(db: Database, polls: number): Promise<void> {
   );
 }
 
-const removalsTold = async (db: Database) =>
+const removalsReported = async (db: Database) =>
   (await sql`select from tim.changes where kind in ('group_removed', 'member_removed')`.execute(db)).rows
     .length;
 
@@ -63,7 +63,7 @@ describe('two databases on one Redis', () => {
     for (const db of [world.db, second.db]) {
       const { missing, invented } = compareWithTruth(vendor.truth.rows(), await readMirrorRows(db, appId));
       expect({ missing, invented }).toEqual({ missing: [], invented: [] });
-      expect(await removalsTold(db)).toBe(0);
+      expect(await removalsReported(db)).toBe(0);
     }
     // A busy machine delivers a call that it held up together with the next ones; two buckets would be 160.
     expect(vendor.stats().worstSecond).toBeLessThanOrEqual(80 * 1.2);
@@ -93,7 +93,7 @@ describe('two databases on one Redis', () => {
     });
     for (const db of [world.db, neighbour.db]) {
       await pollsOfEach(db, 3);
-      expect(await removalsTold(db)).toBe(0);
+      expect(await removalsReported(db)).toBe(0);
     }
     await Promise.all([one.daemon.stop(), other.daemon.stop()]);
     const { missing, invented } = compareWithTruth(

@@ -66,12 +66,12 @@ describe('the production policy', () => {
     expect(ours.firstReadSeconds / cycle).toBeCloseTo(1.25, 1);
   });
 
-  test('is at least five times as fresh while accounts wake and fall asleep, told how often or only whether', () => {
+  test('is at least five times as fresh while accounts wake and fall asleep, knowing how often or only whether', () => {
     const population = populationOf(drifting, seed);
     const ours = simulate(drifting, population, 'stride', seed);
-    const told = simulate(drifting, population, 'stride-changed-only', seed);
+    const reported = simulate(drifting, population, 'stride-changed-only', seed);
     expect(cycle / 2 / ours.meanSeconds).toBeGreaterThan(5);
-    expect(told.meanSeconds / ours.meanSeconds).toBeLessThan(1.08);
+    expect(reported.meanSeconds / ours.meanSeconds).toBeLessThan(1.08);
   });
 
   test('keeps three times the freshness of round robin through hours with a quarter of the budget', () => {
@@ -166,7 +166,7 @@ test('quantiles of delays are right to a percent', () => {
 });
 
 describe('a row of the bench', () => {
-  test('tells ratio, gain and goals of what was simulated', async () => {
+  test('reports ratio, gain and goals of what was simulated', async () => {
     const notes: string[] = [];
     const [row] = await runRows({
       accounts: 500,

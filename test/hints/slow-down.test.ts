@@ -12,7 +12,7 @@ test.each([
   // More than we are ever to send, though we are set low: others use the rest.
   [{ command: groupGet, calls: 180, limit: 200 }, 50, undefined],
   [{ command: groupGet, calls: 210, limit: 200 }, 50, 30],
-  // A limit lower than we have been told.
+  // A limit lower than the one that we know.
   [{ command: groupGet, calls: 100, limit: 100 }, 190, 95],
   // However much others send, half is ours; and one call always.
   [{ command: groupGet, calls: 900, limit: 200 }, 190, 95],

@@ -22,7 +22,7 @@ describe.each([
   ['on Redis', (): string | undefined => redis.url],
   ['on Postgres', (): string | undefined => undefined],
 ] as const)('a daemon whose queues are %s', (_, redisUrl) => {
-  test('tells its metrics, shows its queues to who has the token, and stays well while the vendor is down', async () => {
+  test('serves its metrics, shows its queues to who has the token, and stays well while the vendor is down', async () => {
     await using world = await createWorld({ callsPerSecond: 200 });
     await populateWorld(world);
     const url = redisUrl();
@@ -36,7 +36,7 @@ describe.each([
       fetch(running.daemon.http.url + path, { headers: { authorization: `Bearer ${token}` }, ...init });
     await waitFor('first reads', () => world.vendor.stats().calls > 300, 120_000);
 
-    // Bull Board shows what there is, and lets nobody touch it.
+    // Bull Board shows what there is, and is read-only.
     expect((await fetch(`${running.daemon.http.url}/queues`, { redirect: 'manual' })).status).toBe(401);
     const board = await ask('/queues');
     expect(board.headers.get('content-security-policy')).toContain("default-src 'self'");
@@ -89,7 +89,7 @@ describe.each([
   });
 });
 
-/** A value of a scrape; NaN where it is not told. */
+/** A value of a scrape; NaN where it is absent. */
 function sample(text: string, name: string, labels: Record<string, string>): number {
   const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
   const line = text

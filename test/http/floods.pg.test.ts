@@ -207,7 +207,7 @@ describe('connections', () => {
   });
 
   test('beyond those that are served wait unread, give up after a while, and are bounded in number', async () => {
-    const limits = { served: 3, waiting: 2, longestWaitMs: 500, patienceMs: 60_000 };
+    const limits = { served: 3, waiting: 2, longestWaitMs: 500, timeoutMs: 60_000 };
     let requests = 0;
     const server: Server = createServer((_request, response) => {
       requests += 1;

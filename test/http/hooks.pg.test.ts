@@ -103,7 +103,7 @@ describe('a callback', () => {
     expect(hooks.refused()).toBe(1);
   });
 
-  test('may tell of three thousand friends at once, and not of endlessly many', async () => {
+  test('may name three thousand friends at once, and not endlessly many', async () => {
     await using hooks = await startHooks();
     const body = (pairs: number) =>
       JSON.stringify({

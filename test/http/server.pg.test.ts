@@ -41,7 +41,7 @@ const start = (options: Parameters<typeof startTestServer>[1] = {}): Promise<Tes
   startTestServer(world.db, options);
 
 describe('the probes', () => {
-  test('answer everybody, and say what is not well', async () => {
+  test('answer every client, and say what is unhealthy', async () => {
     const sick = {
       stuck: () => ['counts'],
       unready: async () => [{ part: 'postgres', sentence: 'Postgres only reads.' }],
@@ -124,7 +124,7 @@ describe('everything but the probes and the metrics', () => {
     for (const path of ['/livez', '/readyz', '/metrics']) expect(await ask(path, '10.0.0.7:8080')).toBe(200);
   });
 
-  test('is not told to whoever guesses', async () => {
+  test('is not shown to a client that guesses', async () => {
     await using server = await start({ adminToken: token });
     const codes: number[] = [];
     for (let times = 0; times < 12; times += 1) {
@@ -133,7 +133,7 @@ describe('everything but the probes and the metrics', () => {
       );
     }
     expect(codes).toEqual([...Array(10).fill(401), 429, 429]);
-    // The same address, as everybody has behind a proxy.
+    // The same address, as all clients have behind a proxy.
     const right = await server.ask('/status', { headers: { authorization: `Bearer ${token}` } });
     expect(right.status).toBe(200);
     const logsIn = await server.ask('/login', {
@@ -185,7 +185,7 @@ describe('a browser', () => {
     });
     await using restarted = await start({ adminToken: token });
     expect((await restarted.ask('/status', session)).status).toBe(401);
-    // Somebody else's session goes on.
+    // Another user's session goes on.
     const again = await server.ask('/login', login(token));
     const second = { headers: { cookie: again.headers.get('set-cookie')?.split(';')[0] ?? '' } };
     expect((await other.ask('/status', second)).status).toBe(200);
@@ -288,9 +288,9 @@ describe('the figures', () => {
     const withoutAges = ({ apps }: { apps: object[] }) =>
       apps.map((app) => ({ ...app, ageSeconds: undefined }));
     expect(withoutAges(page)).toEqual(withoutAges(JSON.parse(command.stdout)));
-    const told = JSON.parse((await runCommand(['explain', 'alice', '--json'], env).ended).stdout);
+    const reported = JSON.parse((await runCommand(['explain', 'alice', '--json'], env).ended).stdout);
     const { account } = await json(server, `/explain?app=${testApp.appId}&account=alice`);
-    expect({ ...account, now: 0 }).toEqual({ ...told.account, now: 0 });
+    expect({ ...account, now: 0 }).toEqual({ ...reported.account, now: 0 });
   });
 
   test.each([
@@ -314,7 +314,7 @@ describe('the figures', () => {
     expect(apps[0].accounts.reduce((sum: number, some: number) => sum + some, 0)).toBe(2);
   });
 
-  test('are missed in a sentence while Postgres is away, and the metrics of the process are still told', async () => {
+  test('are missed in a sentence while Postgres is away, and the metrics of the process are still served', async () => {
     const away = connect({
       url: 'postgres://postgres@127.0.0.1:1/none',
       applicationName: 'test',
@@ -353,7 +353,7 @@ async function statusOf({ server }: TestServer, text: string): Promise<number> {
   return Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1]);
 }
 
-/** What `/status` answers to a browser that believes to ask somebody else; fetch would not say so. */
+/** What `/status` answers to a browser that believes to talk to another host; fetch would not say so. */
 function statusWithHost({ server }: TestServer, host: string): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     request(`${server.url}/status`, { headers: { host } }, (response) => {

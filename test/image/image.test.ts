@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { installedPackages } from './bill-of-materials.ts';
 import { createDockerIgnore } from './docker-ignore.ts';
 
-// `npm run image:prove` carries the Dockerfile's steps out; this is what can be told without installing anything.
+// `npm run image:prove` carries the Dockerfile's steps out; this is what can be tested without installing anything.
 const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
 const { devDependencies, dependencies } = JSON.parse(read('package.json'));
 

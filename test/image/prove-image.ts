@@ -142,7 +142,7 @@ function lay(folder: string) {
     return follow([program, ...args], input, { env: { PATH, HOME: home, ...env }, ...user });
   }
 
-  /** As whoever builds the image, with the npm and the registry that this machine has. */
+  /** As the one who builds the image, with the npm and the registry that this machine has. */
   function install(step: string): Running {
     return follow(['sh', '-c', step], '', { env: { ...process.env, PATH, NODE_ENV: 'production' } });
   }

@@ -42,13 +42,13 @@ test('the bill of materials names just what the image installs, with hash and li
     `${name}@${version}`,
     Buffer.from(integrity.slice('sha512-'.length), 'base64').toString('hex'),
   ]);
-  const told = components.map(({ name, version, hashes }) => [
+  const reported = components.map(({ name, version, hashes }) => [
     `${name}@${version}`,
     hashes?.find(({ alg }) => alg === 'SHA-512')?.content,
   ]);
   const inOrder = (rows: readonly (readonly unknown[])[]) =>
     [...new Set(rows.map((row) => row.join(' ')))].sort();
-  expect(inOrder(told)).toEqual(inOrder(installed));
+  expect(inOrder(reported)).toEqual(inOrder(installed));
   const unlicensed = components.filter(({ licenses }) => !licenses?.length);
   expect(unlicensed.map(({ name }) => name)).toEqual([]);
 });

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse, parseAllDocuments } from 'yaml';
 
-/** A manifest as it stands in a file. */
+/** A manifest as it is in a file. */
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
   readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> };
   readonly file: string;
-  // What else is in it hangs on its kind.
+  // What else is in it depends on its kind.
   readonly [key: string]: unknown;
 }
 

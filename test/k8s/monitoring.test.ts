@@ -8,7 +8,7 @@ import { createCache } from '../../src/cache.ts';
 import { createMetrics } from '../../src/metrics/create-metrics.ts';
 import { exposeDatabase } from '../../src/metrics/database-gauges.ts';
 import { exposeProcess } from '../../src/metrics/process-gauges.ts';
-import { createAnswerMemory } from '../../src/tencent/answer-memory.ts';
+import { createResponseMemory } from '../../src/tencent/response-memory.ts';
 import { k8sFolder } from './kustomizations.ts';
 
 interface Alert {
@@ -23,7 +23,7 @@ const panels: readonly { title: string; targets: readonly { expr: string }[] }[]
   component('dashboard.json'),
 ).panels;
 
-/** The names under which a daemon tells its metrics. */
+/** The names under which a daemon reports its metrics. */
 function knownNames(): ReadonlySet<string> {
   const { registry } = createMetrics();
   exposeDatabase(registry, createCache({ keepMs: 0, read: async () => [] }));
@@ -32,7 +32,7 @@ function knownNames(): ReadonlySet<string> {
     loopAges: () => new Map(),
     unreadyFor: () => new Map(),
     pool: { totalCount: 0, idleCount: 0, waitingCount: 0 },
-    answers: createAnswerMemory().stats,
+    answers: createResponseMemory().stats,
     redisEvicted: () => undefined,
   });
   return new Set(

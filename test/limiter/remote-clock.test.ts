@@ -38,7 +38,7 @@ describe('a clock elsewhere', () => {
     );
   });
 
-  test('is known as well as its quickest answer told it, slower ones spoil nothing', () => {
+  test('is known as well as its quickest answer allows, slower ones spoil nothing', () => {
     const clock = createRemoteClock();
     const ways = (length: number, there: number, back: number) =>
       Array.from({ length }, () => ({ pause: 5, there, back }));

@@ -144,7 +144,7 @@ describe('a token bucket shared through Redis', () => {
     expectSilence(await slotsOf(nextApp, 190).reserve(1));
   });
 
-  test('a replica that becomes the master is silent for a second, once, whatever it has been told of the record', async () => {
+  test('a replica that becomes the master is silent for a second, once, whatever it knows of the record', async () => {
     await using pair = await createPair();
     const slots = (client: Redis) => createRedisSlots({ redis: client, appId: 1, callsPerSecond: 190 });
     const untilSlotsComeAtOnce = (source: SlotSource) =>

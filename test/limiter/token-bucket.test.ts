@@ -39,7 +39,7 @@ describe('a token bucket', () => {
       callsPerSecond: 190,
       log: silentLogger(),
     });
-    // The event loop stands still for a tenth of a second, again and again.
+    // The event loop is still for a tenth of a second, again and again.
     const blocker = setInterval(() => {
       for (const start = performance.now(); performance.now() - start < 100; );
     }, 400);

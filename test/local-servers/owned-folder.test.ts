@@ -139,7 +139,7 @@ describe('a folder that is claimed', () => {
     expect(lstatSync(join(folder, 'owner.json')).isFile()).toBe(true);
   });
 
-  test('is refused where everybody may write, or where it is another user’s', () => {
+  test('is refused where every user may write, or where it is another user’s', () => {
     const open = join(shared, 'open');
     mkdirSync(open);
     chmodSync(open, 0o777);

@@ -87,7 +87,7 @@ test('a scrape does not wait for a Postgres that hangs', async () => {
 });
 
 describe('a cache', () => {
-  test('reads once for all who ask at the same time, and anew when its time has passed', async () => {
+  test('reads once for all who ask at the same time, and again when its time has passed', async () => {
     let now = 0;
     let reads = 0;
     const cache = createCache({ keepMs: 100, now: () => now, read: async () => ++reads });

@@ -46,11 +46,11 @@ test('the plan of a live mirror rests on what it has seen, and says so when that
   expect(histogram.seen.toSorted((a, b) => a.accounts - b.accounts)).toEqual([
     {
       accounts: 30,
-      changeMass: 10,
+      decayedChanges: 10,
       watchedDays: expect.closeTo(10),
       silentDays: expect.closeTo(1 / 24),
     },
-    { accounts: 60, changeMass: 0, watchedDays: expect.closeTo(10), silentDays: expect.closeTo(10) },
+    { accounts: 60, decayedChanges: 0, watchedDays: expect.closeTo(10), silentDays: expect.closeTo(10) },
   ]);
 
   const { code, stdout } = await plan('--from-database', '--json');

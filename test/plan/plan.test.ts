@@ -65,7 +65,7 @@ describe('a plan', () => {
     expect(expected.roundRobin.worstSeconds).toBeCloseTo(cycle);
   });
 
-  test('gets better with every call, and the chosen budget stands among the others', () => {
+  test('gets better with every call, and the chosen budget is among the others', () => {
     const { compared, expected } = planAssumed({ ...budget, callsPerSecond: 120 }, million);
     expect(compared.map(({ callsPerSecond }) => callsPerSecond)).toEqual([50, 100, 120, 150, 199]);
     const means = compared.map(({ meanSeconds }) => meanSeconds);
@@ -97,8 +97,8 @@ describe('a plan', () => {
 
   test('of a live mirror takes accounts never polled to be like the others', () => {
     const seen = [
-      { accounts: 300, changeMass: 0, watchedDays: 10, silentDays: 10 },
-      { accounts: 100, changeMass: 10, watchedDays: 10, silentDays: 0 },
+      { accounts: 300, decayedChanges: 0, watchedDays: 10, silentDays: 10 },
+      { accounts: 100, decayedChanges: 10, watchedDays: 10, silentDays: 0 },
     ];
     const classes = observedClasses({ seen, neverPolled: 400 });
     expect(classes.map(({ accounts }) => accounts)).toEqual([600, 200]);
@@ -106,7 +106,7 @@ describe('a plan', () => {
     expect(planObserved(budget, classes).expected.meanSeconds).toBeGreaterThan(0);
   });
 
-  test('is told in words that fit a terminal', () => {
+  test('is in words that fit a terminal', () => {
     const text = formatPlan(planAssumed(budget, million), '1,000,000 accounts', ['Assumed.']);
     expect(text).toMatch(/a change waits, on average +\d/);
     expect(text).toMatch(/times as fresh as round robin/);
@@ -130,6 +130,6 @@ test.each([
   [444, '7.4 min'],
   [2520, '42 min'],
   [14_040, '3.9 h'],
-])('%d seconds are told as %s', (seconds, told) => {
-  expect(fineDuration(seconds)).toBe(told);
+])('%d seconds are reported as %s', (seconds, reported) => {
+  expect(fineDuration(seconds)).toBe(reported);
 });

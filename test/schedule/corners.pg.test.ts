@@ -2,11 +2,11 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mean } from '../../bench/support/statistics.ts';
 import { readApps } from '../../db/queries/apps.ts';
-import { countLine } from '../../db/queries/count-line.ts';
-import { effectiveMaxIntervalSeconds } from '../../src/schedule/line.ts';
+import { countQueue } from '../../db/queries/count-queue.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
+import { effectiveMaxIntervalSeconds } from '../../src/schedule/queue-stats.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { createRunningLine, longestWaits, type RunningLineOptions } from '../support/running-line.ts';
+import { createRunningQueue, longestWaits, type RunningQueueOptions } from '../support/running-queue.ts';
 import { testSeed } from '../support/world.ts';
 
 let database: TestDatabase;
@@ -20,10 +20,10 @@ afterAll(async () => {
   await database?.[Symbol.asyncDispose]();
 });
 
-function createLine(options: Omit<RunningLineOptions, 'db' | 'appId' | 'seed'>) {
+function createQueue(options: Omit<RunningQueueOptions, 'db' | 'appId' | 'seed'>) {
   const appId = nextApp;
   nextApp += 1;
-  return createRunningLine({ ...options, db: database.db, appId, seed: testSeed() });
+  return createRunningQueue({ ...options, db: database.db, appId, seed: testSeed() });
 }
 
 /** The quantile of a standard normal distribution, to within 0.01 (Tukey's lambda). */
@@ -32,18 +32,18 @@ const standardNormal = (share: number) => (share ** 0.135 - (1 - share) ** 0.135
 const lively = (index: number) => (index % 10 === 0 ? 96 : 0.01);
 
 describe('on the production statements', () => {
-  test('a budget cut to a quarter makes everybody wait in proportion, and nobody longer', async () => {
-    const line = await createLine({
+  test('a budget cut to a quarter makes all accounts wait in proportion, and none longer', async () => {
+    const queue = await createQueue({
       accounts: 200,
       changesPerDay: lively,
       callsPerSecond: 0.1,
       watchedDays: 20,
     });
-    await line.run(24_000, 200);
-    const before = longestWaits(await line.run(18_000, 100));
-    line.setBudget(0.025);
-    await line.run(12_000, 400);
-    const after = longestWaits(await line.run(72_000, 400));
+    await queue.run(24_000, 200);
+    const before = longestWaits(await queue.run(18_000, 100));
+    queue.setBudget(0.025);
+    await queue.run(12_000, 400);
+    const after = longestWaits(await queue.run(72_000, 400));
     const ratios = [...before].flatMap(([index, wait]) => {
       const now = after.get(index);
       return now === undefined ? [] : [now / wait];
@@ -56,20 +56,20 @@ describe('on the production statements', () => {
     expect(Math.max(...ratios)).toBeLessThan(4 * 1.8);
   });
 
-  test('after an outage of hours the line goes on in its order, without a rush', async () => {
-    const line = await createLine({
+  test('after an outage of hours the queue goes on in its order, without a rush', async () => {
+    const queue = await createQueue({
       accounts: 200,
       changesPerDay: lively,
       callsPerSecond: 2,
       watchedDays: 20,
     });
-    await line.run(300, 5);
+    await queue.run(300, 5);
     const { rows: order } = await sql<{ id: string }>`
       select account_id as id from mirror.poll_state join mirror.account using (account_key)
       where poll_state.app_id = ${nextApp - 1} order by due_v
     `.execute(database.db);
-    await line.pause(3 * 3600);
-    const polls = await line.run(25, 5);
+    await queue.pause(3 * 3600);
+    const polls = await queue.run(25, 5);
     // Ten places a step, as ever.
     expect(polls).toHaveLength(50);
     const first = order.slice(0, 10).map(({ id }) => Number(id.slice(-6)));
@@ -81,11 +81,11 @@ describe('on the production statements', () => {
     // Three in four asleep, the others five a day on average, lognormal with sigma 2: the middle of each thousandth.
     const changesPerDay = (index: number) =>
       index % 4 === 0 ? 5 * Math.exp(2 * standardNormal((index + 2) / 1004) - 2) : 0.005;
-    const line = await createLine({ accounts: 1000, changesPerDay, callsPerSecond: 195, watchedDays: 20 });
+    const queue = await createQueue({ accounts: 1000, changesPerDay, callsPerSecond: 195, watchedDays: 20 });
     // Their places were given for five minutes.
-    await line.run(300, 5);
-    await line.run(30, 1);
-    const polls = await line.run(60, 1);
+    await queue.run(300, 5);
+    await queue.run(30, 1);
+    const polls = await queue.run(60, 1);
     expect(polls.length / 60).toBeGreaterThan(90);
     expect(polls.length / 60).toBeLessThanOrEqual(100);
     const waits = longestWaits(polls);
@@ -94,13 +94,13 @@ describe('on the production statements', () => {
   });
 
   test('new accounts by the hundred do not starve those that are known, and are all read', async () => {
-    const line = await createLine({
+    const queue = await createQueue({
       accounts: 50,
       changesPerDay: () => 96,
       callsPerSecond: 2,
       watchedDays: 20,
     });
-    const calm = longestWaits(await line.run(400, 5));
+    const calm = longestWaits(await queue.run(400, 5));
     await sql`
       with crowd as (
         insert into mirror.account (app_id, account_id)
@@ -109,7 +109,7 @@ describe('on the production statements', () => {
       insert into mirror.poll_state (account_key, app_id, due_v)
       select account_key, ${nextApp - 1}, virtual_clock from crowd, mirror.app where app_id = ${nextApp - 1}
     `.execute(database.db);
-    const crowded = longestWaits(await line.run(400, 5));
+    const crowded = longestWaits(await queue.run(400, 5));
     // A fifth of the budget is theirs, and new accounts share it once they are read: a mean wait of 26 s becomes 180 s.
     // Without that fifth every one of them would wait for the whole crowd.
     const crowdSeconds = 500 / 2;
@@ -123,7 +123,7 @@ describe('on the production statements', () => {
   });
 
   test('POLL_MIN_INTERVAL is kept, however plentiful the budget and however lively the account', async () => {
-    const line = await createLine({
+    const queue = await createQueue({
       accounts: 20,
       changesPerDay: () => 5000,
       callsPerSecond: 195,
@@ -131,23 +131,23 @@ describe('on the production statements', () => {
       minIntervalSeconds: 600,
       maxIntervalSeconds: 600,
     });
-    const polls = await line.run(1800, 10);
+    const polls = await queue.run(1800, 10);
     // One at the start, the next after ten to twenty minutes, and then every ten or eleven.
     expect(polls.length).toBeGreaterThan(20 * 2);
     expect(polls.length).toBeLessThanOrEqual(20 * 4);
   });
 
   test('POLL_MAX_INTERVAL gives way to the budget: it takes half of it and leaves the rest to the lively', async () => {
-    const line = await createLine({
+    const queue = await createQueue({
       accounts: 200,
       changesPerDay: lively,
       callsPerSecond: 0.1,
       watchedDays: 20,
       maxIntervalSeconds: 1200,
     });
-    expect(effectiveMaxIntervalSeconds(line.line())).toBe(4000);
-    await line.run(12_000, 100);
-    const polls = await line.run(18_000, 100);
+    expect(effectiveMaxIntervalSeconds(queue.queue())).toBe(4000);
+    await queue.run(12_000, 100);
+    const polls = await queue.run(18_000, 100);
     const share = polls.filter(({ index }) => index % 10 === 0).length / polls.length;
     expect(share).toBeGreaterThan(0.3);
     const waits = longestWaits(polls);
@@ -158,7 +158,7 @@ describe('on the production statements', () => {
   test('the sum of weights follows when accounts are removed by the hundred thousand', async () => {
     const appId = nextApp;
     nextApp += 1;
-    await createRunningLine({ db: database.db, appId, accounts: 1, callsPerSecond: 190, seed: 1 });
+    await createRunningQueue({ db: database.db, appId, accounts: 1, callsPerSecond: 190, seed: 1 });
     await sql`
       with crowd as (
         insert into mirror.account (app_id, account_id)
@@ -169,7 +169,7 @@ describe('on the production statements', () => {
     `.execute(database.db);
     await sql`analyze mirror.poll_state`.execute(database.db);
     const sum = async () => {
-      await countLine(database.db, appId, rateRule);
+      await countQueue(database.db, appId, rateRule);
       return (await readApps(database.db)).find((app) => app.appId === appId)?.weightSum ?? 0;
     };
     expect(await sum()).toBeGreaterThan(480_000 * 0.9);

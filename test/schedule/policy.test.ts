@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Line, secondsPerUnit, weightBounds } from '../../src/schedule/line.ts';
 import {
-  afterSilence,
+  afterQuietPeriod,
   backOff,
   decideNextPoll,
   type Estimate,
@@ -10,9 +9,10 @@ import {
   type Observation,
   ratePerDay,
 } from '../../src/schedule/policy.ts';
+import { type QueueStats, secondsPerUnit, weightBounds } from '../../src/schedule/queue-stats.ts';
 
 const dayMs = 86_400_000;
-const line: Line = {
+const queue: QueueStats = {
   accounts: 1_000_000,
   weightSum: 600_000,
   callsPerSecond: 190,
@@ -20,7 +20,7 @@ const line: Line = {
   maxIntervalSeconds: 86_400,
 };
 const never: Estimate = {
-  changeMass: 0,
+  decayedChanges: 0,
   weight: 1,
   firstPolledAt: undefined,
   lastPolledAt: undefined,
@@ -34,8 +34,8 @@ function seen(over: Partial<Observation>): Observation {
 
 describe('the polling policy', () => {
   test('the first poll knows only the prior, one change a day, and draws any phase from the shortest interval on', () => {
-    const first = decideNextPoll(line, never, seen({ changed: true, sequenceNow: 999 }), () => 0.25);
-    expect(first.changeMass).toBe(0);
+    const first = decideNextPoll(queue, never, seen({ changed: true, sequenceNow: 999 }), () => 0.25);
+    expect(first.decayedChanges).toBe(0);
     expect(first.weight).toBeCloseTo(1);
     // Of a unit of 3158 s.
     const shortest = 30 / 3158;
@@ -43,9 +43,9 @@ describe('the polling policy', () => {
   });
 
   test('later polls are jittered by a tenth', () => {
-    const known: Estimate = { ...never, changeMass: 0, weight: 1, firstPolledAt: 0, lastPolledAt: 0 };
+    const known: Estimate = { ...never, decayedChanges: 0, weight: 1, firstPolledAt: 0, lastPolledAt: 0 };
     const strides = [0, 0.999_999].map((chance) =>
-      decideNextPoll(line, known, seen({ at: 1000 }), () => chance),
+      decideNextPoll(queue, known, seen({ at: 1000 }), () => chance),
     );
     expect(strides.map(({ stride, weight }) => stride * weight)).toEqual([
       expect.closeTo(0.9, 5),
@@ -62,7 +62,7 @@ describe('the polling policy', () => {
       const changed = poll % 10 === 0;
       const at = poll * step;
       const decision = decideNextPoll(
-        line,
+        queue,
         estimate,
         seen({ at, changed, sequenceNow: changed ? 2 : 1 }),
         half,
@@ -74,7 +74,7 @@ describe('the polling policy', () => {
         lastChangedAt: changed ? at : estimate.lastChangedAt,
       };
     }
-    const rate = ratePerDay(estimate.changeMass, 10);
+    const rate = ratePerDay(estimate.decayedChanges, 10);
     expect(rate / perDay).toBeGreaterThan(0.7);
     expect(rate / perDay).toBeLessThan(1.5);
   });
@@ -82,7 +82,7 @@ describe('the polling policy', () => {
   test('a hundred times the changes bring ten times the polls', () => {
     const weightFor = (perDay: number) => {
       const plenty = {
-        ...line,
+        ...queue,
         accounts: 1_000_000,
         weightSum: 1000,
         minIntervalSeconds: 0.01,
@@ -91,7 +91,7 @@ describe('the polling policy', () => {
       const mass = perDay * (memoryDays * (1 - Math.exp(-10 / memoryDays)) + 0.05) - 0.05;
       const known = {
         ...never,
-        changeMass: mass,
+        decayedChanges: mass,
         weight: 1,
         firstPolledAt: 0,
         lastPolledAt: 10 * dayMs,
@@ -104,7 +104,7 @@ describe('the polling policy', () => {
 
   test('an account is believed the less the longer it has been silent, and in full again after a change', () => {
     const lively: Estimate = {
-      changeMass: 20,
+      decayedChanges: 20,
       weight: 1,
       firstPolledAt: 0,
       lastPolledAt: 10 * dayMs,
@@ -112,57 +112,63 @@ describe('the polling policy', () => {
     };
     const weightAfter = (lastChangedAt: number, changed: boolean) =>
       decideNextPoll(
-        line,
+        queue,
         { ...lively, lastChangedAt },
         seen({ at: 10 * dayMs + 1000, changed, sequenceNow: 2 }),
         half,
       ).weight;
     const rate = ratePerDay(20, 10);
     expect(weightAfter(10 * dayMs, false)).toBeCloseTo(Math.sqrt(rate), 2);
-    expect(weightAfter(9 * dayMs, false)).toBeCloseTo(Math.sqrt(afterSilence(rate, 1)), 2);
-    expect(afterSilence(rate, 1)).toBeLessThan(rate / 4);
+    expect(weightAfter(9 * dayMs, false)).toBeCloseTo(Math.sqrt(afterQuietPeriod(rate, 1)), 2);
+    expect(afterQuietPeriod(rate, 1)).toBeLessThan(rate / 4);
     expect(weightAfter(9 * dayMs, true)).toBeGreaterThan(Math.sqrt(rate));
   });
 
   test('twice the usual gap of silence halves a rate; a clock set back leaves it alone', () => {
-    expect(afterSilence(4, 0.5)).toBeCloseTo(2);
-    expect(afterSilence(4, -1)).toBe(4);
+    expect(afterQuietPeriod(4, 0.5)).toBeCloseTo(2);
+    expect(afterQuietPeriod(4, -1)).toBe(4);
   });
 
   test('a bulk import that moves the sequence by 500 counts for a few changes', () => {
     const known: Estimate = {
       ...never,
-      changeMass: 2,
+      decayedChanges: 2,
       weight: 1,
       firstPolledAt: 0,
       lastPolledAt: 10 * dayMs,
     };
     const at = 10 * dayMs + 3_600_000;
-    const one = decideNextPoll(line, known, seen({ at, changed: true, sequenceNow: 2 }), half);
-    const bulk = decideNextPoll(line, known, seen({ at, changed: true, sequenceNow: 501 }), half);
-    expect(bulk.changeMass - one.changeMass).toBeGreaterThan(0);
-    expect(bulk.changeMass - one.changeMass).toBeLessThan(3);
+    const one = decideNextPoll(queue, known, seen({ at, changed: true, sequenceNow: 2 }), half);
+    const bulk = decideNextPoll(queue, known, seen({ at, changed: true, sequenceNow: 501 }), half);
+    expect(bulk.decayedChanges - one.decayedChanges).toBeGreaterThan(0);
+    expect(bulk.decayedChanges - one.decayedChanges).toBeLessThan(3);
   });
 
   test('a sequence that went back, or content that moved without it, counts as one change', () => {
-    const known: Estimate = { ...never, changeMass: 0, weight: 1, firstPolledAt: 0, lastPolledAt: dayMs };
+    const known: Estimate = { ...never, decayedChanges: 0, weight: 1, firstPolledAt: 0, lastPolledAt: dayMs };
     const mass = (sequenceNow: number) =>
       decideNextPoll(
-        line,
+        queue,
         known,
         seen({ at: 2 * dayMs, changed: true, sequenceBefore: 9, sequenceNow }),
         half,
-      ).changeMass;
+      ).decayedChanges;
     expect(mass(3)).toBeCloseTo(mass(10));
     expect(mass(9)).toBeCloseTo(mass(10));
   });
 
   test('clocks that stand still or go back leave the estimate as it was', () => {
-    const known: Estimate = { ...never, changeMass: 1.5, weight: 1, firstPolledAt: 0, lastPolledAt: dayMs };
+    const known: Estimate = {
+      ...never,
+      decayedChanges: 1.5,
+      weight: 1,
+      firstPolledAt: 0,
+      lastPolledAt: dayMs,
+    };
     for (const at of [dayMs, dayMs - 5000]) {
-      expect(decideNextPoll(line, known, seen({ at, changed: true, sequenceNow: 5 }), half).changeMass).toBe(
-        1.5,
-      );
+      expect(
+        decideNextPoll(queue, known, seen({ at, changed: true, sequenceNow: 5 }), half).decayedChanges,
+      ).toBe(1.5);
     }
   });
 
@@ -183,13 +189,13 @@ describe('the polling policy', () => {
         fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
         fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
         fc.boolean(),
-        (shape, changeMass, lastPolledAt, interval, changed, sequenceNow, chance, isFirst) => {
-          const any: Line = { ...shape, weightSum: shape.mean * shape.accounts };
-          const estimate = isFirst ? never : { ...never, changeMass, firstPolledAt: 0, lastPolledAt };
+        (shape, decayedChanges, lastPolledAt, interval, changed, sequenceNow, chance, isFirst) => {
+          const any: QueueStats = { ...shape, weightSum: shape.mean * shape.accounts };
+          const estimate = isFirst ? never : { ...never, decayedChanges, firstPolledAt: 0, lastPolledAt };
           const at = lastPolledAt + interval;
           const decision = decideNextPoll(any, estimate, seen({ at, changed, sequenceNow }), () => chance);
           const { least, greatest } = weightBounds(any);
-          expect(decision.changeMass).toBeGreaterThanOrEqual(0);
+          expect(decision.decayedChanges).toBeGreaterThanOrEqual(0);
           expect(decision.weight).toBeGreaterThanOrEqual(least);
           expect(decision.weight).toBeLessThanOrEqual(greatest);
           expect(decision.stride * secondsPerUnit(any)).toBeGreaterThanOrEqual(
@@ -203,7 +209,7 @@ describe('the polling policy', () => {
 });
 
 describe('backing off', () => {
-  const unit = line.weightSum / line.callsPerSecond;
+  const unit = queue.weightSum / queue.callsPerSecond;
 
   test.each([
     [1, 30],
@@ -213,7 +219,7 @@ describe('backing off', () => {
     [8, 3600],
     [1000, 3600],
   ])('after %i failures in a row an account waits up to %i seconds', (failures, seconds) => {
-    expect(backOff(line, failures, () => 1) * unit).toBeCloseTo(seconds);
-    expect(backOff(line, failures, () => 0)).toBe(0);
+    expect(backOff(queue, failures, () => 1) * unit).toBeCloseTo(seconds);
+    expect(backOff(queue, failures, () => 0)).toBe(0);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { shortestUnitSeconds as unit } from '../../src/schedule/line.ts';
+import { shortestUnitSeconds as unit } from '../../src/schedule/queue-stats.ts';
 import { claimLimit, moveClock, openClock, shareOf } from '../../src/schedule/virtual-clock.ts';
 
 describe('the virtual clock', () => {

@@ -58,7 +58,7 @@ async function answer(body: unknown, options: CallOptions = {}): Promise<Record<
 const everything = { From_Account: 'alice', LastSequence: 0, NeedFriend: 'Need_Friend_Type_Yes' };
 
 describe('the simulated vendor', () => {
-  test('tells every group with its members, and leaves empty lists out', async () => {
+  test('sends every group with its members, and leaves empty lists out', async () => {
     await start();
     expect(await answer(everything)).toEqual({
       ResultItem: [
@@ -73,7 +73,7 @@ describe('the simulated vendor', () => {
     });
   });
 
-  test('tells no members unless asked, and named groups alone with theirs', async () => {
+  test('sends no members unless asked, and named groups alone with theirs', async () => {
     await start();
     expect((await answer({ From_Account: 'alice' }))['ResultItem']).toEqual([
       { GroupName: '家人', FriendNumber: 2 },
@@ -113,7 +113,7 @@ describe('the simulated vendor', () => {
     ['another key', everything, { query: { usersig: signUser({ ...app, secretKey: 'other' }) } }, 70003],
     ['no signature', everything, { query: { usersig: '' } }, 60004],
     [
-      'somebody who is no administrator',
+      'an identifier that is no administrator',
       everything,
       { query: { identifier: 'eve', usersig: signUser({ ...app, admin: 'eve' }) } },
       60010,
@@ -121,7 +121,7 @@ describe('the simulated vendor', () => {
     ['a random that is no number', everything, { query: { random: 'x' } }, 60002],
     ['an unknown account', { From_Account: 'nobody' }, {}, 30003],
     ['an account that is no text', { From_Account: 1 }, {}, 30001],
-    ['an unknown wish', { ...everything, NeedFriend: 'need_friend_type_yes' }, {}, 30001],
+    ['an unknown request', { ...everything, NeedFriend: 'need_friend_type_yes' }, {}, 30001],
     ['a body that is not JSON', '{', {}, 60003],
     ['an empty body', '', {}, 60003],
     ['GET', everything, { method: 'GET' }, 60009],
@@ -175,7 +175,7 @@ describe('the simulated vendor', () => {
     for (const socket of sockets) socket.destroy();
   });
 
-  test('goes wrong in every way it is told to', async () => {
+  test('goes wrong in every way it is asked to', async () => {
     const { setFaults } = await start();
     const withFault = async (kind: Parameters<typeof setFaults>[0][number]['kind']) => {
       setFaults([{ kind, probability: 1 }]);
@@ -193,7 +193,7 @@ describe('the simulated vendor', () => {
     expect((await answer(everything))['ErrorCode']).toBe(0);
   });
 
-  test('can be told over HTTP what the vendor has no call for', async () => {
+  test('takes orders over HTTP for which the vendor has no call', async () => {
     const { origin, truth } = await start();
     const order = async (body: object) => {
       const response = await fetch(`${origin}/control`, { method: 'POST', body: JSON.stringify(body) });
@@ -211,8 +211,8 @@ describe('the simulated vendor', () => {
     await order({ do: 'set_faults', faults: [{ kind: 30007, probability: 1 }] });
     expect((await answer(everything))['ErrorCode']).toBe(30007);
     expect((await order({ do: 'nonsense' })).status).toBe(400);
-    const told = await (await fetch(`${origin}/control/truth`)).json();
-    expect(told).toEqual(JSON.parse(JSON.stringify(truth.rows())));
+    const reported = await (await fetch(`${origin}/control/truth`)).json();
+    expect(reported).toEqual(JSON.parse(JSON.stringify(truth.rows())));
   });
 });
 
@@ -236,7 +236,7 @@ describe('a population', () => {
     expect(Math.max(...sizes)).toBeGreaterThan(25);
   });
 
-  test('a comparison tells what is missing, what is invented, and what is there twice', () => {
+  test('a comparison reports what is missing, what is invented, and what is there twice', () => {
     const truth = createTruth();
     truth.addAccount('a');
     truth.change('a', { kind: 'add_group', group: 'g', members: ['x'] });

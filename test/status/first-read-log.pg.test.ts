@@ -5,11 +5,11 @@ import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { createFirstReadLog } from '../../src/status/first-read-log.ts';
 import { formatStatus } from '../../src/status/format-status.ts';
-import { readFigures } from '../../src/status/read-figures.ts';
+import { readStats } from '../../src/status/read-stats.ts';
 import { readStatus } from '../../src/status/read-status.ts';
 import { createWorld, testApp } from '../support/world.ts';
 
-test('the first read of all accounts is told in the log with rate and time left until it is done, and in status', async () => {
+test('the first read of all accounts is in the log with rate and time left until it is done, and in status', async () => {
   await using world = await createWorld();
   const ids = Array.from({ length: 150 }, (_, index) => `user-${String(index).padStart(3, '0')}`);
   await world.addAccounts(...ids);
@@ -26,14 +26,14 @@ test('the first read of all accounts is told in the log with rate and time left 
     },
   });
   // As old as they may be: what is reported comes from the status.
-  const old = await readFigures(world.db, Date.now);
-  const tell = createFirstReadLog({
+  const old = await readStats(world.db, Date.now);
+  const report = createFirstReadLog({
     figures: { get: async () => old, latest: () => undefined },
     status: { get: () => readStatus(world.db), latest: () => undefined },
     log: createLogger({ level: 'info', scrubber: createScrubber(), destination }),
   });
 
-  await tell();
+  await report();
   expect(lines).toMatchObject([
     {
       app: testApp.appId,
@@ -52,11 +52,11 @@ test('the first read of all accounts is told in the log with rate and time left 
     .set({ status: 'active' })
     .where('account_key', 'in', (keys) => keys.selectFrom('mirror.account').select('account_key').limit(40))
     .execute();
-  await tell();
+  await report();
   expect(lines.pop()).toMatchObject({ left: 110, msg: expect.stringContaining('110 accounts to go') });
 
   await world.db.updateTable('mirror.poll_state').set({ status: 'active' }).execute();
-  await tell();
-  await tell();
+  await report();
+  await report();
   expect(lines.slice(1)).toMatchObject([{ accounts: 150, msg: 'first read of all accounts: done' }]);
 });

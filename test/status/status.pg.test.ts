@@ -3,13 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { addActivity, refusedEvent } from '../../db/queries/activity.ts';
 import { ensureApp, storeIntervals } from '../../db/queries/apps.ts';
-import { countLine } from '../../db/queries/count-line.ts';
+import { countQueue } from '../../db/queries/count-queue.ts';
 import { slowApp } from '../../db/queries/hints.ts';
 import { addLearning, readLearning } from '../../db/queries/learning.ts';
 import { expectedChanges, rateRule } from '../../src/schedule/policy.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { formatStatus } from '../../src/status/format-status.ts';
-import { readFigures } from '../../src/status/read-figures.ts';
+import { readStats } from '../../src/status/read-stats.ts';
 import { readStatus } from '../../src/status/read-status.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { testSeed } from '../support/world.ts';
@@ -30,7 +30,7 @@ afterAll(async () => {
 });
 
 const statusNow = async () => {
-  await countLine(database.db, appId, rateRule);
+  await countQueue(database.db, appId, rateRule);
   const status = await readStatus(database.db);
   const [app] = status.apps;
   if (app === undefined) throw new Error('no app');
@@ -38,7 +38,7 @@ const statusNow = async () => {
 };
 
 describe('the status', () => {
-  test('tells the writes that Postgres refused by class of SQLSTATE, with what to do, and does not take them for polls', async () => {
+  test('reports the writes that Postgres refused by class of SQLSTATE, with what to do, and does not take them for polls', async () => {
     const at = Date.now() - 60_000;
     await addActivity(database.db, [
       { appId, event: refusedEvent('57'), count: 2, at },
@@ -102,14 +102,14 @@ describe('the status', () => {
     expect(text).toContain('500 to read for the first time, 0 overdue');
   });
 
-  test('tells the changes that are missing and the mean delay as the policy estimates them', async () => {
+  test('reports the changes that are missing and the mean delay as the policy estimates them', async () => {
     const random = createRandom(testSeed());
     const now = Date.now();
     const known = Array.from({ length: accounts }, () => {
       const lastPolledAt = now - random.below(7_200_000);
       const firstPolledAt = lastPolledAt - random.below(20 * 86_400_000) - 1000;
       const lastChangedAt = firstPolledAt + random.below(lastPolledAt - firstPolledAt);
-      return { changeMass: random.next() * 30, weight: 1, firstPolledAt, lastPolledAt, lastChangedAt };
+      return { decayedChanges: random.next() * 30, weight: 1, firstPolledAt, lastPolledAt, lastChangedAt };
     });
     await sql`
       update mirror.poll_state state set
@@ -118,7 +118,7 @@ describe('the status', () => {
         changed_at = to_timestamp(known.changed)
       from mirror.account
       join unnest(
-        ${known.map((each) => each.changeMass)}::float8[], ${known.map((each) => each.firstPolledAt / 1000)}::float8[],
+        ${known.map((each) => each.decayedChanges)}::float8[], ${known.map((each) => each.firstPolledAt / 1000)}::float8[],
         ${known.map((each) => each.lastPolledAt / 1000)}::float8[], ${known.map((each) => each.lastChangedAt / 1000)}::float8[]
       ) with ordinality as known (mass, first, last, changed, place)
         on account_id = 'account-' || lpad((place - 1)::text, 4, '0')
@@ -132,8 +132,8 @@ describe('the status', () => {
     // Accounts were read up to two hours ago; those that change most weigh most.
     expect(app.delay?.meanSeconds).toBeGreaterThan(2000);
     expect(app.delay?.meanSeconds).toBeLessThan(5200);
-    // The metrics tell the same.
-    expect((await readFigures(database.db, () => now))[0]?.delay).toEqual(app.delay);
+    // The metrics say the same.
+    expect((await readStats(database.db, () => now))[0]?.delay).toEqual(app.delay);
     expect(text).toMatch(
       /delay +\d+ min from a change to the tables, on average, estimated \(round robin: 2 min\)/,
     );
@@ -151,7 +151,7 @@ describe('the status', () => {
   });
 });
 
-test('callbacks and the vendor’s warning are told while they matter', async () => {
+test('callbacks and the vendor’s warning are shown while they matter', async () => {
   expect((await statusNow()).text).not.toMatch(/hints|warned/);
   await addActivity(
     database.db,
@@ -169,7 +169,7 @@ test('callbacks and the vendor’s warning are told while they matter', async ()
   expect(app.hints).toEqual({ accounts: 3000, unknown: 2000, discovered: 1000, leftOut: 7 });
   expect(app.outcomes).toEqual({});
   expect(text).toMatch(
-    /hints +3,000 accounts put first in line in 15 min, 2,000 named that are not enrolled, 1,000 discovered, 7 left out, for DISCOVER_ACCOUNTS_PER_HOUR is reached/,
+    /hints +3,000 accounts put first in the queue in 15 min, 2,000 named that are not enrolled, 1,000 discovered, 7 left out, for DISCOVER_ACCOUNTS_PER_HOUR is reached/,
   );
   expect(text).toMatch(/of 2\/s allowed \(last minute\); the vendor warned: no more than 1\/s for (60|59) s/);
   expect(app.problems.join(' ')).toMatch(/The vendor warns .*1 calls a second instead of 2 .*under half/);

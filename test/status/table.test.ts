@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { parseMoment } from '../../bin/parse-moment.ts';
+import { formatChange } from '../../src/status/format-change.ts';
 import { formatGroups } from '../../src/status/format-groups.ts';
 import { printable } from '../../src/status/printable.ts';
 import { wrapList } from '../../src/status/table.ts';
-import { tellChange } from '../../src/status/tell-change.ts';
 
 const since = new Date('2026-11-25T12:00:00.999Z');
 const group = (name: string, friendNumber: number | null, ...members: string[]) => ({
@@ -40,7 +40,7 @@ test('a list is wrapped between its items, and an item that is too wide has a li
   expect(wrapList([], 7)).toEqual(['']);
 });
 
-test('what would act on a terminal is told, and what holds an emoji together stays', () => {
+test('what would act on a terminal is shown, and what holds an emoji together stays', () => {
   expect(printable('\u001b[31m\r\n\u202eabc\u0000\u009b')).toBe(
     '\\u{1b}[31m\\u{d}\\u{a}\\u{202e}abc\\u{0}\\u{9b}',
   );
@@ -52,8 +52,8 @@ test.each([
   ['member_added', '家人', 'bob', null, '+ 家人 / bob'],
   ['member_removed', '家人', 'bob', null, '− 家人 / bob'],
   ['group_renamed', '亲人', null, '家人', '~ 家人 → 亲人'],
-])('a change of kind %s is told in a line', (kind, groupName, friendId, oldGroupName, expected) => {
-  expect(tellChange({ kind, groupName, friendId, oldGroupName })).toBe(expected);
+])('a change of kind %s is formatted in a line', (kind, groupName, friendId, oldGroupName, expected) => {
+  expect(formatChange({ kind, groupName, friendId, oldGroupName })).toBe(expected);
 });
 
 const now = new Date('2026-11-25T12:00:00Z');

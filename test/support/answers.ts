@@ -141,7 +141,7 @@ function write(value: Json): string {
     .join(',')}}`;
 }
 
-/** What an answer says in so many words, read without any of the product's own code; undefined where it is unclear. */
+/** What an answer says literally, read without any of the product's own code; undefined where it is unclear. */
 export interface PlainReading {
   readonly sequence: number;
   readonly groups: ReadonlyMap<

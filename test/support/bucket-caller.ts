@@ -1,4 +1,4 @@
-// A process that takes tokens with many callers and tells its parent when it got them.
+// A process that takes tokens with many callers and reports to its parent when it got them.
 import { Redis } from 'ioredis';
 import { createStop } from '../../src/lifecycle.ts';
 import { createRedisSlots } from '../../src/limiter/redis-slots.ts';
@@ -20,19 +20,19 @@ const stop = createStop();
 process.on('message', () => stop.abortSoft());
 
 let fresh: number[] = [];
-let told = 0;
-function tell(): void {
+let reported = 0;
+function report(): void {
   const { missed } = bucket.stats();
   const report: BucketReport = {
     at: performance.timeOrigin + performance.now(),
     moments: fresh,
-    missed: missed - told,
+    missed: missed - reported,
   };
   process.send?.(report);
   fresh = [];
-  told = missed;
+  reported = missed;
 }
-const telling = setInterval(tell, 50);
+const reporting = setInterval(report, 50);
 
 await Promise.all(
   Array.from({ length: Number(process.env['CALLERS']) }, async () => {
@@ -44,7 +44,7 @@ await Promise.all(
     }
   }),
 );
-clearInterval(telling);
-tell();
+clearInterval(reporting);
+report();
 redis.disconnect();
 process.disconnect();

@@ -97,7 +97,7 @@ export function testTokenBucket(open: (callsPerSecond: number) => SlotSource): v
     await expect(bucket.take(leaving.signal)).rejects.toThrow(/abort/i);
   });
 
-  test('a pause holds everybody back for as long as it says', async () => {
+  test('a pause holds all callers back for as long as it says', async () => {
     const bucket = bucketOf(190);
     const signal = createSignal().signal;
     await bucket.take(signal);

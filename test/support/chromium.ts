@@ -9,7 +9,7 @@ const places = [
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ];
 
-/** The path of a Chromium, installed where that is possible; empty, with the reason told, where there is none. */
+/** The path of a Chromium, installed where that is possible; empty, with the reason printed, where there is none. */
 export function findChromium(say: (sentence: string) => void): string {
   const found = places.find((path) => existsSync(path));
   if (found !== undefined) return found;
@@ -23,7 +23,7 @@ export function findChromium(say: (sentence: string) => void): string {
   return installed ?? '';
 }
 
-/** A headless browser that talks to nobody but the pages it is shown. */
+/** A headless browser that talks to no server but that of the pages it is shown. */
 export async function launchBrowser(path: string): Promise<Browser> {
   return chromium.launch({
     executablePath: path,

@@ -1,5 +1,5 @@
 // Runs command lines one after the other in one process, for a process each would take a second to start. Standard
-// input holds them as JSON; a line of its own, on both outputs, stands before what each has written.
+// input holds them as JSON; a line of its own, on both outputs, precedes what each has written.
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { createProgram, runProgram } from '../../bin/program.ts';

@@ -41,7 +41,7 @@ export interface TestDaemon extends AsyncDisposable {
   readonly logLines: () => readonly string[];
 }
 
-/** Starts a daemon in this process, with removals confirmed after a second instead of a minute, unless told. */
+/** Starts a daemon in this process, with removals confirmed after a second instead of a minute, by default. */
 export async function startTestDaemon(options: DaemonOptions): Promise<TestDaemon> {
   const { confirmRemovalAfterMs = 1000 } = options;
   const { destination, text } = collectLog();

@@ -10,7 +10,7 @@ export interface TestDatabase extends AsyncDisposable {
 }
 
 /**
- * What somebody may have set for a database that is not ours alone. Every test works under it, for our connections
+ * What may be set for a database that is not ours alone. Every test works under it, for our connections
  * state what they rely on.
  */
 export const hostileSettings: readonly (readonly [name: string, value: string])[] = [
@@ -30,7 +30,7 @@ export const hostileSettings: readonly (readonly [name: string, value: string])[
 export interface TestDatabaseOptions {
   /** Default: true. */
   readonly migrated?: boolean;
-  /** Whether the database has settings that nobody wishes for. Default: true; behind a pooler they can't be overridden. */
+  /** Whether the database has settings that no one asked for. Default: true; behind a pooler they can't be overridden. */
   readonly hostile?: boolean;
 }
 

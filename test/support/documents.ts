@@ -5,7 +5,7 @@ export function readDocument(path: string): string {
   return readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 }
 
-/** The text of each fenced block of a language, in order, without the indent of the list that it stands in. */
+/** The text of each fenced block of a language, in order, without the indent of the list that it is in. */
 export function blocksOf(markdown: string, language: string): readonly string[] {
   return [...markdown.matchAll(/^( *)```(\w+)\n(.*?)^\1```$/gms)].flatMap(([, indent, its, text = '']) =>
     its === language ? [text.replace(new RegExp(`^${indent}`, 'gm'), '')] : [],

@@ -37,7 +37,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     return await startServers(project, chosen);
   } catch (error) {
     if (!(error instanceof LocalServerError)) throw error;
-    // A person is told in a sentence what to install; a stack would bury it.
+    // A sentence says what to install; a stack would bury it.
     process.stderr.write(`\n${error.message}\n\n`);
     process.exit(1);
   }

@@ -6,7 +6,7 @@ import { silentLogger } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics/create-metrics.ts';
 import { exposeDatabase } from '../../src/metrics/database-gauges.ts';
 import { createScrubber } from '../../src/scrubber.ts';
-import { readFigures } from '../../src/status/read-figures.ts';
+import { readStats } from '../../src/status/read-stats.ts';
 import { readStatus } from '../../src/status/read-status.ts';
 
 export interface TestServer extends AsyncDisposable {
@@ -21,7 +21,7 @@ export async function startTestServer(
   options: Partial<HttpServerOptions> = {},
 ): Promise<TestServer> {
   const { registry } = createMetrics();
-  const figures = createCache({ keepMs: 0, read: () => readFigures(db, Date.now) });
+  const figures = createCache({ keepMs: 0, read: () => readStats(db, Date.now) });
   exposeDatabase(registry, figures);
   const server = await startHttpServer({
     host: '127.0.0.1',

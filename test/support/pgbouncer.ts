@@ -15,7 +15,7 @@ const places = [
   '/opt/homebrew/bin/pgbouncer',
 ];
 
-/** The path of a PgBouncer, installed where that is possible; empty, with the reason told, where there is none. */
+/** The path of a PgBouncer, installed where that is possible; empty, with the reason printed, where there is none. */
 export function findPgBouncer(say: (sentence: string) => void): string {
   const find = () => places.find((path) => existsSync(path));
   const found = find();
@@ -37,7 +37,7 @@ export interface TestPgBouncer extends AsyncDisposable {
 
 export interface PgBouncerOptions {
   readonly program: string;
-  /** A database of the server that it stands before. */
+  /** A database of the server behind it. */
   readonly databaseUrl: string;
   readonly mode: 'transaction' | 'session';
   /** Connections to the server for each database. */
@@ -48,7 +48,7 @@ export interface PgBouncerOptions {
 export async function startPgBouncer(options: PgBouncerOptions): Promise<TestPgBouncer> {
   const { hostname, port: serverPort, username, password } = new URL(options.databaseUrl);
   const folder = createOwnedFolder('pgbouncer');
-  // As root it runs as nobody, who must be able to read its settings.
+  // As root it runs as user `nobody`, who must be able to read its settings.
   chmodSync(folder, 0o755);
   const port = await freePort();
   const file = join(folder, 'pgbouncer.ini');

@@ -34,7 +34,7 @@ export async function createTestCluster(): Promise<TestCluster> {
       async ownerOf(key) {
         const slot = await on(masters[0], (redis) => redis.cluster('KEYSLOT', key));
         const owner = masters[Math.floor(slot / (slots / masters.length))];
-        if (owner === undefined) throw new Error(`nobody has slot ${slot}`);
+        if (owner === undefined) throw new Error(`no node has slot ${slot}`);
         return owner;
       },
       [Symbol.asyncDispose]: stop,

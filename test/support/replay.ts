@@ -3,7 +3,7 @@ import type { Database } from '../../db/client.ts';
 
 /**
  * The memberships and groups that a replay of the change feed from its start leads to, as sorted JSON rows. A rename
- * is told beside the going and coming that it is, and replays nothing. Up to a moment, as Postgres writes it, or to the end.
+ * is in the feed beside the removal and the addition that it is, and replays nothing. Up to a moment, as Postgres writes it, or to the end.
  */
 export async function replayFeed(db: Database, until = 'infinity'): Promise<readonly string[]> {
   const { rows } = await sql<{ account: string; kind: string; group: string; friend: string | null }>`
@@ -14,7 +14,7 @@ export async function replayFeed(db: Database, until = 'infinity'): Promise<read
   for (const { account, kind, group, friend } of rows) {
     const row = JSON.stringify(friend === null ? [account, group] : [account, group, friend]);
     const there = held.has(row);
-    if (kind.endsWith('_added') === there) throw new Error(`the feed tells ${kind} of ${row} out of turn`);
+    if (kind.endsWith('_added') === there) throw new Error(`the feed reports ${kind} of ${row} out of turn`);
     if (there) held.delete(row);
     else held.add(row);
   }

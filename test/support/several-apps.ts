@@ -7,9 +7,9 @@ import { ensureApp } from '../../db/queries/apps.ts';
 import { populate, randomChange } from '../../src/simulator/population.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
+import { bypassRemovalBreaker } from './bypass-removal-breaker.ts';
 import { type Command, daemonEnvironment, runCommand } from './daemon.ts';
 import { createTestDatabase, type TestDatabase, type TestDatabaseOptions } from './database.ts';
-import { vouchForRemovals } from './vouch-for-removals.ts';
 import { waitFor } from './wait-for.ts';
 import { testSeed } from './world.ts';
 
@@ -37,7 +37,7 @@ export interface SeveralApps extends AsyncDisposable {
 
 const program = fileURLToPath(new URL('./daemon-process.ts', import.meta.url));
 
-/** So many apps of one size. */
+/** This many apps of one size. */
 export const alike = (apps: number, size: AppSize): readonly AppSize[] =>
   Array.from({ length: apps }, () => size);
 
@@ -59,7 +59,7 @@ export async function createSeveralApps(
     await enrolAccounts(database.db, appId, ids.toSorted());
     apps.push({ appId, vendor, ids, ...size });
   }
-  await vouchForRemovals(database.db);
+  await bypassRemovalBreaker(database.db);
   function writeFile(count: number): string {
     const file = join(folder, `${count}-apps.json`);
     const entries = apps.slice(0, count).map(({ appId, vendor, callsPerSecond }) => ({

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { MirroredGroup } from '../../db/queries/groups.ts';
 import type { FriendGroup } from '../../src/tencent/wire.ts';
 
-// A few that only bytes tell apart, so that two snapshots have much in common; and any text at all beside them.
+// A few that differ only in bytes, so that two snapshots have much in common; and any text at all beside them.
 const anyName = fc.string({ unit: 'binary', maxLength: 8 }).filter((text) => !text.includes('\0'));
 const groupName = fc.oneof(
   {
@@ -32,7 +32,7 @@ export function mirrored(groups: readonly FriendGroup[]): readonly MirroredGroup
   return groups.map((group, index) => ({ ...group, groupKey: index + 1 }));
 }
 
-/** The rows that the current tables hold for a snapshot of an account, as `currentRows` tells them. */
+/** The rows that the current tables hold for a snapshot of an account, as `currentRows` returns them. */
 export function rowsOfSnapshot(account: string, groups: readonly FriendGroup[]): readonly string[] {
   return groups
     .flatMap(({ name, members }) => [

@@ -4,7 +4,7 @@ import { connect as connectTo, createServer, type Socket } from 'node:net';
 export interface SwallowingProxy extends AsyncDisposable {
   /** A URL of the server, through the proxy. */
   through(url: string): string;
-  /** From now on what the connections that are open say, in either direction, reaches nobody. New ones are well. */
+  /** From now on what the connections that are open say, in either direction, goes nowhere. New ones work. */
   swallow(): void;
   /** Connections that are swallowed and that the client has not given up. */
   swallowed(): number;
@@ -24,7 +24,7 @@ export async function startSwallowingProxy(serverUrl: string): Promise<Swallowin
       .on('error', () => undefined)
       .on('close', () => {
         open.delete(pair);
-        // A server behind a NAT is not told that its client has gone.
+        // A server behind a NAT does not learn that its client has gone.
         if (!pair.swallowed) server.destroy();
       });
     server

@@ -9,7 +9,7 @@ import { readMirrorRows } from '../../db/queries/mirror.ts';
 import { noteOutcomes, recordPolls } from '../../db/queries/poll-records.ts';
 import { createStop, type Stop } from '../../src/lifecycle.ts';
 import { silentLogger } from '../../src/log.ts';
-import type { Line } from '../../src/schedule/line.ts';
+import type { QueueStats } from '../../src/schedule/queue-stats.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { compareWithTruth, type Differences } from '../../src/simulator/compare.ts';
 import { createRandom, type Random } from '../../src/simulator/random.ts';
@@ -111,7 +111,7 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
 async function createPollDeps(db: Database, vendor: Simulator, random: Random) {
   const clock = await createDatabaseClock(db);
   const scrubber = createScrubber();
-  const line: Line = {
+  const queue: QueueStats = {
     accounts: 1000,
     weightSum: 1000,
     callsPerSecond: 190,
@@ -128,7 +128,7 @@ async function createPollDeps(db: Database, vendor: Simulator, random: Random) {
     db,
     appId: testApp.appId,
     client,
-    line: () => line,
+    queue: () => queue,
     random: random.next,
     now: () => clock.now(),
     fullReadIntervalMs: () => 7 * 86_400_000,
@@ -136,7 +136,7 @@ async function createPollDeps(db: Database, vendor: Simulator, random: Random) {
     mayBelieve: async () => true,
     onRateLimited: () => undefined,
     onRefused: () => undefined,
-    vendorIsIll: () => false,
+    vendorIsUnhealthy: () => false,
     storage: createStorageHealth(),
     scrub: scrubber.scrub,
     log: silentLogger(),
@@ -156,17 +156,17 @@ async function claimAccount(db: Database, id: string): Promise<ClaimedAccount> {
     .where('account_id', '=', id)
     .executeTakeFirstOrThrow();
   return db.transaction().execute(async (trx) => {
-    // It stands first, also before accounts that are first in line for another reason.
+    // It comes first, also before accounts that are first in the queue for another reason.
     await sql`
       update mirror.poll_state set
         due_v = case when account_key = ${account.account_key} then '-infinity' else greatest(due_v, 0) end,
         leased_until = case when account_key = ${account.account_key} then null else leased_until end
       where account_key = ${account.account_key} or due_v < 0
     `.execute(trx);
-    for (const line of ['unseen', 'known'] as const) {
+    for (const queue of ['never_polled', 'known'] as const) {
       const { accounts } = await claimDue(trx, {
         appId: testApp.appId,
-        line,
+        queue,
         places: 1,
         virtualClock: 0,
         ceiling: -1,

@@ -37,12 +37,12 @@ async function rowsOf(id: string): Promise<Rows> {
   );
 }
 
-/** The rows an answer stands for; JSON knows a -0, which Postgres stores as 0. */
+/** The rows an answer represents; JSON knows a -0, which Postgres stores as 0. */
 function rowsIn(text: string): Rows | undefined {
-  const told = readPlainly(text);
+  const reported = readPlainly(text);
   return (
-    told &&
-    inOrder([...told.groups].map(([name, group]) => [name, [group.friendNumber + 0, [...group.members]]]))
+    reported &&
+    inOrder([...reported.groups].map(([name, group]) => [name, [group.friendNumber + 0, [...group.members]]]))
   );
 }
 
@@ -64,7 +64,7 @@ describe('answers gone wrong', () => {
     }
   }
 
-  /** Whether the last of the calls may have turned `before` into `after`; an account is gone when that is told twice. */
+  /** Whether the last of the calls may have turned `before` into `after`; an account is gone when two answers say so. */
   function isJustified(
     before: Rows,
     after: Rows,
@@ -73,22 +73,23 @@ describe('answers gone wrong', () => {
   ): boolean {
     const { asked, answered } = calls.at(-1) ?? { asked: '{}', answered: '{}' };
     if (saysGone(answered)) return wasGone && Object.keys(after).length === 0;
-    const told = rowsIn(answered);
-    if (told === undefined) return false;
-    expect(after).toEqual(told);
+    const reported = rowsIn(answered);
+    if (reported === undefined) return false;
+    expect(after).toEqual(reported);
     return (
-      JSON.parse(asked).LastSequence === 0 || Object.keys(before).every((name) => Object.hasOwn(told, name))
+      JSON.parse(asked).LastSequence === 0 ||
+      Object.keys(before).every((name) => Object.hasOwn(reported, name))
     );
   }
 
-  /** What was there, and beside it what the last of the answers tells that was not. */
+  /** What was there, and beside it what the last of the answers has that was not. */
   function withAdditions(before: Rows, calls: ReturnType<RawVendor['take']>): Rows {
-    const told = rowsIn(calls.at(-1)?.answered ?? '') ?? {};
-    const all = { ...told, ...before };
+    const reported = rowsIn(calls.at(-1)?.answered ?? '') ?? {};
+    const all = { ...reported, ...before };
     return inOrder(
       Object.entries(all).map(([name, [count, members]]) => [
         name,
-        withNewcomers(count, members, !Object.hasOwn(before, name), told[name]?.[1] ?? []),
+        withNewcomers(count, members, !Object.hasOwn(before, name), reported[name]?.[1] ?? []),
       ]),
     );
   }
@@ -98,9 +99,9 @@ describe('answers gone wrong', () => {
     count: number,
     members: readonly string[],
     isNew: boolean,
-    told: readonly string[],
+    reported: readonly string[],
   ): readonly [number, readonly string[]] {
-    const all = [...new Set([...members, ...told])];
+    const all = [...new Set([...members, ...reported])];
     const counted = isNew ? Math.min(count, all.length) : count + all.length - members.length;
     return [Math.min(counted, 2_147_483_647), all];
   }
@@ -123,7 +124,7 @@ describe('answers gone wrong', () => {
         outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
         if (JSON.stringify(after) !== JSON.stringify(before)) {
           expect(['changed', 'removal_pending']).toContain(outcome);
-          // What waits for a second answer has added what it tells, and removed nothing.
+          // What waits for a second answer has added what it has, and removed nothing.
           if (outcome === 'removal_pending') expect(after).toEqual(withAdditions(before, calls));
           else
             expect(
@@ -152,13 +153,13 @@ describe('a sequence', () => {
     next += 1;
     const id = `sequence-${next}`;
     await world.addAccounts(id);
-    answer = () => told('7', ['x']);
+    answer = () => reported('7', ['x']);
     await poll(id);
     vendor.take();
     return id;
   }
 
-  const told = (sequence: string, members: readonly string[]) =>
+  const reported = (sequence: string, members: readonly string[]) =>
     `{"ErrorCode":0,"ResultItem":[{"GroupName":"家人","To_Account":${JSON.stringify(members)}}],"CurrentSequence":${sequence}}`;
 
   async function stored(id: string): Promise<unknown> {
@@ -176,7 +177,7 @@ describe('a sequence', () => {
     'of %s survives unharmed, into the tables and back to the vendor',
     async (sequence) => {
       const id = await readAt7();
-      answer = () => told(sequence, ['x', 'y']);
+      answer = () => reported(sequence, ['x', 'y']);
       expect((await poll(id)).outcome).toBe('changed');
       expect(await stored(id)).toEqual({ sequence, in_feed: sequence, last_error: null });
       vendor.take();
@@ -197,7 +198,7 @@ describe('a sequence', () => {
     '[8]',
   ])('of %s is refused with a reason, and nothing is written', async (sequence) => {
     const id = await readAt7();
-    answer = () => told(sequence, ['x', 'y']);
+    answer = () => reported(sequence, ['x', 'y']);
     expect((await poll(id)).outcome).toBe('transient');
     expect(await stored(id)).toEqual({
       sequence: '7',

@@ -84,7 +84,7 @@ describe('the difference between any two snapshots', () => {
     });
   });
 
-  test('has a feed that leads from the first to the second, and tells each change once and in turn', () => {
+  test('has a feed that leads from the first to the second, and has each change once and in order', () => {
     forAnyTwo((before, after) => {
       const feed = changesOf(diffGroups(mirrored(before), after));
       expect(replay(before, feed)).toEqual(asMap(after));
@@ -109,7 +109,7 @@ describe('the difference between any two snapshots', () => {
       const diff = diffGroups(mirror, after);
       const adding = withoutRemovals(diff, mirror);
       const grown = asMap(apply(mirror, adding));
-      // Nobody is counted as missing who was not before.
+      // No friend is counted as missing that was not before.
       const missing = new Map(
         mirror.map((group) => [group.groupKey, group.friendNumber - group.members.length]),
       );

@@ -49,7 +49,7 @@ describe('a rename', () => {
     ],
     ['two at once', [group('a', 'x'), group('b', 'y')], [group('c', 'y'), group('d', 'x')], ['a→d', 'b→c']],
     ['bytes that differ', [group('a', 'caf\u00e9')], [group('b', 'cafe\u0301')], []],
-  ])('is told, or not, of %s', (_, gone, come, expected) => {
+  ])('is recognised, or not, of %s', (_, gone, come, expected) => {
     expect(findRenames(gone, come).map(({ from, to }) => `${from}→${to}`)).toEqual(expected);
   });
 
@@ -71,11 +71,11 @@ describe('the renames in the difference between any two snapshots', () => {
 
   test('pair one that went with one that came, each once, with four fifths of the larger in common', () => {
     check((before, after) => {
-      const told = renamesOf(diffGroups(mirrored(before), after));
-      const from = told.map(({ oldGroupName }) => before.find(({ name }) => name === oldGroupName));
-      const to = told.map(({ groupName }) => after.find(({ name }) => name === groupName));
-      expect(new Set(from).size).toBe(told.length);
-      expect(new Set(to).size).toBe(told.length);
+      const reported = renamesOf(diffGroups(mirrored(before), after));
+      const from = reported.map(({ oldGroupName }) => before.find(({ name }) => name === oldGroupName));
+      const to = reported.map(({ groupName }) => after.find(({ name }) => name === groupName));
+      expect(new Set(from).size).toBe(reported.length);
+      expect(new Set(to).size).toBe(reported.length);
       for (const [index, old] of from.entries()) {
         const now = to[index];
         if (old === undefined || now === undefined) throw new Error('a name out of nowhere');
@@ -90,7 +90,7 @@ describe('the renames in the difference between any two snapshots', () => {
     });
   });
 
-  test('are the same the other way round, and whatever the order in which groups are told', () => {
+  test('are the same the other way round, and whatever the order in which groups come', () => {
     const pairs = (before: readonly FriendGroup[], after: readonly FriendGroup[]) =>
       findRenames(before, after).map(({ from, to }) => [from, to]);
     check((before, after) => {
@@ -112,8 +112,8 @@ describe('the renames in the difference between any two snapshots', () => {
         const named = (prefix: string) =>
           sizes.map((size, index) => group(`${prefix}${index}`, ...friends(size, index * 100)));
         const expected = sizes.flatMap((size, index) => (size > 0 ? [`a${index}→b${index}`] : []));
-        const told = findRenames(named('a'), named('b')).map(({ from, to }) => `${from}→${to}`);
-        expect(told.toSorted()).toEqual(expected.toSorted());
+        const reported = findRenames(named('a'), named('b')).map(({ from, to }) => `${from}→${to}`);
+        expect(reported.toSorted()).toEqual(expected.toSorted());
       }),
       { seed, numRuns: runs(300) },
     );

@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Database } from '../../db/client.ts';
-import { enrolAccounts, putFirstInLine } from '../../db/queries/accounts.ts';
+import { enrolAccounts, requestPoll } from '../../db/queries/accounts.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
-import { readAnew } from '../../db/queries/audit.ts';
+import { requestFullRead } from '../../db/queries/audit.ts';
 import { type ClaimedAccount, claimDue } from '../../db/queries/claims.ts';
 import { lockAccount } from '../../db/queries/groups.ts';
 import { discardRemovals, releaseRemovals } from '../../db/queries/held-removals.ts';
@@ -19,7 +19,12 @@ import { type PollDeps, type PollResult, pollAccount } from '../../src/sync/poll
 import { createStorageHealth } from '../../src/sync/storage-health.ts';
 import type { TencentClient } from '../../src/tencent/client.ts';
 import { kindOfCode, TencentError } from '../../src/tencent/errors.ts';
-import { type FriendGroup, groupGetRequest, parseGroupGet, parseVerdict } from '../../src/tencent/wire.ts';
+import {
+  type FriendGroup,
+  groupGetRequest,
+  parseErrorEnvelope,
+  parseGroupGet,
+} from '../../src/tencent/wire.ts';
 import { runs } from '../support/effort.ts';
 import {
   type Actor,
@@ -50,11 +55,11 @@ afterAll(async () => {
 
 /** What an operator, or the audit, does to the account while it is polled. */
 const disturbances = [
-  'wish',
+  'request',
   'remove',
   'come back',
   'purge',
-  'read anew',
+  'read again',
   'hold',
   'release',
   'discard',
@@ -69,7 +74,7 @@ interface Scenario {
   readonly before: readonly OwnerAction[];
   readonly read: boolean;
   readonly syncs: number;
-  /** The first claim's job is done by a second worker too, because the first one stood still. */
+  /** The first claim's job is done by a second worker too, because the first one was stopped. */
   readonly redelivered: boolean;
   readonly disturbance: readonly Disturbance[];
   /** Removals of the app are held when it begins. */
@@ -155,13 +160,13 @@ async function look(): Promise<Held> {
       'enrolledAt', enrolled_at,
       'state', (select to_json(state) from mirror.poll_state state where state.account_key = account.account_key),
       'groups', (
-        select coalesce(json_agg(told order by told.name), '[]') from (
+        select coalesce(json_agg(reported order by reported.name), '[]') from (
           select group_name as name, friend_number as "friendNumber", array(
             select friend_id from mirror.friend_group_member member
             where member.group_key = friend_group.group_key and member.removed_at is null order by friend_id
           ) as members
           from mirror.friend_group where friend_group.account_key = account.account_key and removed_at is null
-        ) told
+        ) reported
       ),
       'outcomes', (
         select coalesce(json_agg(outcome order by claim_no), '[]')
@@ -174,8 +179,8 @@ async function look(): Promise<Held> {
   return rows[0]?.held ?? nothing;
 }
 
-/** Groups as a text that is the same in whatever order they come, and that tells what is wrong where it differs. */
-function tell(groups: readonly FriendGroup[]): string {
+/** Groups as a text that is the same in whatever order they come, and that shows what is wrong where it differs. */
+function report(groups: readonly FriendGroup[]): string {
   return groups
     .map(({ name, friendNumber, members }) => `${name} (${friendNumber}): ${members.toSorted()}`)
     .toSorted()
@@ -196,7 +201,7 @@ function change(truth: Truth, what: OwnerAction): void {
   else truth.change(id, what);
 }
 
-/** A worker's view: what it has claimed, and what it was told last. */
+/** A worker's view: what it has claimed, and the last response. */
 interface Worker {
   claim?: ClaimedAccount;
   /** When the account that it has claimed was enrolled. */
@@ -212,7 +217,7 @@ class Run {
   readonly workers: Worker[] = [];
   readonly trace: string[] = [];
   readonly scenario: Scenario;
-  wished = false;
+  requested = false;
   doubted = false;
   last = nothing;
 
@@ -231,9 +236,9 @@ function vendorOf(run: Run, worker: Worker, step: (what: string) => Promise<void
       const answer = answerGroupGet(run.truth, run.scenario.reading, request);
       worker.truth = truthOf(run.truth);
       await step('is answered');
-      const verdict = parseVerdict(answer);
-      if (verdict === undefined) return { sentAt, ...parseGroupGet(answer) };
-      throw new TencentError(verdict.info, { kind: kindOfCode(verdict.code), code: verdict.code, sentAt });
+      const envelope = parseErrorEnvelope(answer);
+      if (envelope === undefined) return { sentAt, ...parseGroupGet(answer) };
+      throw new TencentError(envelope.info, { kind: kindOfCode(envelope.code), code: envelope.code, sentAt });
     },
     callGroupGet: () => Promise.reject(new Error('not called')),
     close: async () => undefined,
@@ -253,10 +258,10 @@ function depsOf(run: Run, worker: Worker, db: Database, step: (what: string) => 
 /** Claims the account whether it is due or not; the lease has ended when the next one comes. */
 async function claimAccount(db: Database): Promise<ClaimedAccount | undefined> {
   return db.transaction().execute(async (trx) => {
-    for (const line of ['known', 'unseen'] as const) {
+    for (const queue of ['known', 'never_polled'] as const) {
       const { accounts } = await claimDue(trx, {
         appId,
-        line,
+        queue,
         places: 1,
         virtualClock: 0,
         ceiling: 1e300,
@@ -287,7 +292,7 @@ async function pollClaimed(run: Run, worker: Worker, db: Database, step: (what: 
   await record(db, worker.result);
 }
 
-/** A worker that claims the account and polls it. Where somebody has the row locked, it looks again. */
+/** A worker that claims the account and polls it. Where another session has the row locked, it looks again. */
 function sync(run: Run, number: number): Actor {
   const worker: Worker = {};
   run.workers[number] = worker;
@@ -342,14 +347,14 @@ async function setHold(db: Database, held: boolean): Promise<void> {
 
 function disturb(run: Run, what: Disturbance): Actor {
   const acts: Record<Disturbance, (db: Database) => Promise<unknown>> = {
-    wish: (db) => putFirstInLine(db, appId, [id]),
+    request: (db) => requestPoll(db, appId, [id]),
     remove: (db) => removeAccounts(db, appId, [id], false),
     purge: (db) => removeAccounts(db, appId, [id], true),
     'come back': async (db) => {
       await removeAccounts(db, appId, [id], false);
       await enrolAccounts(db, appId, [id]);
     },
-    'read anew': (db) => readAnew(db, run.last.key),
+    'read again': (db) => requestFullRead(db, run.last.key),
     hold: (db) => setHold(db, true),
     release: (db) => db.transaction().execute((trx) => releaseRemovals(trx, appId, 600)),
     discard: (db) => db.transaction().execute((trx) => discardRemovals(trx, appId)),
@@ -369,7 +374,7 @@ function inspect(run: Run, actors: readonly Actor[], step: VisibleStep, now: Hel
     const fenced =
       before.enrolledAt !== worker.enrolledAt || Number(before.state?.['claim_no']) > claim.claimNo;
     const spent = before.state?.['claim_no'] === claim.claimNo && before.state['leased_until'] === null;
-    if (fenced) expect(now, 'somebody fenced off has changed something').toEqual(before);
+    if (fenced) expect(now, 'a fenced-off worker has changed something').toEqual(before);
     else if (spent)
       expect({ ...now, outcomes: [] }, 'a claim had two outcomes').toEqual({ ...before, outcomes: [] });
   }
@@ -378,44 +383,44 @@ function inspect(run: Run, actors: readonly Actor[], step: VisibleStep, now: Hel
     if (state['content_hash'] !== null)
       expect(state['content_hash'], 'content_hash').toBe(`\\x${contentHash(groups)}`);
   }
-  if (tell(groups) !== tell(before.groups)) {
+  if (report(groups) !== report(before.groups)) {
     const name = actors[step.actor]?.name ?? '';
     if (worker === undefined) {
       expect(['remove', 'purge', 'come back'], 'who may change groups').toContain(name);
-      expect(tell(groups)).toBe('');
+      expect(report(groups)).toBe('');
     } else if (state !== null && (state['pending_hash'] !== null || now.removal !== null)) {
-      expect(tell(groups), 'what came, while what goes waits').toBe(
-        tell(unite(before.groups, worker.truth ?? [])),
+      expect(report(groups), 'what came, while what goes waits').toBe(
+        report(unite(before.groups, worker.truth ?? [])),
       );
-    } else expect(tell(groups), 'what is written').toBe(tell(worker.truth ?? []));
+    } else expect(report(groups), 'what is written').toBe(report(worker.truth ?? []));
   }
   if (state !== null && worker !== undefined && state['verified_at'] !== before.state?.['verified_at'])
-    expect(tell(groups), 'the newest applied read').toBe(tell(worker.truth ?? []));
+    expect(report(groups), 'the newest applied read').toBe(report(worker.truth ?? []));
 }
 
 /** What an answer adds to what is there; a group's count grows by those who come. */
 function unite(before: readonly FriendGroup[], answer: readonly FriendGroup[]): readonly FriendGroup[] {
-  const told = new Map(answer.map((each) => [each.name, each]));
+  const reported = new Map(answer.map((each) => [each.name, each]));
   const held = new Set(before.map((each) => each.name));
   return [
     ...before.map((each) => {
-      const members = [...new Set([...each.members, ...(told.get(each.name)?.members ?? [])])];
+      const members = [...new Set([...each.members, ...(reported.get(each.name)?.members ?? [])])];
       return { ...each, members, friendNumber: each.friendNumber + members.length - each.members.length };
     }),
     ...answer.filter((each) => !held.has(each.name)),
   ];
 }
 
-/** A wish stands until a claim grants it, and so does the order to read everything. */
+/** A request stays until a claim grants it, and so does the order to read everything. */
 function followWishes(run: Run, actors: readonly Actor[], step: VisibleStep, now: Held): void {
   const name = actors[step.actor]?.name;
   if (now.state === null || now.state['claim_no'] !== run.last.state?.['claim_no']) {
-    run.wished = false;
+    run.requested = false;
     run.doubted = false;
   }
-  if (name === 'wish' && now.state !== null) run.wished = true;
-  if (name === 'read anew' && now.state !== null) run.doubted = true;
-  if (run.wished) expect(now.state?.['due_v'], 'a wish was lost').toBe('-Infinity');
+  if (name === 'request' && now.state !== null) run.requested = true;
+  if (name === 'read again' && now.state !== null) run.doubted = true;
+  if (run.requested) expect(now.state?.['due_v'], 'a request was lost').toBe('-Infinity');
   if (run.doubted) expect(now.state?.['full_read_at'], 'a full read was lost').toBeNull();
 }
 
@@ -428,7 +433,7 @@ async function cleanSlate(): Promise<void> {
   await enrolAccounts(world.db, appId, [id]);
 }
 
-/** Polls without anybody in the way; removals are confirmed by the second poll. */
+/** Polls without concurrent work; removals are confirmed by the second poll. */
 async function pollAlone(run: Run): Promise<void> {
   await sql`update mirror.poll_state set leased_until = null`.execute(world.db);
   const worker: Worker = {};
@@ -466,26 +471,26 @@ async function perform(given: Scenario): Promise<void> {
       run.trace,
     );
     await expectTruthInTheEnd(run);
-    await expectOneStory();
+    await expectConsistentHistory();
   } catch (error) {
     throw new Error(`${String(error)}\n${run.trace.join('\n')}`, { cause: error });
   }
 }
 
-/** Polled without anybody in the way, an account that is enrolled becomes what the vendor holds; of another nothing is left. */
+/** Polled without concurrent work, an account that is enrolled becomes what the vendor holds; of another nothing is left. */
 async function expectTruthInTheEnd(run: Run): Promise<void> {
   await setHold(world.db, false);
   // A removal is confirmed by the second poll, and one that was pending may be contradicted by the first.
   for (let times = 0; times < 3; times += 1) await pollAlone(run);
   const end = await look();
   if (end.state === null) expect(end).toMatchObject({ groups: [], outcomes: [], removal: null });
-  else expect(tell(end.groups), 'the truth in the end').toBe(tell(truthOf(run.truth)));
+  else expect(report(end.groups), 'the truth in the end').toBe(report(truthOf(run.truth)));
 }
 
-/** The feed, the history and the current tables tell the same. */
-async function expectOneStory(): Promise<void> {
+/** The feed, the history and the current tables agree. */
+async function expectConsistentHistory(): Promise<void> {
   const rows = await currentRows(world.db);
-  expect(new Set(rows).size, 'doubles').toBe(rows.length);
+  expect(new Set(rows).size, 'duplicates').toBe(rows.length);
   expect(await replayFeed(world.db), 'the feed').toEqual(rows);
   expect(await rowsAt(world.db, 'infinity'), 'the history').toEqual(rows);
 }
@@ -495,7 +500,7 @@ async function assertScenarios(
   meanwhile: fc.Arbitrary<readonly Disturbance[]>,
   usual: number,
 ): Promise<void> {
-  // Not by interruptAfterTimeLimit, which leaves a play under way, whose actors nobody lets go on any more.
+  // Not by interruptAfterTimeLimit, which leaves a play under way, whose actors nothing releases any more.
   const ends = performance.now() + usual * runs(1000);
   const property = fc.asyncProperty(scenario(meanwhile), async (given) => {
     if (performance.now() < ends) await perform(given);
@@ -554,9 +559,9 @@ describe('an answer that comes late', () => {
     expect(rows).toEqual([{ status: 'never_polled', verified_at: null }]);
   });
 
-  test('does not undo the order to read an account anew', async () => {
+  test('does not undo the order to read an account again', async () => {
     const key = await keyOf('ann');
-    await pollWhile('ann', () => readAnew(world.db, key));
+    await pollWhile('ann', () => requestFullRead(world.db, key));
     const { rows } = await sql<{ full: boolean }>`
       select full_read_at is null as full from mirror.poll_state where account_key = ${key}
     `.execute(world.db);
@@ -590,7 +595,7 @@ describe('an answer that comes late', () => {
     release.resolve();
     await Promise.all([writer, removal, late]);
     expect(await currentRows(world.db)).toEqual([]);
-    await expectOneStory();
+    await expectConsistentHistory();
   });
 });
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { MirroredGroup } from '../../db/queries/groups.ts';
-import { type Doubt, doubtOf, markOf } from '../../src/sync/doubt.ts';
-import { type Case, type CompleteAnswer, type Judgement, judge } from '../../src/sync/judge.ts';
+import { type Doubt, markOf, needsConfirmationBecause } from '../../src/sync/doubt.ts';
+import { type Case, type CompleteResponse, type Judgement, judge } from '../../src/sync/judge.ts';
 import type { FriendGroup } from '../../src/tencent/wire.ts';
 
 /** What is known when an answer comes. */
@@ -16,7 +16,7 @@ type Situation =
 
 type Kind = Doubt | 'gone' | 'an ordinary removal' | 'an addition' | 'gone, and nothing was held';
 
-const verdicts: Record<Kind, Record<Situation, Judgement['verdict']>> = {
+const decisions: Record<Kind, Record<Situation, Judgement['decision']>> = {
   takes_much: waits(),
   // Of an account that holds nothing, nothing is removed.
   tells_nothing: { ...waits(), 'removals of the app are held': 'apply' },
@@ -27,7 +27,7 @@ const verdicts: Record<Kind, Record<Situation, Judgement['verdict']>> = {
   'gone, and nothing was held': alwaysApplied(),
 };
 
-function waits(): Record<Situation, Judgement['verdict']> {
+function waits(): Record<Situation, Judgement['decision']> {
   return {
     'it is the first': 'await',
     'one that agrees came moments before': 'await',
@@ -39,7 +39,7 @@ function waits(): Record<Situation, Judgement['verdict']> {
   };
 }
 
-function alwaysApplied(): Record<Situation, Judgement['verdict']> {
+function alwaysApplied(): Record<Situation, Judgement['decision']> {
   return {
     'it is the first': 'apply',
     'one that agrees came moments before': 'apply',
@@ -59,7 +59,7 @@ const group = (name: string, members: readonly string[], friendNumber = members.
 });
 const mirrored = (groups: readonly FriendGroup[]): readonly MirroredGroup[] =>
   groups.map((each, index) => ({ ...each, groupKey: index + 1 }));
-const answered = (...groups: readonly FriendGroup[]): CompleteAnswer => ({
+const answered = (...groups: readonly FriendGroup[]): CompleteResponse => ({
   kind: 'groups',
   groups,
   sequence: 7,
@@ -68,22 +68,24 @@ const answered = (...groups: readonly FriendGroup[]): CompleteAnswer => ({
 
 const before = mirrored([group('a', ['x', 'y', 'z'])]);
 
-const answers: Record<Kind, { readonly mirror: readonly MirroredGroup[]; readonly answer: CompleteAnswer }> =
-  {
-    takes_much: { mirror: before, answer: answered() },
-    tells_nothing: { mirror: [], answer: answered() },
-    contradicts_itself: { mirror: before, answer: answered(group('a', ['x', 'new'], 4)) },
-    gone: { mirror: before, answer: { kind: 'gone', sentAt: now } },
-    'an ordinary removal': { mirror: before, answer: answered(group('a', ['x', 'y'])) },
-    'an addition': { mirror: before, answer: answered(group('a', ['x', 'y', 'z', 'new'])) },
-    'gone, and nothing was held': { mirror: [], answer: { kind: 'gone', sentAt: now } },
-  };
+const answers: Record<
+  Kind,
+  { readonly mirror: readonly MirroredGroup[]; readonly answer: CompleteResponse }
+> = {
+  takes_much: { mirror: before, answer: answered() },
+  tells_nothing: { mirror: [], answer: answered() },
+  contradicts_itself: { mirror: before, answer: answered(group('a', ['x', 'new'], 4)) },
+  gone: { mirror: before, answer: { kind: 'gone', sentAt: now } },
+  'an ordinary removal': { mirror: before, answer: answered(group('a', ['x', 'y'])) },
+  'an addition': { mirror: before, answer: answered(group('a', ['x', 'y', 'z', 'new'])) },
+  'gone, and nothing was held': { mirror: [], answer: { kind: 'gone', sentAt: now } },
+};
 
 /** The mark that a first answer like this one leaves. */
 function firstMark({ mirror, answer }: Pick<Case, 'mirror' | 'answer'>): string {
   if (answer.kind === 'gone') return '0'.repeat(32);
   const facts = { ...answer, mirror, storedSequence: 3 };
-  const doubt = doubtOf(facts);
+  const doubt = needsConfirmationBecause(facts);
   return doubt === undefined ? '1'.repeat(48) : markOf(doubt, facts);
 }
 
@@ -100,11 +102,13 @@ const situations: Record<Situation, (mark: string) => Partial<Case> & { pending?
   'removals of the app are held': (mark) => ({ pending: [mark, now - 60_000], removalsHeld: true }),
 };
 
-const table = Object.entries(verdicts).flatMap(([kind, row]) =>
-  Object.entries(row).map(([situation, verdict]) => [kind as Kind, situation as Situation, verdict] as const),
+const table = Object.entries(decisions).flatMap(([kind, row]) =>
+  Object.entries(row).map(
+    ([situation, decision]) => [kind as Kind, situation as Situation, decision] as const,
+  ),
 );
 
-test.each(table)('%s: when %s, the verdict is %s', (kind, situation, verdict) => {
+test.each(table)('%s: when %s, the decision is %s', (kind, situation, decision) => {
   const facts = answers[kind];
   const { pending, ...known } = situations[situation](firstMark(facts));
   const judgement = judge({
@@ -116,9 +120,9 @@ test.each(table)('%s: when %s, the verdict is %s', (kind, situation, verdict) =>
     confirmAfterMs: 60_000,
     ...known,
   });
-  expect(judgement.verdict).toBe(verdict);
+  expect(judgement.decision).toBe(decision);
   // Whatever waits, nothing is removed and everything that came is written.
-  if (judgement.verdict !== 'apply') {
+  if (judgement.decision !== 'apply') {
     expect(judgement.diff).toMatchObject({ removedGroups: [], removedMembers: [] });
     expect(judgement.diff.addedMembers).toEqual(judgement.whole.addedMembers);
     expect(judgement.diff.addedGroups.map(({ name, members }) => [name, members])).toEqual(

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connect } from '../../db/client.ts';
-import { shortestUnitSeconds } from '../../src/schedule/line.ts';
+import { shortestUnitSeconds } from '../../src/schedule/queue-stats.ts';
 import { explainAccount } from '../../src/status/explain-account.ts';
 import { createStorageHealth } from '../../src/sync/storage-health.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
@@ -33,8 +33,8 @@ async function mirrored(...ids: readonly string[]): Promise<void> {
 
 async function stateOf(id: string) {
   const { rows } = await sql<{ status: string; failures: number; error: string | null }>`
-    select told.status, fail_count as failures, last_error as error
-    from mirror.poll_state join mirror.account using (account_key) join tim.accounts told using (account_id)
+    select reported.status, fail_count as failures, last_error as error
+    from mirror.poll_state join mirror.account using (account_key) join tim.accounts reported using (account_id)
     where account_id = ${id}
   `.execute(world.db);
   return rows[0];
@@ -92,8 +92,8 @@ describe('a write that the database refuses again and again', () => {
         /^the database refused the answer: 55000: cannot update table "friend_group_member"/,
       ),
     });
-    const told = await explainAccount(world.db, testApp.appId, 'anna');
-    expect(told?.outcomes[0]).toMatchObject({
+    const reported = await explainAccount(world.db, testApp.appId, 'anna');
+    expect(reported?.outcomes[0]).toMatchObject({
       outcome: 'quarantined',
       message: expect.stringContaining('55000'),
     });
@@ -136,7 +136,7 @@ describe('a write that the database refuses again and again', () => {
     for (const id of ids) expect((await world.poll(id)).outcome).toBe('changed');
   });
 
-  test('costs nobody anything while the database is away altogether', async () => {
+  test('costs no account anything while the database is away altogether', async () => {
     await mirrored('anna');
     addGroup('anna', 'b', []);
     const away = connect({
@@ -159,14 +159,14 @@ describe('a write that the database refuses again and again', () => {
   test('that an error of the program stops is a failure too', async () => {
     await mirrored('anna');
     addGroup('anna', 'b', []);
-    const line = () => {
+    const queue = () => {
       throw new TypeError('a fault of ours');
     };
     let calls = 0;
     const result = await world.poll('anna', {
-      line: () => {
+      queue: () => {
         calls += 1;
-        return calls === 1 ? line() : world.deps.line();
+        return calls === 1 ? queue() : world.deps.queue();
       },
     });
     expect(result).toMatchObject({ outcome: 'storage_failed', refusal: { class: 'program' } });

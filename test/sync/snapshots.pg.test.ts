@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readAnew } from '../../db/queries/audit.ts';
+import { requestFullRead } from '../../db/queries/audit.ts';
 import { readMirrorRows } from '../../db/queries/mirror.ts';
 import type { TencentClient } from '../../src/tencent/client.ts';
 import type { FriendGroup } from '../../src/tencent/wire.ts';
@@ -21,7 +21,7 @@ afterAll(async () => {
   await world?.[Symbol.asyncDispose]();
 });
 
-/** An account whose groups are whatever a test says; each telling moves its sequence. */
+/** An account whose groups are whatever a test says; each change moves its sequence. */
 async function startAccount() {
   next += 1;
   const id = `account-${next}`;
@@ -33,7 +33,7 @@ async function startAccount() {
     .executeTakeFirstOrThrow();
   let sequence = 0;
 
-  async function tell(groups: readonly FriendGroup[]): Promise<void> {
+  async function report(groups: readonly FriendGroup[]): Promise<void> {
     sequence += 1;
     const client: TencentClient = {
       ...world.client,
@@ -51,7 +51,7 @@ async function startAccount() {
     return rows[0]?.at ?? '';
   }
 
-  return { id, key, tell, verifiedAt };
+  return { id, key, report, verifiedAt };
 }
 
 /** Forgets all accounts, so that what is read of the mirror is of one alone. */
@@ -84,46 +84,49 @@ describe('snapshots of an account, one after the other', () => {
   test(
     'are the mirror, the feed’s replay and the history, now and at each moment',
     async () => {
-      const property = fc.asyncProperty(fc.array(snapshot, { minLength: 2, maxLength: 5 }), async (told) => {
-        await cleanSlate();
-        const { id, tell, verifiedAt } = await startAccount();
-        const moments: { at: string; rows: readonly string[] }[] = [];
-        for (const groups of told) {
-          await tell(groups);
-          const rows = rowsOfSnapshot(id, groups);
-          moments.push({ at: await verifiedAt(), rows });
-          expect(await currentRows(world.db)).toEqual(rows);
-          expect(await replayFeed(world.db)).toEqual(rows);
-          const counts = (await readMirrorRows(world.db, testApp.appId)).groups;
-          expect(new Map(counts.map(([, name, count]) => [name, count]))).toEqual(
-            new Map(groups.map(({ name, friendNumber }) => [name, friendNumber])),
-          );
-        }
-        for (const { at, rows } of [...moments, { at: 'infinity', rows: moments.at(-1)?.rows ?? [] }]) {
-          expect(await rowsAt(world.db, at)).toEqual(rows);
-          expect(await replayFeed(world.db, at)).toEqual(rows);
-        }
-        // Between two reads the mirror knows what it knew after the first.
-        for (const at of await momentsBetween(moments.map((moment) => moment.at)))
-          expect(await rowsAt(world.db, at)).toEqual(await replayFeed(world.db, at));
-      });
+      const property = fc.asyncProperty(
+        fc.array(snapshot, { minLength: 2, maxLength: 5 }),
+        async (reported) => {
+          await cleanSlate();
+          const { id, report, verifiedAt } = await startAccount();
+          const moments: { at: string; rows: readonly string[] }[] = [];
+          for (const groups of reported) {
+            await report(groups);
+            const rows = rowsOfSnapshot(id, groups);
+            moments.push({ at: await verifiedAt(), rows });
+            expect(await currentRows(world.db)).toEqual(rows);
+            expect(await replayFeed(world.db)).toEqual(rows);
+            const counts = (await readMirrorRows(world.db, testApp.appId)).groups;
+            expect(new Map(counts.map(([, name, count]) => [name, count]))).toEqual(
+              new Map(groups.map(({ name, friendNumber }) => [name, friendNumber])),
+            );
+          }
+          for (const { at, rows } of [...moments, { at: 'infinity', rows: moments.at(-1)?.rows ?? [] }]) {
+            expect(await rowsAt(world.db, at)).toEqual(rows);
+            expect(await replayFeed(world.db, at)).toEqual(rows);
+          }
+          // Between two reads the mirror knows what it knew after the first.
+          for (const at of await momentsBetween(moments.map((moment) => moment.at)))
+            expect(await rowsAt(world.db, at)).toEqual(await replayFeed(world.db, at));
+        },
+      );
       await fc.assert(property, { seed: world.seed, numRuns: runs(25) });
     },
     runs(60_000),
   );
 
   test(
-    'told again and compared in full, write no row',
+    'sent again and compared in full, write no row',
     async () => {
       const property = fc.asyncProperty(snapshot, snapshot, async (before, after) => {
         await cleanSlate();
-        const { key, tell } = await startAccount();
-        await tell(before);
-        await tell(after);
+        const { key, report } = await startAccount();
+        await report(before);
+        await report(after);
         const written = await versions();
         // Without a hash the answer is compared with every row.
-        await readAnew(world.db, key);
-        await tell(after);
+        await requestFullRead(world.db, key);
+        await report(after);
         expect(await versions()).toEqual(written);
       });
       await fc.assert(property, { seed: world.seed, numRuns: runs(20) });
@@ -137,7 +140,7 @@ describe('snapshots of an account, one after the other', () => {
       const lives = fc.array(fc.boolean(), { minLength: 2, maxLength: 6 });
       const property = fc.asyncProperty(lives, lives, async (groupThere, memberThere) => {
         await cleanSlate();
-        const { tell } = await startAccount();
+        const { report } = await startAccount();
         const stays = { name: 'stays', friendNumber: 1, members: ['x'] };
         const seen = groupThere.map((there, moment) => ({
           group: there,
@@ -145,7 +148,7 @@ describe('snapshots of an account, one after the other', () => {
         }));
         for (const { group, member } of seen) {
           const again = { name: 'again', friendNumber: 1, members: member ? ['x', 'y'] : ['x'] };
-          await tell(group ? [stays, again] : [stays]);
+          await report(group ? [stays, again] : [stays]);
         }
         const { rows } = await sql<{ friend: string | null; ended: boolean }>`
         select null as friend, removed_at is not null as ended, added_at from tim.friend_group_history

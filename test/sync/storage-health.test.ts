@@ -22,20 +22,20 @@ describe('the health of the storage', () => {
     const health = createStorageHealth(() => 0);
     for (let time = 0; time < 20; time += 1) health.refused(1);
     for (const account of [2, 3, 4]) health.refused(account);
-    expect(health.isIll()).toBe(false);
+    expect(health.isUnhealthy()).toBe(false);
     health.refused(5);
-    expect(health.isIll()).toBe(true);
+    expect(health.isUnhealthy()).toBe(true);
     for (let account = 100; account < 198; account += 1) health.written(account);
-    expect(health.isIll()).toBe(false);
+    expect(health.isUnhealthy()).toBe(false);
   });
 
   test('is well ten minutes after the last refusal, though nothing was written since', () => {
     let now = 0;
     const health = createStorageHealth(() => now);
     for (const account of [1, 2, 3, 4, 5]) health.refused(account);
-    expect(health.isIll()).toBe(true);
+    expect(health.isUnhealthy()).toBe(true);
     now = 600_001;
-    expect(health.isIll()).toBe(false);
+    expect(health.isUnhealthy()).toBe(false);
   });
 });
 

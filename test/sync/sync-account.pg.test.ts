@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { MirrorPollState } from '../../db/schema.ts';
 import { removeAccounts } from '../../src/accounts/remove-accounts.ts';
 import { createStop } from '../../src/lifecycle.ts';
-import { shortestUnitSeconds } from '../../src/schedule/line.ts';
+import { shortestUnitSeconds } from '../../src/schedule/queue-stats.ts';
 import { type Reading, readings } from '../../src/simulator/group-api.ts';
 import { populate, randomChange } from '../../src/simulator/population.ts';
 import { explainAccount } from '../../src/status/explain-account.ts';
@@ -99,10 +99,10 @@ describe.each(readings)('whatever the sequence means (%s)', (reading: Reading) =
     ] as const) {
       truth.change(id, change);
       expect((await world.poll(id)).outcome).toBe('changed');
-      const told = Object.fromEntries(
+      const reported = Object.fromEntries(
         [...(truth.account(id)?.groups ?? [])].map(([name, group]) => [name, [...group.members].sort()]),
       );
-      expect(await groupsOf(id)).toEqual(told);
+      expect(await groupsOf(id)).toEqual(reported);
     }
   });
 
@@ -115,7 +115,7 @@ describe.each(readings)('whatever the sequence means (%s)', (reading: Reading) =
     expect(await groupsOf(id)).toEqual({ stays: ['x'] });
   });
 
-  test('a group that has a new name is told so beside its going and coming, and an empty one is not', async () => {
+  test('a group that has a new name is reported as renamed beside its removal and addition, and an empty one is not', async () => {
     addGroup('家人', ['x', 'y']);
     addGroup('empty');
     await world.poll(id);
@@ -239,7 +239,7 @@ describe('completeness', () => {
       world.vendor.truth.change(account, { kind: 'add_group', group: 'a' });
       await world.poll(account);
     }
-    /** How many ask for everything when they are polled so many days later. */
+    /** How many ask for everything when they are polled this many days later. */
     const fullReads = async (days: number) => {
       const asked: number[] = [];
       const client: TencentClient = {
@@ -261,7 +261,7 @@ describe('completeness', () => {
     expect(await fullReads(7.8)).toBe(20);
   });
 
-  test('content that changed under the same sequence is found at once where the vendor always tells everything', async () => {
+  test('content that changed under the same sequence is found at once where the vendor always sends everything', async () => {
     world.vendor.setReading('ignored');
     addGroup('a', ['x']);
     await world.poll(id);
@@ -347,7 +347,7 @@ describe('a removal that takes too much', () => {
   });
 });
 
-describe('an answer that tells nothing, of an account that held nothing', () => {
+describe('an empty answer of an account that held nothing', () => {
   const wronglyEmpty = async () => {
     world.vendor.setFaults([{ kind: 'empty', probability: 1 }]);
     const { outcome } = await world.poll(id);
@@ -376,7 +376,7 @@ describe('an answer that tells nothing, of an account that held nothing', () => 
     expect(await groupsOf(id)).toEqual({ a: ['x'] });
   });
 
-  test('is not believed where an earlier one told of another sequence, rightly empty though it was', async () => {
+  test('is not believed where an earlier one had another sequence, rightly empty though it was', async () => {
     await world.poll(id);
     addGroup('a');
     world.vendor.truth.change(id, { kind: 'clear' });
@@ -425,7 +425,7 @@ describe('an answer that lists fewer friends than it counts', () => {
       )
     ).rows[0]?.count;
 
-  test('removes nobody at first, adds at once, and what it left out comes back with nothing told of it', async () => {
+  test('removes no one at first, adds at once, and what it left out comes back with nothing in the feed', async () => {
     addGroup('a', ['x', 'y', 'z']);
     await world.poll(id);
     world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['new'] });
@@ -470,7 +470,7 @@ describe('an answer that lists fewer friends than it counts', () => {
     expect(await countOf()).toBe(3);
   });
 
-  test('and another that leaves out somebody else, prove nothing', async () => {
+  test('and another that leaves out another friend, prove nothing', async () => {
     addGroup('a', ['x', 'y', 'z']);
     await world.poll(id);
     world.vendor.truth.change(id, { kind: 'add_members', group: 'a', members: ['new'] });
@@ -510,7 +510,7 @@ describe('an answer that lists fewer friends than it counts', () => {
     expect(await stateOf(id)).toMatchObject({ sequence: 2, pending_hash: null });
   });
 
-  test('is believed at once where no more are missing than is known, and nobody whom the mirror holds', async () => {
+  test('is believed at once where no more are missing than is known, and none that the mirror holds', async () => {
     addGroup('a', ['x', 'y']);
     const client = without('x');
     expect((await world.poll(id, { client })).outcome).toBe('removal_pending');
@@ -576,7 +576,7 @@ describe('an answer that lists fewer friends than it counts', () => {
 });
 
 describe('what an answer adds while what it takes away waits', () => {
-  test('is in the tables at once, under the sequence of that answer, and is not told again', async () => {
+  test('is in the tables at once, under the sequence of that answer, and is not written again', async () => {
     addGroup('large', friends(40));
     addGroup('small', ['s']);
     await world.poll(id);
@@ -689,7 +689,7 @@ describe('an account that the vendor does not know', () => {
 });
 
 describe('the fencing token', () => {
-  test('an answer that comes after somebody else has claimed the account is dropped', async () => {
+  test('an answer that comes after another worker has claimed the account is dropped', async () => {
     addGroup('a', ['x']);
     const late = await world.claim(id);
     await world.poll(id);
@@ -837,7 +837,7 @@ describe('what goes wrong', () => {
   test('while the vendor is ill, an account is not to blame: its waiting does not grow and it is not set aside', async () => {
     world.vendor.setFaults([{ kind: 'wrong_type', probability: 1 }]);
     for (let time = 0; time < 8; time += 1) {
-      const { outcome, record } = await world.poll(id, { vendorIsIll: () => true });
+      const { outcome, record } = await world.poll(id, { vendorIsUnhealthy: () => true });
       expect(outcome).toBe('transient');
       expect(record?.stride).toBeLessThanOrEqual(30 / shortestUnitSeconds);
     }
@@ -908,7 +908,7 @@ describe('names', () => {
     );
   });
 
-  test('3,000 members in a group and 32 groups are no trouble', async () => {
+  test('3,000 members in a group and 32 groups are no problem', async () => {
     addGroup('large', friends(3000));
     for (let group = 1; group < 32; group += 1) addGroup(`group ${group}`, friends(50));
     expect((await world.poll(id)).outcome).toBe('changed');

@@ -20,7 +20,7 @@ describe('a callback', () => {
     }
   });
 
-  test('about somebody’s state names that account', () => {
+  test('about an account’s state names that account', () => {
     const body = { CallbackCommand: 'State.StateChange', Info: { Action: 'Login', To_Account: 'ann' } };
     expect(parseCallback('State.StateChange', body)).toEqual({ kind: 'state', accounts: ['ann'] });
   });
@@ -55,7 +55,7 @@ describe('a callback', () => {
     ['State.StateChange', { Info: { To_Account: 7 } }],
     ['State.StateChange', []],
     ['Alert.RequestOverLimit', { Request: -1 }],
-  ])('that is not well-formed is told apart (%s %j)', (command, body) => {
+  ])('that is not well-formed is distinguished (%s %j)', (command, body) => {
     expect(parseCallback(command, body)).toBeUndefined();
   });
 });

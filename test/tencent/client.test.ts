@@ -38,7 +38,7 @@ function clientFor(origin: string, options: Partial<TencentClientOptions> = {}):
     takeToken: async () => undefined,
     now: () => 1000,
     scrubber: createScrubber([app.secretKey]),
-    timeouts: { connectMs: 500, answerMs: 300 },
+    timeouts: { connectMs: 500, responseMs: 300 },
     ...options,
   });
   closers.push(() => client.close());
@@ -80,7 +80,7 @@ describe('a call of the vendor', () => {
   test('an error code becomes its kind, with the vendor’s words', async () => {
     const { origin } = await startVendor();
     const error = await errorOf(clientFor(origin).groupGet('nobody', 0, createStop()));
-    expect(error).toMatchObject({ kind: 'account_gone', code: 30003, sentAt: 1000 });
+    expect(error).toMatchObject({ kind: 'account_not_found', code: 30003, sentAt: 1000 });
     expect(error.message).toMatch(/Not_Exist/);
   });
 
@@ -90,8 +90,8 @@ describe('a call of the vendor', () => {
     ['hang', 'transient', 0],
     ['truncated', 'transient', 0],
     ['html', 'transient', 0],
-    ['wrong_type', 'unclear_answer', 0],
-    ['null_fields', 'unclear_answer', 0],
+    ['wrong_type', 'malformed_response', 0],
+    ['null_fields', 'malformed_response', 0],
     [30006, 'transient', 30006],
     [60007, 'rate_limited', 60007],
     [70403, 'credentials', 70403],
@@ -103,7 +103,7 @@ describe('a call of the vendor', () => {
     expect(error).toMatchObject({ kind, code });
   });
 
-  test('nobody who listens is a transient error, and a page that is not the API a wrong configuration', async () => {
+  test('a closed port is a transient error, and a page that is not the API a wrong configuration', async () => {
     expect((await errorOf(clientFor('http://127.0.0.1:1').groupGet('a', 0, createStop()))).kind).toBe(
       'transient',
     );
@@ -123,11 +123,11 @@ describe('a call of the vendor', () => {
 
   test('an endless answer is cut off', async () => {
     const origin = await answering('x'.repeat(33 * 1024 * 1024));
-    const client = clientFor(origin, { timeouts: { connectMs: 5000, answerMs: 5000 } });
-    expect((await errorOf(client.groupGet('a', 0, createStop()))).kind).toBe('unclear_answer');
+    const client = clientFor(origin, { timeouts: { connectMs: 5000, responseMs: 5000 } });
+    expect((await errorOf(client.groupGet('a', 0, createStop()))).kind).toBe('malformed_response');
   });
 
-  test('an expired signature is made anew once, with a token of its own; then it is a matter of credentials', async () => {
+  test('an expired signature is made again once, with a token of its own; then it is a matter of credentials', async () => {
     const { origin, setFaults, stats } = await startVendor();
     let tokens = 0;
     const client = clientFor(origin, {
@@ -166,7 +166,7 @@ describe('a call of the vendor', () => {
     const { origin, setFaults, stats } = await startVendor();
     setFaults([{ kind: 'hang', probability: 1 }]);
     const stop = createStop();
-    const hanging = clientFor(origin, { timeouts: { connectMs: 5000, answerMs: 60_000 } }).groupGet(
+    const hanging = clientFor(origin, { timeouts: { connectMs: 5000, responseMs: 60_000 } }).groupGet(
       'alice',
       0,
       stop,

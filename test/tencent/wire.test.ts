@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { TencentError, type TencentErrorKind } from '../../src/tencent/errors.ts';
-import { groupGetRequest, parseGroupGet, parseVerdict } from '../../src/tencent/wire.ts';
+import { groupGetRequest, parseErrorEnvelope, parseGroupGet } from '../../src/tencent/wire.ts';
 
 function kindOf(act: () => unknown): TencentErrorKind | 'no error' {
   try {
@@ -24,7 +24,7 @@ describe('an answer of group_get', () => {
       ErrorInfo: '',
       ErrorDisplay: '',
     };
-    expect(parseVerdict(body)).toBeUndefined();
+    expect(parseErrorEnvelope(body)).toBeUndefined();
     expect(parseGroupGet(body)).toEqual({
       sequence: 2,
       groups: [{ name: 'group1', friendNumber: 1, members: ['friend1'] }],
@@ -40,7 +40,7 @@ describe('an answer of group_get', () => {
     expect(parseGroupGet(item({ To_Account: ['x'] })).groups[0]?.friendNumber).toBe(1);
   });
 
-  test('a group or a member told twice is there once, and nobody named is lost', () => {
+  test('a group or a member that comes twice is there once, and no one named is lost', () => {
     const body = {
       CurrentSequence: 1,
       ResultItem: [
@@ -69,7 +69,7 @@ describe('an answer of group_get', () => {
     ['a count without the friends it counts', item({ FriendNumber: 3 })],
     ['a body that is a list', []],
   ])('%s is unclear', (_, body) => {
-    expect(kindOf(() => parseGroupGet(body))).toBe('unclear_answer');
+    expect(kindOf(() => parseGroupGet(body))).toBe('malformed_response');
   });
 
   test('the greatest whole number survives', () => {
@@ -87,22 +87,24 @@ describe('an answer of group_get', () => {
   });
 });
 
-describe('the verdict', () => {
+describe('the envelope', () => {
   test('an error code comes with the vendor’s words', () => {
-    expect(parseVerdict({ ActionStatus: 'FAIL', ErrorCode: 30003, ErrorInfo: 'no such user' })).toEqual({
-      code: 30003,
-      info: 'no such user',
-    });
+    expect(parseErrorEnvelope({ ActionStatus: 'FAIL', ErrorCode: 30003, ErrorInfo: 'no such user' })).toEqual(
+      {
+        code: 30003,
+        info: 'no such user',
+      },
+    );
   });
 
   test('FAIL without a code is no success', () => {
-    expect(parseVerdict({ ActionStatus: 'FAIL', ErrorCode: 0 })).toEqual({ code: 0, info: '' });
+    expect(parseErrorEnvelope({ ActionStatus: 'FAIL', ErrorCode: 0 })).toEqual({ code: 0, info: '' });
   });
 
   test.each([[null], ['text'], [{}], [{ ErrorCode: '0' }], [{ ErrorCode: 2 ** 31 }]])(
-    '%j carries no verdict',
+    '%j carries no envelope',
     (body) => {
-      expect(kindOf(() => parseVerdict(body))).toBe('unclear_answer');
+      expect(kindOf(() => parseErrorEnvelope(body))).toBe('malformed_response');
     },
   );
 });

@@ -6,7 +6,7 @@ import { createCache } from '../../src/cache.ts';
 import { silentLogger } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics/create-metrics.ts';
 import { exposeDatabase } from '../../src/metrics/database-gauges.ts';
-import { readFigures } from '../../src/status/read-figures.ts';
+import { readStats } from '../../src/status/read-stats.ts';
 import { syncOnce } from '../../workers/accounts-worker.ts';
 import { type CustomerDatabase, startCustomerDatabase } from '../support/account-source.ts';
 import { startTestDaemon } from '../support/daemon.ts';
@@ -34,7 +34,7 @@ const enrolled = async ({ db }: World) =>
     ({ id }) => id,
   );
 
-/** How the source stands, once it stands so. */
+/** How the source is, once the condition holds. */
 const seen = (world: World, what: string, so: (source: AccountSourceRow) => boolean) =>
   waitFor(what, async () => (await readAccountSources(world.db)).find(so));
 
@@ -66,7 +66,7 @@ describe.each([
     expect(await enrolled(world)).toEqual(['alice', 'bob', 'carol', 'dave']);
 
     await customer.setUsers();
-    await seen(world, 'a sync that fails', ({ failure }) => failure?.includes('names nobody') === true);
+    await seen(world, 'a sync that fails', ({ failure }) => failure?.includes('names no account') === true);
     expect(await enrolled(world)).toHaveLength(4);
     const said = running.logLines().map((line): Record<string, unknown> => JSON.parse(line));
     expect(said).toContainEqual(
@@ -78,7 +78,7 @@ describe.each([
       }),
     );
     expect(said).toContainEqual(
-      expect.objectContaining({ level: 'warn', failure: expect.stringContaining('names nobody') }),
+      expect.objectContaining({ level: 'warn', failure: expect.stringContaining('names no account') }),
     );
     await customer.setUsers('alice', 'bob', 'dave', 'eve');
     await seen(world, 'a good sync', ({ failure, enrolled: fresh }) => failure === null && fresh === 1);
@@ -129,7 +129,7 @@ test('two daemons on one Redis sync one at a time', async () => {
   expect(most).toBe(1);
 });
 
-test('a schedule that is made anew, as after Redis has lost it, does not have the source read again', async () => {
+test('a schedule that is made again, as after Redis has lost it, does not have the source read again', async () => {
   await using world = await createWorld();
   const deps = { db: world.db, log: silentLogger(), syncIntervalMs: 3_600_000, signal: world.stop.soft };
   const app = {
@@ -155,19 +155,19 @@ test('a schedule that is made anew, as after Redis has lost it, does not have th
   expect(await runs()).toBe(4);
 });
 
-test('metrics tell what the source names, what has vanished, and for how long syncs have failed', async () => {
+test('metrics report what the source names, what has vanished, and for how long syncs have failed', async () => {
   await using world = await createWorld();
-  const told = async () => {
+  const reported = async () => {
     // A new one each time, for figures are kept.
     const { registry } = createMetrics();
     exposeDatabase(
       registry,
-      createCache({ keepMs: 0, read: () => readFigures(world.db, () => world.deps.now()) }),
+      createCache({ keepMs: 0, read: () => readStats(world.db, () => world.deps.now()) }),
     );
     const lines = (await registry.metrics()).split('\n');
     return lines.filter((line) => line.startsWith('tim_mirror_accounts_sync_'));
   };
-  expect(await told()).toEqual([]);
+  expect(await reported()).toEqual([]);
 
   const sync = (query: string) =>
     syncAccounts(world.db, {
@@ -179,13 +179,13 @@ test('metrics tell what the source names, what has vanished, and for how long sy
   await sync("select id from users where id <> 'bob'");
   await sync('select nothing');
   await sql`update mirror.account_source set failing_since = now() - interval '3 hours'`.execute(world.db);
-  expect(await told()).toEqual([
+  expect(await reported()).toEqual([
     expect.stringMatching(/^tim_mirror_accounts_sync_age_seconds\{app="1400000000"\} \d/),
     expect.stringMatching(/^tim_mirror_accounts_sync_failing_seconds\{app="1400000000"\} 1080\d/),
     'tim_mirror_accounts_sync_named_accounts{app="1400000000"} 2',
     'tim_mirror_accounts_sync_vanished_accounts{app="1400000000"} 1',
   ]);
-  // Nobody has tried for long: the source is not used any more.
+  // No sync has been tried for long: the source is not used any more.
   await sql`update mirror.account_source set failed_at = now() - interval '3 days'`.execute(world.db);
-  expect(await told()).toContain('tim_mirror_accounts_sync_failing_seconds{app="1400000000"} 0');
+  expect(await reported()).toContain('tim_mirror_accounts_sync_failing_seconds{app="1400000000"} 0');
 });

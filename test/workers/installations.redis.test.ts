@@ -116,7 +116,7 @@ describe('the identity of an installation', () => {
     expect((await settleInstallation(copy.db)).id).not.toBe(identities[0]?.id);
   });
 
-  test('tells a mirror that comes from another server, whose feed then goes on from higher numbers though it is empty', async () => {
+  test('reports a mirror that comes from another server, whose feed then goes on from higher numbers though it is empty', async () => {
     await using moved = await createTestDatabase();
     expect((await migrate(moved.db)).jump).toBeUndefined();
     await sql`update mirror.installation set place = '7000000000000000001/16384'`.execute(moved.db);
@@ -127,7 +127,7 @@ describe('the identity of an installation', () => {
   test('is given up by the copy of a disk that finds the original at work', async () => {
     await using copy = await createTestDatabase();
     const { id } = await settleInstallation(database.db);
-    // What no statement can tell from the original.
+    // What no statement can distinguish from the original.
     await sql`update mirror.installation set installation_id = ${id}`.execute(copy.db);
     const watchOf = ({ db }: TestDatabase) =>
       createIdentityWatch({ db, redis: client, installationId: id, everyMs: 10 });

@@ -12,7 +12,7 @@ const account: PollBatch['accounts'][number] = {
   status: 'active',
   sequence: 1,
   weight: 1,
-  changeMass: 0,
+  decayedChanges: 0,
   groupCount: 0,
   failCount: 0,
   firstPolledAt: null,

@@ -2,7 +2,7 @@ import { createDueHeap } from '../due-heap.ts';
 import type { Policy, PolicyWorld } from '../policy.ts';
 
 /**
- * The clairvoyant square-root law: knows every account's true rate at every instant, and plans anew in the second
+ * The clairvoyant square-root law: knows every account's true rate at every instant, and plans again in the second
  * in which an account wakes. No policy can do better by more than a little; none can know as much.
  */
 export function createOracle(world: PolicyWorld): Policy {
@@ -25,7 +25,7 @@ export function createOracle(world: PolicyWorld): Policy {
       while (count < places && line.size > 0) {
         const key = line.smallestKey();
         const account = line.pop();
-        // Planned anew since.
+        // Planned again since.
         if (key !== due[account]) continue;
         now = Math.max(now, key);
         claimed[count] = account;
@@ -38,7 +38,7 @@ export function createOracle(world: PolicyWorld): Policy {
     rateChanged(account, rate) {
       const before = weight[account] ?? 0;
       weight[account] = Math.sqrt(rate);
-      // Nothing to hurry for when it falls asleep; what changed before that is read in its turn.
+      // Nothing to abort for when it falls asleep; what changed before that is read in its turn.
       if (before >= (weight[account] ?? 0)) return;
       const sooner = now + stride(account);
       if (sooner < (due[account] ?? 0)) plan(account, sooner);

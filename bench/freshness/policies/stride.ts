@@ -1,5 +1,5 @@
-import { type Line, unitsOf } from '../../../src/schedule/line.ts';
 import { backOff, decideNextPoll } from '../../../src/schedule/policy.ts';
+import { type QueueStats, unitsOf } from '../../../src/schedule/queue-stats.ts';
 import {
   claimLimit,
   knownShare,
@@ -12,11 +12,11 @@ import { createAccountQueue } from '../account-queue.ts';
 import { createDueHeap } from '../due-heap.ts';
 import type { Policy, PolicyWorld } from '../policy.ts';
 
-/** The daemon counts its line once a minute. */
+/** The daemon counts its queue once a minute. */
 const countEverySeconds = 60;
 
 export interface StrideOptions {
-  /** The sequence tells only that something changed, not how often. */
+  /** The sequence shows only that something changed, not how often. */
   readonly changedOnly?: boolean;
 }
 
@@ -32,14 +32,14 @@ export function createStride(world: PolicyWorld, options: StrideOptions = {}): P
   const known = createDueHeap(size);
   let accounts = 0;
   let weightSum = 0;
-  let line: Line = { ...world, accounts, weightSum };
+  let queue: QueueStats = { ...world, accounts, weightSum };
   let countedAt = Number.NEGATIVE_INFINITY;
   let clock: VirtualClock = { now: 0, ceiling: 0 };
   let clockMovedAt = 0;
 
   function count(at: number): void {
     if (at < countedAt + countEverySeconds) return;
-    line = { ...line, accounts, weightSum };
+    queue = { ...queue, accounts, weightSum };
     countedAt = at;
   }
 
@@ -79,23 +79,23 @@ export function createStride(world: PolicyWorld, options: StrideOptions = {}): P
     answered(account, at, changes) {
       const before = weight[account] ?? 0;
       const seen = options.changedOnly === true ? Math.min(changes, 1) : changes;
-      const stride = columns.answered(account, { at: at * 1000, changes: seen }, line, random);
+      const stride = columns.answered(account, { at: at * 1000, changes: seen }, queue, random);
       weightSum += (weight[account] ?? 0) - before;
-      known.push(account, clock.now + unitsOf(line, at - clockMovedAt) + stride);
+      known.push(account, clock.now + unitsOf(queue, at - clockMovedAt) + stride);
     },
 
     failed(account) {
       failures[account] = (failures[account] ?? 0) + 1;
       // An account that was never read stays in its queue, as in the daemon.
       if (columns.isNeverPolled(account)) neverPolled.push(account);
-      else known.push(account, clock.now + backOff(line, failures[account] ?? 1, random));
+      else known.push(account, clock.now + backOff(queue, failures[account] ?? 1, random));
     },
   };
 }
 
 /** The columns that the daemon keeps of an account in Postgres. */
 function createColumns(size: number) {
-  const changeMass = new Float64Array(size);
+  const decayedChanges = new Float64Array(size);
   const weight = new Float64Array(size);
   const firstPolledAt = new Float64Array(size).fill(Number.NaN);
   const lastPolledAt = new Float64Array(size).fill(Number.NaN);
@@ -114,15 +114,15 @@ function createColumns(size: number) {
     answered(
       account: number,
       { at, changes }: { readonly at: number; readonly changes: number },
-      line: Line,
+      queue: QueueStats,
       random: () => number,
     ): number {
       const sequenceBefore = sequence[account] ?? 0;
       const sequenceNow = sequenceBefore + changes;
       const decision = decideNextPoll(
-        line,
+        queue,
         {
-          changeMass: changeMass[account] ?? 0,
+          decayedChanges: decayedChanges[account] ?? 0,
           weight: weight[account] ?? 0,
           firstPolledAt: timeIn(firstPolledAt, account),
           lastPolledAt: timeIn(lastPolledAt, account),
@@ -131,7 +131,7 @@ function createColumns(size: number) {
         { at, changed: changes > 0, sequenceBefore, sequenceNow },
         random,
       );
-      changeMass[account] = decision.changeMass;
+      decayedChanges[account] = decision.decayedChanges;
       weight[account] = decision.weight;
       firstPolledAt[account] = timeIn(firstPolledAt, account) ?? at;
       lastPolledAt[account] = at;

@@ -2,12 +2,12 @@ import { createReadStream, statSync } from 'node:fs';
 import type { Database } from '../../../db/client.ts';
 import { assertSchema } from '../../../db/migrate.ts';
 import { ensureApp } from '../../../db/queries/apps.ts';
-import { countLine } from '../../../db/queries/count-line.ts';
+import { countQueue } from '../../../db/queries/count-queue.ts';
 import { findSourceRisk } from '../../../db/source-rights.ts';
 import { accountIdProblem } from '../../../src/accounts/account-id.ts';
 import { type ImportReport, importAccounts } from '../../../src/accounts/import-accounts.ts';
 import { ListError } from '../../../src/accounts/list-error.ts';
-import type { ListWish } from '../../../src/accounts/list-format.ts';
+import type { ListOptions } from '../../../src/accounts/list-format.ts';
 import { type AccountLine, readAccountIds } from '../../../src/accounts/read-account-ids.ts';
 import { readSourceAccounts } from '../../../src/accounts/read-source-accounts.ts';
 import { removeAccounts } from '../../../src/accounts/remove-accounts.ts';
@@ -21,7 +21,7 @@ import { CommandError } from '../../command-error.ts';
 import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
 import { createProgress, formatCount, formatRate } from '../../progress.ts';
 
-export interface ImportCommand extends ListWish {
+export interface ImportCommand extends ListOptions {
   readonly app?: number;
   readonly fromSql?: string;
   readonly sourceUrl?: string;
@@ -95,14 +95,14 @@ export async function addCommand(ids: readonly string[], options: { app?: number
   });
 }
 
-/** Enrols a list with progress on the terminal, bad lines told one by one, and a summary. */
+/** Enrols a list with progress on the terminal, bad lines listed one by one, and a summary. */
 export async function enrolList(
   db: Database,
   app: AppConfig,
   file: string,
-  wish: ListWish = {},
+  request: ListOptions = {},
 ): Promise<void> {
-  await enrol(db, app, { ...(await openList(file, wish)), what: 'line' });
+  await enrol(db, app, { ...(await openList(file, request)), what: 'line' });
 }
 
 interface Enrolment {
@@ -123,12 +123,12 @@ async function enrol(
   const started = performance.now();
   const report = await importAccounts(db, lines, {
     appId: app.appId,
-    onProblem: createProblemTeller(what),
+    onProblem: createProblemReporter(what),
     onProgress({ read }) {
       progress.update(bytesRead(), `${formatCount(read)} accounts, ${formatRate(read, started)}`);
     },
   }).finally(() => progress.stop());
-  await countLine(db, app.appId, rateRule);
+  await countQueue(db, app.appId, rateRule);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   process.stdout.write(
     `${formatCount(report.enrolled)} accounts enrolled, ${formatCount(report.known)} were known, ` +
@@ -139,8 +139,8 @@ async function enrol(
     throw new CommandError(`No ${what} of the ${what === 'line' ? 'list' : 'query'} holds an account.`);
 }
 
-/** Tells the first bad lines one by one. */
-export function createProblemTeller(what: 'line' | 'row'): (place: number, problem: string) => void {
+/** Lists the first bad lines. */
+export function createProblemReporter(what: 'line' | 'row'): (place: number, problem: string) => void {
   let problems = 0;
   return (place, problem) => {
     problems += 1;
@@ -159,11 +159,11 @@ export async function enrolIds(db: Database, app: AppConfig, ids: readonly strin
     onProblem: () => undefined,
     onProgress: () => undefined,
   });
-  await countLine(db, app.appId, rateRule);
+  await countQueue(db, app.appId, rateRule);
   return report;
 }
 
-export interface RemoveCommand extends ListWish {
+export interface RemoveCommand extends ListOptions {
   readonly app?: number;
   readonly file?: string;
   readonly purge?: boolean;
@@ -188,7 +188,7 @@ export async function removeCommand(ids: readonly string[], options: RemoveComma
     await assertSchema(db);
     const unique = [...new Set(all)];
     const report = await removeAccounts(db, app.appId, unique, options.purge === true);
-    await countLine(db, app.appId, rateRule);
+    await countQueue(db, app.appId, rateRule);
     const missing = unique.length - report.removed.length;
     process.stdout.write(
       `${formatCount(report.removed.length)} accounts removed` +
@@ -208,11 +208,11 @@ interface OpenList {
 }
 
 /** Opens a list and finds out how it is written from its first line. */
-async function openList(file: string, wish: ListWish): Promise<OpenList> {
+async function openList(file: string, request: ListOptions): Promise<OpenList> {
   try {
     if (file !== '-') {
       const input = createReadStream(file);
-      const lines = await readAccountIds(input, wish);
+      const lines = await readAccountIds(input, request);
       return { lines, bytes: statSync(file).size, bytesRead: () => input.bytesRead };
     }
     let read = 0;
@@ -222,7 +222,7 @@ async function openList(file: string, wish: ListWish): Promise<OpenList> {
         yield chunk;
       }
     }
-    return { lines: await readAccountIds(counted(), wish), bytes: 0, bytesRead: () => read };
+    return { lines: await readAccountIds(counted(), request), bytes: 0, bytesRead: () => read };
   } catch (error) {
     if (error instanceof ListError) throw new CommandError(error.message, 2);
     if (!(error instanceof Error && 'syscall' in error)) throw error;

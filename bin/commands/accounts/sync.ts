@@ -1,6 +1,6 @@
 import { assertSchema } from '../../../db/migrate.ts';
 import { ensureApp } from '../../../db/queries/apps.ts';
-import { countLine } from '../../../db/queries/count-line.ts';
+import { countQueue } from '../../../db/queries/count-queue.ts';
 import { type SourceSync, type SyncReport, syncAccounts } from '../../../src/accounts/sync-accounts.ts';
 import { rateRule } from '../../../src/schedule/policy.ts';
 import { jsonText } from '../../../src/status/json-text.ts';
@@ -8,7 +8,7 @@ import { printable } from '../../../src/status/printable.ts';
 import { CommandError } from '../../command-error.ts';
 import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
 import { createProgress, formatCount, formatRate } from '../../progress.ts';
-import { createProblemTeller, warnOfSourceRisk } from './lists.ts';
+import { createProblemReporter, warnOfSourceRisk } from './lists.ts';
 
 export interface SyncAccountsCommand {
   readonly app?: number;
@@ -41,17 +41,17 @@ export async function syncAccountsCommand(options: SyncAccountsCommand): Promise
       source,
       prune: options.prune === true ? { maxRemovals: options.maxRemovals } : undefined,
       signal,
-      onProblem: createProblemTeller('row'),
+      onProblem: createProblemReporter('row'),
       onProgress({ rows }) {
         progress.update(0, `${formatCount(rows)} rows, ${formatRate(rows, started)}`);
       },
     }).finally(() => progress.stop());
-    await countLine(db, app.appId, rateRule);
-    tell(app.appId, sync, (performance.now() - started) / 1000, options);
+    await countQueue(db, app.appId, rateRule);
+    report(app.appId, sync, (performance.now() - started) / 1000, options);
   });
 }
 
-function tell(appId: number, sync: SourceSync, seconds: number, options: SyncAccountsCommand): void {
+function report(appId: number, sync: SourceSync, seconds: number, options: SyncAccountsCommand): void {
   const say = (text: string) => void process.stdout.write(text);
   if (options.json === true) say(`${jsonText(sync)}\n`);
   switch (sync.outcome) {
@@ -69,7 +69,7 @@ function tell(appId: number, sync: SourceSync, seconds: number, options: SyncAcc
         `Another sync of app ${appId} is under way, or was killed less than half a minute ago.`,
       );
     case 'stopped':
-      throw new CommandError('The sync was broken off; what it had enrolled stays enrolled.');
+      throw new CommandError('The sync was aborted; what it had enrolled stays enrolled.');
   }
 }
 

@@ -9,10 +9,10 @@ import {
   findFeedStart,
   readFeed,
 } from '../../../db/queries/changes.ts';
+import { formatChange } from '../../../src/status/format-change.ts';
 import { second } from '../../../src/status/format-groups.ts';
 import { jsonText } from '../../../src/status/json-text.ts';
 import { printable } from '../../../src/status/printable.ts';
-import { tellChange } from '../../../src/status/tell-change.ts';
 import { chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
 
 export interface ChangesCommand {
@@ -35,7 +35,7 @@ export async function changesCommand(options: ChangesCommand): Promise<void> {
     await assertSchema(db);
     const appId = await chooseMirroredApp(db, environment.config, options.app);
     for await (const lines of pagesOf(db, { appId, accountId: options.account }, options, ended)) {
-      const text = lines.map((line) => (options.json === true ? `${jsonText(line)}\n` : tell(line)));
+      const text = lines.map((line) => (options.json === true ? `${jsonText(line)}\n` : report(line)));
       // A slow reader is waited for, so that a long feed is never all in memory.
       if (!process.stdout.write(text.join('')) && !ended.aborted)
         await once(process.stdout, 'drain', { signal: ended }).catch(() => undefined);
@@ -44,7 +44,7 @@ export async function changesCommand(options: ChangesCommand): Promise<void> {
 }
 
 /**
- * The feed from `since` on, page by page: to its end, or on and on. Who follows is told a change once all transactions
+ * The feed from `since` on, page by page: to its end, or on and on. A follower sees a change once all transactions
  * before it are over, so that none is missed.
  */
 async function* pagesOf(
@@ -78,6 +78,6 @@ function endOfReading(): AbortSignal {
   return end.signal;
 }
 
-function tell(line: ChangeLine): string {
-  return `${second(line.observedAt)}  ${printable(line.accountId).padEnd(20)}  ${tellChange(line)}\n`;
+function report(line: ChangeLine): string {
+  return `${second(line.observedAt)}  ${printable(line.accountId).padEnd(20)}  ${formatChange(line)}\n`;
 }

@@ -1,5 +1,5 @@
 import { jsonText } from '../../../src/status/json-text.ts';
-import { groupGetRequest, parseVerdict } from '../../../src/tencent/wire.ts';
+import { groupGetRequest, parseErrorEnvelope } from '../../../src/tencent/wire.ts';
 import { CommandError } from '../../command-error.ts';
 import { chooseApp, readEnvironment } from '../../environment.ts';
 import { withVendor } from '../../vendor.ts';
@@ -24,7 +24,7 @@ export async function fetchCommand(accountId: string, options: FetchCommand): Pr
     });
     const answer = await client.callGroupGet(body, stop);
     process.stdout.write(`${environment.scrubber.scrubJson(jsonText(answer.body, 2))}\n`);
-    const verdict = parseVerdict(answer.body);
-    if (verdict !== undefined) throw new CommandError(`The vendor reports error ${verdict.code}.`);
+    const envelope = parseErrorEnvelope(answer.body);
+    if (envelope !== undefined) throw new CommandError(`The vendor answers with error ${envelope.code}.`);
   });
 }

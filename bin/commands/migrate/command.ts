@@ -10,7 +10,7 @@ export function command(): Command {
     )
     .option(
       '--restored',
-      'the database comes from a backup or has lost commits: new lines of the change feed get numbers beyond all that anybody has read',
+      'the database comes from a backup or has lost commits: new lines of the change feed get numbers beyond all that consumers have read',
     )
     .option(
       '--daemon-role <role>',

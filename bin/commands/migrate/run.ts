@@ -30,6 +30,6 @@ export async function migrateCommand(options: MigrateCommandOptions = {}): Promi
     process.stdout.write(`schema is at ${report.version}: ${done}\n`);
     if (report.jump !== undefined) process.stdout.write(`${describeJump(report.jump)}\n`);
   };
-  // A long migration is none for a pooler, which may break off what takes long.
+  // A long migration is none for a pooler, which may abort what takes long.
   await withDatabase(environment, work, { direct: true, limits: migrationLimits });
 }

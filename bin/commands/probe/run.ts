@@ -17,23 +17,23 @@ export async function probeCommand(
     process.stdout.write(`${jsonText(report)}\n`);
     return;
   }
-  const { reading, reasons, consequences } = report.verdict;
+  const { reading, reasons, consequences } = report.finding;
   const lines = [
     row({ asked: 'asked with', sequence: 'sequence', groups: 'groups', members: 'members', bytes: 'bytes' }),
     ...report.reads.map(row),
     '',
-    `Verdict: ${verdicts[reading]}`,
+    `Finding: ${findings[reading]}`,
     ...reasons.map((reason) => `  ${reason}`),
     ...(consequences.length > 0 ? ['What it means:', ...consequences.map((line) => `  ${line}`)] : []),
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 
-const verdicts = {
+const findings = {
   full: 'full. An older sequence brings everything, the current one nothing.',
   changed: 'changed. An older sequence brings only the groups that changed since.',
-  ignored: 'ignored. The vendor does not look at the sequence and always tells everything.',
-  unclear: 'unclear. This account can’t tell.',
+  ignored: 'ignored. The vendor does not look at the sequence and always sends everything.',
+  unclear: 'unclear. This account does not show it.',
 } as const;
 
 function row(read: { [Key in keyof ProbeRead]: ProbeRead[Key] | string }): string {

@@ -14,7 +14,7 @@ export interface RemovalsCommand {
 }
 
 const examplesShown = 20;
-/** What was removed so long before a hold began may belong to what it holds. */
+/** What was removed this long before a hold began may belong to what it holds. */
 const believedSeconds = 600;
 
 /** `removals list [--json]` */
@@ -95,7 +95,7 @@ export async function discardRemovalsCommand(options: { readonly app?: number })
     process.stdout.write(
       discarded === undefined
         ? 'Removals are not held.\n'
-        : `The removals of ${formatCount(discarded)} accounts are forgotten; these are read anew, which comes first.\n`,
+        : `The removals of ${formatCount(discarded)} accounts are forgotten; these are read again, which comes first.\n`,
     );
   });
 }

@@ -16,7 +16,7 @@ export async function startCommand(options: { readonly role: readonly Role[] }):
   const onSignal = () => {
     signals += 1;
     if (signals === 1) void daemon.stop();
-    else daemon.hurry();
+    else daemon.abort();
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);

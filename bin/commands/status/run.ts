@@ -39,7 +39,7 @@ export async function statusCommand(options: StatusCommand): Promise<void> {
       return;
     }
     if (options.learning === true) {
-      await tellLearning(db, options.json === true);
+      await printLearning(db, options.json === true);
       return;
     }
     if (options.check === true) {
@@ -65,7 +65,7 @@ async function check(db: Database, { json, maxAge }: StatusCommand): Promise<voi
   if (problems.length > 0) throw new CommandError('Not all is well.');
 }
 
-async function tellLearning(db: Database, json: boolean): Promise<void> {
+async function printLearning(db: Database, json: boolean): Promise<void> {
   for (const { appId } of await readApps(db)) {
     const report = reportLearning(appId, await readLearning(db, appId));
     process.stdout.write(json ? `${jsonText(report)}\n` : formatLearning(report));

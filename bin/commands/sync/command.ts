@@ -5,7 +5,7 @@ import { appOption, examples, helpGroups, lazily, parseTime } from '../../option
 export function command(): Command {
   return new Command('sync')
     .helpGroup(helpGroups.run)
-    .description('put accounts first in line and show what came of it')
+    .description('put accounts first in the queue and show what came of it')
     .argument('<id...>', 'UserIDs')
     .addOption(appOption())
     .addOption(

@@ -14,13 +14,13 @@ export async function syncCommand(
   await withDatabase(environment, async (db) => {
     await assertSchema(db);
     const outcomes = await syncNow(db, app.appId, [...new Set(ids)], options.timeout);
-    for (const outcome of outcomes) process.stdout.write(`${tell(outcome)}\n`);
+    for (const outcome of outcomes) process.stdout.write(`${report(outcome)}\n`);
     const bad = outcomes.filter(({ outcome }) => ['failed', 'waiting', 'unknown'].includes(outcome));
     if (bad.length > 0) throw new CommandError(`${bad.length} of ${outcomes.length} accounts were not read.`);
   });
 }
 
-function tell({ accountId: id, outcome, state }: SyncOutcome): string {
+function report({ accountId: id, outcome, state }: SyncOutcome): string {
   const accountId = printable(id);
   const holds = `${state?.groupCount ?? 0} groups, sequence ${state?.sequence ?? 'unknown'}`;
   switch (outcome) {
@@ -29,7 +29,7 @@ function tell({ accountId: id, outcome, state }: SyncOutcome): string {
     case 'unchanged':
       return `${accountId}: ${state?.status === 'gone' ? 'gone, the vendor has no such account' : `as it was, ${holds}`}`;
     case 'awaiting_confirmation':
-      return `${accountId}: the answer takes much away, or tells nothing though the sequence moved, so it is read again in a minute before it is believed`;
+      return `${accountId}: the answer removes much, or is empty though the sequence moved, so it is read again in a minute before it is believed`;
     case 'failed':
       return `${accountId}: failed, ${state?.errorCode ? `${state.errorCode} ` : ''}${printable(state?.error ?? 'no reason known')}`;
     case 'waiting':

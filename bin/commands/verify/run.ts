@@ -49,7 +49,7 @@ export async function verifyCommand(options: VerifyCommand): Promise<void> {
           findings[outcome] += 1;
           if (outcome === 'wrong' || outcome === 'stale') {
             progress.stop();
-            tell(account.accountId, outcome, differences, options.json === true);
+            report(account.accountId, outcome, differences, options.json === true);
           }
           progress.update(
             findings.checked,
@@ -76,7 +76,7 @@ export async function verifyCommand(options: VerifyCommand): Promise<void> {
   if (wrong > 0) throw new CommandError(`The mirror of ${formatCount(wrong)} accounts is wrong.`);
 }
 
-function tell(
+function report(
   account: string,
   outcome: 'wrong' | 'stale',
   differences: readonly string[],

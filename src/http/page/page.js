@@ -31,14 +31,14 @@ async function showStatus() {
   for (const app of apps) sectionOf(app.appId).showStatus(app);
   const problems = apps.flatMap((app) => app.problems).length;
   const well = apps.length > 0 && problems === 0;
-  const verdict = find('verdict');
-  verdict.textContent = well
+  const state = find('state');
+  state.textContent = well
     ? 'All is well'
     : apps.length === 0
       ? 'No app yet'
       : `${problems} ${problems === 1 ? 'thing' : 'things'} to look at`;
-  verdict.classList.toggle('good', well);
-  verdict.classList.toggle('bad', !well);
+  state.classList.toggle('good', well);
+  state.classList.toggle('bad', !well);
   find('build').textContent = `${build.version}${build.commit === null ? '' : ` (${build.commit})`}`;
   find('as-of').textContent = new Date().toLocaleTimeString([], { hour12: false });
 }
@@ -55,14 +55,14 @@ async function showRest() {
 }
 
 async function show() {
-  const trouble = find('trouble');
+  const problem = find('problem');
   try {
     await showStatus();
     await showRest();
-    trouble.hidden = true;
+    problem.hidden = true;
   } catch (error) {
-    trouble.textContent = `Not up to date: ${error.message}`;
-    trouble.hidden = false;
+    problem.textContent = `Not up to date: ${error.message}`;
+    problem.hidden = false;
   }
 }
 

@@ -2,7 +2,7 @@ import type { ChangeLine } from '../../db/queries/changes.ts';
 import { printable } from './printable.ts';
 
 /** What a change is, in a line: `+ 家人 / bob`, `− 家人`, `~ 家人 → 亲人`. */
-export function tellChange({
+export function formatChange({
   kind,
   groupName,
   friendId,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createGatherer } from '../../src/hints/gatherer.ts';
+import { createBatcher } from '../../src/hints/batcher.ts';
 import { createRecent } from '../../src/hints/recent.ts';
 import { silentLogger } from '../../src/log.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -10,7 +10,7 @@ const log = silentLogger();
 describe('gathering', () => {
   test('hands each id on once, sorted, however often it was named', async () => {
     const stored: (readonly string[])[] = [];
-    const gatherer = createGatherer({ log, store: async (lot) => void stored.push(lot) });
+    const gatherer = createBatcher({ log, store: async (lot) => void stored.push(lot) });
     for (let times = 0; times < 100; times += 1) gatherer.add(['bob', 'ann', 'bob']);
     await waitFor('the lot', () => stored.length > 0);
     await gatherer.close();
@@ -19,7 +19,7 @@ describe('gathering', () => {
 
   test('takes no more than 10,000 at a time, says how many it forgot, and makes room again', async () => {
     const stored: string[] = [];
-    const gatherer = createGatherer({ log, store: async (lot) => void stored.push(...lot) });
+    const gatherer = createBatcher({ log, store: async (lot) => void stored.push(...lot) });
     expect(gatherer.add(ids(12_000))).toBe(2000);
     // Those that wait are named once more, which takes no room.
     expect(gatherer.add(ids(10_000))).toBe(0);
@@ -32,7 +32,7 @@ describe('gathering', () => {
   test('keeps what could not be stored, and tries again', async () => {
     let failures = 0;
     const stored: string[] = [];
-    const gatherer = createGatherer({
+    const gatherer = createBatcher({
       log,
       async store(lot) {
         if (failures === 0) {
@@ -52,13 +52,13 @@ describe('gathering', () => {
 
   test('hands on what waits when it ends, and does not wait for a database that is away', async () => {
     const stored: string[] = [];
-    const gatherer = createGatherer({ log, store: async (lot) => void stored.push(...lot) });
+    const gatherer = createBatcher({ log, store: async (lot) => void stored.push(...lot) });
     gatherer.add(ids(2500));
     await gatherer.close();
     expect(stored).toHaveLength(2500);
     expect(gatherer.add(['late'])).toBe(1);
 
-    const failing = createGatherer({ log, store: () => Promise.reject(new Error('away')) });
+    const failing = createBatcher({ log, store: () => Promise.reject(new Error('away')) });
     failing.add(['ann']);
     await failing.close();
   });

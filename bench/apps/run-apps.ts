@@ -6,7 +6,7 @@ import { postgresCpuMs } from '../support/process-time.ts';
 import { seedAccounts, seedMirror } from '../support/seed-mirror.ts';
 
 /** How much and how long. */
-export interface LanesScale {
+export interface AppsScale {
   readonly accounts: number;
   readonly warmUpMs: number;
   readonly ms: number;
@@ -15,7 +15,7 @@ export interface LanesScale {
 /** How the vendor treats an app. */
 export type Treatment = 'well' | 'hanging' | 'refused';
 
-export interface LaneFigures {
+export interface AppStats {
   readonly appId: number;
   readonly vendor: Treatment;
   /** As they arrived at the vendor. */
@@ -25,8 +25,8 @@ export interface LaneFigures {
   readonly worstSecond: number;
 }
 
-export interface LanesResult {
-  readonly perApp: readonly LaneFigures[];
+export interface AppsResult {
+  readonly perApp: readonly AppStats[];
   /** Processors kept busy. */
   readonly busy: { readonly daemon: number; readonly postgres: number; readonly vendors: number };
   readonly rssMb: number;
@@ -64,10 +64,10 @@ const origins = z.record(z.string(), z.string());
 const stats = z.array(z.object({ appId: z.number(), calls: z.number(), worstSecond: z.number() }));
 
 /** Has one daemon poll ten apps, of which one hangs and one is refused, and counts what arrives at their vendors. */
-export async function runLanes(
-  scale: LanesScale,
+export async function runApps(
+  scale: AppsScale,
   onStep: (share: number, what: string) => void,
-): Promise<LanesResult> {
+): Promise<AppsResult> {
   onStep(0, 'starting servers');
   return withBenchServers(async (servers) => {
     const vendors = servers.helper(new URL('vendors-process.ts', import.meta.url));
@@ -85,7 +85,7 @@ export async function runLanes(
     onStep(0.1, 'filling the database');
     const { url, db } = await createMirror(
       servers,
-      'lanes',
+      'apps',
       held.map(({ app, accounts }) => ({ app, ids: accounts.map(({ id }) => id) })),
     );
     for (const { app, accounts } of held) await seedMirror(db, app.appId, accounts, changesPerDay);
@@ -98,8 +98,8 @@ export async function runLanes(
     onStep(0.3, 'all is well');
     await sleep(scale.warmUpMs / 2);
     for (const app of apps) {
-      if (app.treatment === 'hanging') await vendors.tell('hang', app);
-      if (app.treatment === 'refused') await vendors.tell('refuse', app);
+      if (app.treatment === 'hanging') await vendors.send('hang', app);
+      if (app.treatment === 'refused') await vendors.send('refuse', app);
     }
     onStep(0.4, 'one app hangs, one is refused');
     await sleep(scale.warmUpMs / 2);

@@ -5,9 +5,9 @@ import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
 import { type LocalRedis, startRedis } from '../../src/local-servers/redis.ts';
 import { startHelper } from '../support/helper-process.ts';
 import { longestGapMs, ratePerSecond, worstSecond } from '../support/sliding-second.ts';
-import type { Latency } from './distance.ts';
-import { startTeam, type Team } from './team.ts';
-import type { WayName } from './way.ts';
+import { type Callers, startCallers } from './callers.ts';
+import type { ContenderName } from './contender.ts';
+import type { Latency } from './latency.ts';
 
 /** What came of one measurement. */
 export interface LimiterFigures {
@@ -19,9 +19,9 @@ export interface LimiterFigures {
   readonly longestGapMs: number;
 }
 
-/** A team, the Redis it shares and the app it calls for. */
-export interface Cast {
-  readonly team: Team;
+/** Callers, the Redis it shares and the app it calls for. */
+export interface Run {
+  readonly callers: Callers;
   readonly redis: LocalRedis;
   readonly appId: number;
 }
@@ -30,40 +30,40 @@ export interface Measurement {
   readonly settleMs: number;
   readonly ms: number;
   /** What happens in the middle of it. */
-  readonly disturb?: ((cast: Cast) => Promise<void>) | undefined;
+  readonly disturb?: ((run: Run) => Promise<void>) | undefined;
 }
 
 /** The server that is called, and whatever calls it. */
-export interface Stage {
+export interface Harness {
   openRedis(): Promise<LocalRedis>;
-  /** Three processes of a hundred callers each, at the distance given. */
-  cast(way: WayName, redis: LocalRedis, there: Latency, back: Latency): Promise<Cast>;
-  /** Has a team call, and counts the calls as they are sent and as they arrive. */
-  measure(cast: Cast, measurement: Measurement): Promise<LimiterFigures>;
+  /** Three processes of a hundred callers each, with the latency given. */
+  start(contender: ContenderName, redis: LocalRedis, there: Latency, back: Latency): Promise<Run>;
+  /** Has callers call, and counts the calls as they are sent and as they arrive. */
+  measure(run: Run, measurement: Measurement): Promise<LimiterFigures>;
   close(): Promise<void>;
 }
 
 /** The default of `TIM_CALLS_PER_SECOND`. */
 export const configured = defaultCallsPerSecond;
 const processes = 3;
-const callers = 100;
+const callersInProcess = 100;
 
 const moments = z.record(z.string(), z.array(z.number()));
 
 const epochNow = () => performance.timeOrigin + performance.now();
 
 /** Starts the server. */
-export async function openStage(): Promise<Stage> {
+export async function openHarness(): Promise<Harness> {
   await sweepAbandonedFolders();
   const server = startHelper(new URL('server-process.ts', import.meta.url));
   const closers: (() => Promise<unknown>)[] = [() => server.end()];
-  // What has arrived is told of all teams at once, and kept for each.
+  // Arrivals are reported for all callers at once, and kept for each.
   const kept = new Map<string, number[]>();
   let appId = 0;
 
   async function arrivalsAt(path: string): Promise<readonly number[]> {
-    for (const [each, told] of Object.entries(await server.ask(moments, 'report')))
-      kept.set(each, (kept.get(each) ?? []).concat(told));
+    for (const [each, reported] of Object.entries(await server.ask(moments, 'report')))
+      kept.set(each, (kept.get(each) ?? []).concat(reported));
     const taken = kept.get(path) ?? [];
     kept.delete(path);
     return taken;
@@ -76,30 +76,35 @@ export async function openStage(): Promise<Stage> {
       return redis;
     },
 
-    async cast(way, redis, there, back) {
+    async start(contender, redis, there, back) {
       appId += 1;
       const mine = appId;
       const origin = await server.ask(z.string(), 'open', { there, back });
-      const limit = { redisUrl: redis.url, appId: mine, callsPerSecond: configured, callers };
-      const team = await startTeam(processes, { way, origin, path: `/${mine}`, ...limit });
-      closers.push(() => team.end());
-      return { team, redis, appId: mine };
+      const limit = {
+        redisUrl: redis.url,
+        appId: mine,
+        callsPerSecond: configured,
+        callers: callersInProcess,
+      };
+      const callers = await startCallers(processes, { contender, origin, path: `/${mine}`, ...limit });
+      closers.push(() => callers.end());
+      return { callers, redis, appId: mine };
     },
 
-    async measure(cast, { settleMs, ms, disturb }) {
-      const { team } = cast;
-      await team.start();
+    async measure(run, { settleMs, ms, disturb }) {
+      const { callers } = run;
+      await callers.start();
       await sleep(settleMs);
-      const before = await team.report();
+      const before = await callers.report();
       const from = epochNow();
       await sleep(ms / 2);
-      await disturb?.(cast);
+      await disturb?.(run);
       await sleep(ms / 2);
       const to = epochNow();
-      const after = await team.report();
-      await team.stop();
-      const sent = [...before.sent, ...after.sent, ...(await team.report()).sent];
-      const arrived = await arrivalsAt(team.path);
+      const after = await callers.report();
+      await callers.stop();
+      const sent = [...before.sent, ...after.sent, ...(await callers.report()).sent];
+      const arrived = await arrivalsAt(callers.path);
       return {
         perSecond: ratePerSecond(sent, from, to),
         slidingMaxSent: worstSecond(sent),

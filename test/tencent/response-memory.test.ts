@@ -4,15 +4,15 @@ import { describe, expect, test } from 'vitest';
 import { createStop } from '../../src/lifecycle.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { createRandom } from '../../src/simulator/random.ts';
-import { answerLimit, createAnswerMemory, NoRoomError } from '../../src/tencent/answer-memory.ts';
 import { createTencentClient } from '../../src/tencent/client.ts';
+import { createResponseMemory, NoRoomError, responseLimit } from '../../src/tencent/response-memory.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { testSeed } from '../support/world.ts';
 
 const MB = 2 ** 20;
 const never = new AbortController().signal;
 
-function open(memory: ReturnType<typeof createAnswerMemory>, key: number) {
+function open(memory: ReturnType<typeof createResponseMemory>, key: number) {
   const share = memory.open(key);
   if (share === undefined) throw new Error('there is no room');
   return share;
@@ -20,7 +20,7 @@ function open(memory: ReturnType<typeof createAnswerMemory>, key: number) {
 
 describe('memory for answers', () => {
   test('lets large answers in until three quarters are full, and the next as soon as one is written', async () => {
-    const memory = createAnswerMemory({ limit: 16 * MB });
+    const memory = createResponseMemory({ limit: 16 * MB });
     const shares = Array.from({ length: 5 }, (_, key) => open(memory, key));
     const promises = shares.map((share) => share.take(4 * MB, never));
     expect(promises.map((promise) => promise === undefined)).toEqual([true, true, true, false, false]);
@@ -33,7 +33,7 @@ describe('memory for answers', () => {
   });
 
   test('lets no large answer pass one that has waited for longer, though it would fit', async () => {
-    const memory = createAnswerMemory({ limit: 16 * MB });
+    const memory = createResponseMemory({ limit: 16 * MB });
     const [first, second, third] = [open(memory, 1), open(memory, 2), open(memory, 3)];
     first.take(10 * MB, never);
     const waits = second.take(3 * MB, never);
@@ -45,16 +45,16 @@ describe('memory for answers', () => {
   });
 
   test('is there for small answers however many large ones wait', () => {
-    const memory = createAnswerMemory({ limit: 16 * MB });
+    const memory = createResponseMemory({ limit: 16 * MB });
     const large = Array.from({ length: 20 }, (_, key) => open(memory, key));
     for (const share of large) share.take(4 * MB, never);
     for (let key = 20; key < 420; key += 1) expect(open(memory, key).take(10_000, never)).toBeUndefined();
-    // Those that wait are told nothing more.
+    // Those that wait hear nothing more.
     for (const share of large) share.close();
   });
 
   test('of an account whose last answer was large is not even opened while there is none', () => {
-    const memory = createAnswerMemory({ limit: 16 * MB });
+    const memory = createResponseMemory({ limit: 16 * MB });
     const [first, second] = [open(memory, 1), open(memory, 2)];
     first.take(8 * MB, never);
     second.take(7 * MB, never)?.catch(() => undefined);
@@ -64,13 +64,13 @@ describe('memory for answers', () => {
     first.close();
     const again = open(memory, 2);
     expect(memory.stats().heldBytes).toBe(7 * MB);
-    // This time it has told that nothing is new.
+    // This time nothing was new.
     again.take(100, never);
     expect(memory.stats()).toMatchObject({ heldBytes: 100, largeAccounts: 1 });
   });
 
   test('gives an answer up that has waited for too long, or whose poll is stopped', async () => {
-    const memory = createAnswerMemory({ limit: 4 * MB, timeoutMs: 20 });
+    const memory = createResponseMemory({ limit: 4 * MB, timeoutMs: 20 });
     open(memory, 1).take(3 * MB, never);
     await expect(open(memory, 2).take(3 * MB, never)).rejects.toBeInstanceOf(NoRoomError);
     const stop = new AbortController();
@@ -81,7 +81,7 @@ describe('memory for answers', () => {
   });
 
   test('takes one answer at a time that is larger than all of it', async () => {
-    const memory = createAnswerMemory({ limit: 4 * MB });
+    const memory = createResponseMemory({ limit: 4 * MB });
     const [first, second] = [open(memory, 1), open(memory, 2)];
     expect(first.take(10 * MB, never)).toBeUndefined();
     const waits = second.take(10 * MB, never);
@@ -90,8 +90,8 @@ describe('memory for answers', () => {
     expect(memory.stats().heldBytes).toBe(10 * MB);
   });
 
-  test('lets whoever came first grow, so that polls that read twice do not wait for each other', async () => {
-    const memory = createAnswerMemory({ limit: 8 * MB });
+  test('lets the one that came first grow, so that polls that read twice do not wait for each other', async () => {
+    const memory = createResponseMemory({ limit: 8 * MB });
     const shares = [open(memory, 1), open(memory, 2)];
     for (const share of shares) share.take(3 * MB, never);
     const [first, second] = shares.map((share) => share.take(5 * MB, never));
@@ -103,7 +103,7 @@ describe('memory for answers', () => {
   test('is all given back, and never holds more than it may but for one answer, whatever comes', async () => {
     const random = createRandom(testSeed());
     const limit = 8 * MB;
-    const memory = createAnswerMemory({ limit, timeoutMs: 5 });
+    const memory = createResponseMemory({ limit, timeoutMs: 5 });
     await Promise.all(
       Array.from({ length: 400 }, async (_, key) => {
         for (let poll = 0; poll < 5; poll += 1) {
@@ -122,7 +122,7 @@ describe('memory for answers', () => {
   });
 
   test('remembers an answer by its own length, not by the room that was taken for it', () => {
-    const memory = createAnswerMemory({ limit: 4 * MB });
+    const memory = createResponseMemory({ limit: 4 * MB });
     const share = open(memory, 1);
     share.take(80_000, never);
     expect(memory.stats()).toMatchObject({ heldBytes: 80_000, largeAccounts: 1 });
@@ -138,7 +138,7 @@ describe('memory for answers', () => {
     [256, 8],
     [4096, 16],
   ])('of a heap of %d MB is %d MB of answers', (heap, limit) => {
-    expect(answerLimit(heap * MB)).toBe(limit * MB);
+    expect(responseLimit(heap * MB)).toBe(limit * MB);
   });
 });
 
@@ -150,7 +150,7 @@ describe('an answer for which there is no room yet', () => {
     callsPerSecond: 190,
   };
 
-  const answerMs = 1500;
+  const responseMs = 1500;
 
   async function serving(send: (response: ServerResponse) => void) {
     const server = createServer((_request, response) => send(response));
@@ -160,7 +160,7 @@ describe('an answer for which there is no room yet', () => {
       takeToken: async () => undefined,
       now: () => 1000,
       scrubber: createScrubber([app.secretKey]),
-      timeouts: { connectMs: answerMs, answerMs },
+      timeouts: { connectMs: responseMs, responseMs },
     });
     return {
       client,
@@ -180,7 +180,7 @@ describe('an answer for which there is no room yet', () => {
   });
 
   test.each([
-    ['tells its length', (response: ServerResponse) => response.end(body)],
+    ['says its length', (response: ServerResponse) => response.end(body)],
     [
       'comes in pieces',
       (response: ServerResponse) => {
@@ -191,7 +191,7 @@ describe('an answer for which there is no room yet', () => {
     ],
   ])('that %s waits, comes whole, and the vendor is not blamed', async (_, send) => {
     await using vendor = await serving(send);
-    const memory = createAnswerMemory({ limit: 4 * MB });
+    const memory = createResponseMemory({ limit: 4 * MB });
     const other = open(memory, 1);
     other.take(4 * MB, never);
     const share = open(memory, 2);
@@ -200,7 +200,10 @@ describe('an answer for which there is no room yet', () => {
     await waitFor('the answer to wait', () => memory.stats().waiting === 1);
     const began = performance.now();
     // The vendor would be too slow by then, were the waiting its own.
-    await waitFor('the time of the vendor to be over', () => performance.now() - began > 2 * answerMs + 500);
+    await waitFor(
+      'the time of the vendor to be over',
+      () => performance.now() - began > 2 * responseMs + 500,
+    );
     expect(memory.stats().heldBytes).toBeLessThan(4.2 * MB);
     other.close();
     expect((await read).groups[0]?.members).toEqual(members);
@@ -215,7 +218,7 @@ describe('an answer for which there is no room yet', () => {
       response.write('{"ErrorCode":0,');
       response.end('"CurrentSequence":7,"ResultItem":[]}');
     });
-    const memory = createAnswerMemory({ limit: 5 * MB });
+    const memory = createResponseMemory({ limit: 5 * MB });
     for (let round = 0; round < 3; round += 1) {
       const shares = Array.from({ length: 70 }, (_, key) => open(memory, key));
       const reads = shares.map((share) =>
@@ -231,7 +234,7 @@ describe('an answer for which there is no room yet', () => {
       response.writeHead(200, { 'content-length': MB }).flushHeaders();
       setTimeout(() => response.destroy(), 50);
     });
-    const memory = createAnswerMemory({ limit: 4 * MB });
+    const memory = createResponseMemory({ limit: 4 * MB });
     const share = open(memory, 1);
     await expect(vendor.client.groupGet('alice', 0, { ...createStop(), share })).rejects.toMatchObject({
       kind: 'transient',
@@ -245,7 +248,7 @@ describe('an answer for which there is no room yet', () => {
       response.writeHead(200, { 'content-length': 17 * MB }).write('{');
     });
     await expect(vendor.client.groupGet('alice', 0, createStop())).rejects.toMatchObject({
-      kind: 'unclear_answer',
+      kind: 'malformed_response',
       message: 'the answer is longer than 16777216 bytes',
     });
   });

@@ -1,4 +1,4 @@
-// What a good engineer would write in an afternoon: p-queue, upserts, delete-not-in, one transaction an account.
+// What a good engineer would write in an baseline: p-queue, upserts, delete-not-in, one transaction an account.
 import PQueue from 'p-queue';
 import { servePeer } from './peer.ts';
 import { createSimpleCaller } from './simple-caller.ts';

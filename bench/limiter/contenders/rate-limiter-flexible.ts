@@ -1,9 +1,9 @@
 import { Redis } from 'ioredis';
 import { RateLimiterQueue, RateLimiterRedis } from 'rate-limiter-flexible';
-import { askingCallers, type Way, type WayOrder } from '../way.ts';
+import { askingCallers, type Contender, type ContenderOrder } from '../contender.ts';
 
 /** rate-limiter-flexible: a fixed window in Redis, and its own queue for those who are refused. */
-export async function openRateLimiterFlexible(order: WayOrder): Promise<Way> {
+export async function openRateLimiterFlexible(order: ContenderOrder): Promise<Contender> {
   const { redisUrl, appId, callsPerSecond, callers } = order;
   const limiter = new RateLimiterRedis({
     storeClient: new Redis(redisUrl),

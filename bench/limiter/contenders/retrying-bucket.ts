@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { z } from 'zod';
-import { askingCallers, type Way, type WayOrder } from '../way.ts';
+import { askingCallers, type Contender, type ContenderOrder } from '../contender.ts';
 
-/** Tokens that gather while nobody calls. */
+/** Tokens that gather while no call is made. */
 const burst = 10;
 
 /** Takes a token and returns 0, or the milliseconds until there is one. */
@@ -18,7 +18,7 @@ return 0
 `;
 
 /** The token bucket of the textbooks: who is refused sleeps until there is a token, and tries again. */
-export async function openRetryingBucket(order: WayOrder): Promise<Way> {
+export async function openRetryingBucket(order: ContenderOrder): Promise<Contender> {
   const { redisUrl, appId, callsPerSecond, callers } = order;
   const redis = new Redis(redisUrl);
   const take = async () =>

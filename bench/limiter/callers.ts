@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { type HelperProcess, startHelper } from '../support/helper-process.ts';
 import type { CallerOrder } from './caller-process.ts';
 
-/** What the callers of a team have done. */
-export interface TeamReport {
+/** What the callers of a callers have done. */
+export interface CallersReport {
   /** Moments since the last report, milliseconds since the epoch. */
   readonly sent: readonly number[];
   /** Since the beginning. */
@@ -11,11 +11,11 @@ export interface TeamReport {
 }
 
 /** Processes that keep to one limit together. */
-export interface Team {
+export interface Callers {
   readonly path: string;
   start(): Promise<void>;
   stop(): Promise<void>;
-  report(): Promise<TeamReport>;
+  report(): Promise<CallersReport>;
   /** Kills one of the processes in full swing, and puts another in its place. */
   replaceOne(): Promise<void>;
   end(): Promise<void>;
@@ -23,26 +23,26 @@ export interface Team {
 
 const reportSchema = z.object({ sent: z.array(z.number()), redisCalls: z.number() });
 
-/** Starts so many processes of callers. */
-export async function startTeam(processes: number, order: CallerOrder): Promise<Team> {
-  const hire = async () => {
+/** Starts this many processes of callers. */
+export async function startCallers(processes: number, order: CallerOrder): Promise<Callers> {
+  const start = async () => {
     const member = startHelper(new URL('caller-process.ts', import.meta.url));
-    await member.tell('begin', order);
+    await member.send('begin', order);
     return member;
   };
-  const members = await Promise.all(Array.from({ length: processes }, hire));
+  const members = await Promise.all(Array.from({ length: processes }, start));
   // What those have done that were killed.
   const left: { sent: number[]; redisCalls: number } = { sent: [], redisCalls: 0 };
-  const tellAll = (what: string) => Promise.all(members.map((member) => member.tell(what)));
+  const sendAll = (what: string) => Promise.all(members.map((member) => member.send(what)));
   const ask = (member: HelperProcess) => member.ask(reportSchema, 'report');
 
   return {
     path: order.path,
     async start() {
-      await tellAll('start');
+      await sendAll('start');
     },
     async stop() {
-      await tellAll('stop');
+      await sendAll('stop');
     },
     async report() {
       const reports = await Promise.all(members.map(ask));
@@ -58,9 +58,9 @@ export async function startTeam(processes: number, order: CallerOrder): Promise<
       left.sent.push(...sent);
       left.redisCalls += redisCalls;
       await fired.end();
-      const hired = await hire();
+      const hired = await start();
       members.push(hired);
-      await hired.tell('start');
+      await hired.send('start');
     },
     async end() {
       await Promise.all(members.map((member) => member.end()));

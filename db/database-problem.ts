@@ -2,7 +2,7 @@ import { codeOf, readOnlyState } from './storage-errors.ts';
 import { SilentSessionError } from './watched-session.ts';
 
 /** What keeps Postgres from doing what the daemon asks of it. */
-export type TroubleCause =
+export type ProblemCause =
   | 'away'
   | 'busy'
   | 'disk_full'
@@ -20,18 +20,18 @@ export type TroubleCause =
   | 'tls';
 
 /** A cause in words. Both texts follow “Postgres”, and hold neither a URL nor what was sent. */
-export interface DatabaseTrouble {
-  readonly cause: TroubleCause;
+export interface DatabaseProblem {
+  readonly cause: ProblemCause;
   /** Such as `refuses the user or password (28P01)`. */
   readonly says: string;
-  /** What to do; `DATABASE_URL` stands in it for the variable that is meant. */
+  /** What to do; `DATABASE_URL` is in it for the variable that is meant. */
   readonly remedy: string;
 }
 
-type Row = readonly [codes: readonly string[], cause: TroubleCause, says: string, remedy: string];
+type Row = readonly [codes: readonly string[], cause: ProblemCause, says: string, remedy: string];
 
-/** The trouble of a server, a database or a role that refuses all writes. */
-export const readOnlyTrouble: DatabaseTrouble = {
+/** The problem of a server, a database or a role that refuses all writes. */
+export const readOnlyProblem: DatabaseProblem = {
   cause: 'read_only',
   says: 'only reads',
   remedy: 'let DATABASE_URL name the master, or look at default_transaction_read_only',
@@ -46,7 +46,7 @@ const table: readonly Row[] = [
     'check both in DATABASE_URL, and pg_hba.conf',
   ],
   [['3D000'], 'no_database', 'has no such database', 'create it, or correct DATABASE_URL'],
-  [[readOnlyState], readOnlyTrouble.cause, readOnlyTrouble.says, readOnlyTrouble.remedy],
+  [[readOnlyState], readOnlyProblem.cause, readOnlyProblem.says, readOnlyProblem.remedy],
   [
     ['42501'],
     'rights',
@@ -112,7 +112,7 @@ const table: readonly Row[] = [
 ];
 
 /** What the driver says without a code. */
-const words: readonly (readonly [text: RegExp, cause: TroubleCause, says: string, remedy: string])[] = [
+const words: readonly (readonly [text: RegExp, cause: ProblemCause, says: string, remedy: string])[] = [
   [
     /does not support SSL|establishing an SSL connection/,
     'tls',
@@ -137,30 +137,30 @@ const silence = ['silent', 'has fallen silent', 'look at the network, at a poole
 /** Postgres says so in pg_hba.conf's refusal of a connection without TLS. */
 const wantsTls = ['tls', 'wants TLS', 'set sslmode=verify-full in DATABASE_URL'] as const;
 
-/** What an error tells of Postgres as a whole; undefined where it tells of a single statement. */
-export function troubleOf(error: unknown): DatabaseTrouble | undefined {
-  if (error instanceof SilentSessionError) return troubleFrom(silence);
+/** What an error says of Postgres as a whole; undefined where it is about a single statement. */
+export function problemOf(error: unknown): DatabaseProblem | undefined {
+  if (error instanceof SilentSessionError) return problemFrom(silence);
   const code = codeOf(error);
   const message = error instanceof Error ? error.message : '';
-  if (code === '28000' && message.includes('no encryption')) return troubleFrom(wantsTls, code);
+  if (code === '28000' && message.includes('no encryption')) return problemFrom(wantsTls, code);
   const stateClass = /^[0-9A-Z]{5}$/.test(code) ? code.slice(0, 2) : code;
   const row =
     table.find(([codes]) => codes.includes(code)) ?? table.find(([codes]) => codes.includes(stateClass));
-  if (row !== undefined) return troubleFrom([row[1], row[2], row[3]], code);
+  if (row !== undefined) return problemFrom([row[1], row[2], row[3]], code);
   const spoken = words.find(([text]) => text.test(message));
-  return spoken === undefined ? undefined : troubleFrom([spoken[1], spoken[2], spoken[3]]);
+  return spoken === undefined ? undefined : problemFrom([spoken[1], spoken[2], spoken[3]]);
 }
 
-function troubleFrom(
-  [cause, says, remedy]: readonly [TroubleCause, string, string],
+function problemFrom(
+  [cause, says, remedy]: readonly [ProblemCause, string, string],
   code?: string,
-): DatabaseTrouble {
+): DatabaseProblem {
   return { cause, says: code === undefined ? says : `${says} (${code})`, remedy };
 }
 
-/** A trouble in a sentence. `place` is where Postgres is, `variable` what names it. */
-export function describeTrouble(
-  { says, remedy }: DatabaseTrouble,
+/** A problem in a sentence. `place` is where Postgres is, `variable` what names it. */
+export function describeProblem(
+  { says, remedy }: DatabaseProblem,
   { place = '', variable = 'DATABASE_URL' } = {},
 ): string {
   const at = place === '' ? '' : ` at ${place}`;

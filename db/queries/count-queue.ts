@@ -10,17 +10,17 @@ export interface RateRule {
 }
 
 /**
- * Counts the line: accounts, the sum of weights, and by the rule how much changes a day and how much of that is not in
+ * Counts the queue: accounts, the sum of weights, and by the rule how much changes a day and how much of that is not in
  * the tables yet. Exact for small tables, a sample for large ones: the policy does not mind a tenth.
  */
-export async function countLine(db: Kysely<DB>, appId: number, rule: RateRule): Promise<void> {
+export async function countQueue(db: Kysely<DB>, appId: number, rule: RateRule): Promise<void> {
   const { source, factor } = await sampleStates(db);
   await sql`
     update mirror.app set
-      account_count = round(line.accounts * ${factor}::float8),
-      weight_sum = line.weights * ${factor}::float8,
-      changes_per_day = line.changes * ${factor}::float8,
-      changes_missing = line.missing * ${factor}::float8,
+      account_count = round(queue.accounts * ${factor}::float8),
+      weight_sum = queue.weights * ${factor}::float8,
+      changes_per_day = queue.changes * ${factor}::float8,
+      changes_missing = queue.missing * ${factor}::float8,
       counted_at = clock_timestamp()
     from (
       select
@@ -57,7 +57,7 @@ export async function countLine(db: Kysely<DB>, appId: number, rule: RateRule): 
         ) rates
         offset 0
       ) seen
-    ) line
+    ) queue
     where app.app_id = ${appId}
   `.execute(db);
 }

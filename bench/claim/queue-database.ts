@@ -2,21 +2,21 @@ import { sql } from 'kysely';
 import { connect, type Database } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
 import { ensureApp, readApps } from '../../db/queries/apps.ts';
-import { countLine } from '../../db/queries/count-line.ts';
+import { countQueue } from '../../db/queries/count-queue.ts';
 import { recordPolls } from '../../db/queries/poll-records.ts';
 import { claimBatches } from '../../src/app/claim-batches.ts';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import type { LocalPostgres } from '../../src/local-servers/postgres.ts';
-import type { Line } from '../../src/schedule/line.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
+import type { QueueStats } from '../../src/schedule/queue-stats.ts';
 import { afterRead } from '../../src/sync/next-state.ts';
 
-/** A database with a line of so many accounts in full swing, which the production statements work. */
-export interface LineDatabase {
+/** A database with a queue of this many accounts in full swing, which the production statements work. */
+export interface QueueDatabase {
   readonly rows: number;
-  /** Claims so many accounts and records that nothing is new with them, in statements of a fifth of a second each. */
+  /** Claims this many accounts and records that nothing is new with them, in statements of a fifth of a second each. */
   work(polls: number): Promise<void>;
-  /** Counts the line, as the daemon does once a minute. */
+  /** Counts the queue, as the daemon does once a minute. */
   count(): Promise<void>;
   /** Bytes that an account takes with its polling state, indexes included. */
   bytesPerAccount(): Promise<number>;
@@ -29,12 +29,12 @@ const callsPerSecond = defaultCallsPerSecond;
 const gathered = 38;
 const rowsAtOnce = 250_000;
 
-/** Makes the database and fills it; `onRows` is told how far it has got. */
-export async function createLineDatabase(
+/** Makes the database and fills it; `onRows` is called with the number of rows so far. */
+export async function createQueueDatabase(
   postgres: LocalPostgres,
   rows: number,
   onRows: (rows: number) => void,
-): Promise<LineDatabase> {
+): Promise<QueueDatabase> {
   const name = `line_${rows}`;
   const server = connect({ url: postgres.url(), applicationName: 'bench', onIdleError: () => undefined });
   await sql`create database ${sql.id(name)}`.execute(server);
@@ -47,9 +47,9 @@ export async function createLineDatabase(
     onRows(Math.min(from + rowsAtOnce - 1, rows));
   }
   await sql`vacuum analyze mirror.account, mirror.poll_state`.execute(db);
-  await countLine(db, appId, rateRule);
+  await countQueue(db, appId, rateRule);
   const app = (await readApps(db))[0];
-  const line: Line = {
+  const queue: QueueStats = {
     accounts: app?.accountCount ?? rows,
     weightSum: app?.weightSum ?? rows,
     callsPerSecond,
@@ -68,14 +68,14 @@ export async function createLineDatabase(
         afterRead(
           account,
           { at: now, sequence: account.sequence ?? 1, changed: false, full: false },
-          line,
+          queue,
           Math.random,
         ),
       );
       for (let start = 0; start < records.length; start += gathered)
         await recordPolls(db, appId, records.slice(start, start + gathered));
     },
-    count: () => countLine(db, appId, rateRule),
+    count: () => countQueue(db, appId, rateRule),
     async bytesPerAccount() {
       const { rows: sizes } = await sql<{ bytes: number }>`
         select pg_total_relation_size('mirror.account') + pg_total_relation_size('mirror.poll_state') as bytes
@@ -86,7 +86,7 @@ export async function createLineDatabase(
   };
 }
 
-/** Accounts as they are after weeks: rates lognormal, three in four asleep, each somewhere in the line. */
+/** Accounts as they are after weeks: rates lognormal, three in four asleep, each somewhere in the queue. */
 async function fill(db: Database, from: number, to: number): Promise<void> {
   await sql`
     with made as (

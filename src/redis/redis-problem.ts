@@ -1,11 +1,11 @@
 import { codeOf } from '../../db/storage-errors.ts';
 
 /** What keeps Redis from doing what the daemon asks of it. Both texts follow “Redis”. */
-export interface RedisTrouble {
+export interface RedisProblem {
   readonly cause: string;
   readonly says: string;
   readonly remedy: string;
-  /** Whether to try again is of no use until somebody has changed something. */
+  /** Whether trying again is useless until the configuration has changed. */
   readonly lasting: boolean;
 }
 
@@ -79,32 +79,32 @@ const table: readonly Row[] = [
   ],
 ];
 
-const away: RedisTrouble = {
+const away: RedisProblem = {
   cause: 'away',
   says: 'does not answer',
   remedy: 'check REDIS_URL, that it is running, and whether it speaks TLS there (rediss) or not (redis)',
   lasting: false,
 };
 
-/** What an error of Redis, or of the way there, tells. */
-export function redisTroubleOf(error: unknown): RedisTrouble {
+/** What an error of Redis, or of the way there, reports. */
+export function redisProblemOf(error: unknown): RedisProblem {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
   const text = `${codeOf(error)} ${error instanceof Error ? error.message : ''} ${codeOf(cause)} ${cause?.message ?? ''}`;
-  return troubleIn(table.find(([pattern]) => pattern.test(text)));
+  return problemIn(table.find(([pattern]) => pattern.test(text)));
 }
 
-/** The trouble of a cause that another process has named. */
-export function redisTroubleByCause(cause: string): RedisTrouble {
-  return cause === away.cause ? away : troubleIn(table.find((row) => row[1] === cause));
+/** The problem of a cause that another process has named. */
+export function redisProblemByCause(cause: string): RedisProblem {
+  return cause === away.cause ? away : problemIn(table.find((row) => row[1] === cause));
 }
 
-function troubleIn(row: Row | undefined): RedisTrouble {
+function problemIn(row: Row | undefined): RedisProblem {
   if (row === undefined) return away;
   const [, cause, says, remedy, lasting] = row;
   return { cause, says, remedy, lasting: lasting !== undefined };
 }
 
-/** A trouble in a sentence. */
-export function describeRedisTrouble({ says, remedy }: RedisTrouble, place = ''): string {
+/** A problem in a sentence. */
+export function describeRedisProblem({ says, remedy }: RedisProblem, place = ''): string {
   return `Redis${place === '' ? '' : ` at ${place}`} ${says}; ${remedy}.`;
 }

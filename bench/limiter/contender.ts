@@ -1,28 +1,34 @@
 import { z } from 'zod';
 
-export const wayNames = ['ours', 'bullmq', 'rateLimiterFlexible', 'bottleneck', 'retryingBucket'] as const;
+export const contenderNames = [
+  'ours',
+  'bullmq',
+  'rateLimiterFlexible',
+  'bottleneck',
+  'retryingBucket',
+] as const;
 /** Ways to keep several processes under one limit. */
-export type WayName = (typeof wayNames)[number];
+export type ContenderName = (typeof contenderNames)[number];
 
-export const wayOrder = z.object({
+export const contenderOrder = z.object({
   redisUrl: z.string(),
-  /** What the processes share: an app's number, of which the way makes its key. */
+  /** What the processes share: an app's number, of which the contender makes its key. */
   appId: z.number(),
   callsPerSecond: z.number(),
   callers: z.number(),
 });
-export type WayOrder = z.infer<typeof wayOrder>;
+export type ContenderOrder = z.infer<typeof contenderOrder>;
 
-/** One process' part in a way. */
-export interface Way {
+/** One process' part in a contender. */
+export interface Contender {
   /** Has its callers make `call` whenever the limit lets them, again and again. */
   start(call: () => Promise<void>): void;
-  /** Resolves when nobody calls any more. */
+  /** Resolves when no caller is left. */
   stop(): Promise<void>;
 }
 
-/** A way by which each caller asks for leave, makes its call, and asks again. */
-export function askingCallers(callers: number, leave: (signal: AbortSignal) => Promise<unknown>): Way {
+/** A contender by which each caller asks for leave, makes its call, and asks again. */
+export function askingCallers(callers: number, leave: (signal: AbortSignal) => Promise<unknown>): Contender {
   let stop = new AbortController();
   let ended: Promise<unknown> = Promise.resolve();
   return {

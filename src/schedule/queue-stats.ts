@@ -1,8 +1,8 @@
 /**
- * The line of one app: what the policy has to know of all its accounts together.
+ * The queue of one app: what the policy has to know of all its accounts together.
  * Virtual time is counted in *units*; an account of weight w is polled once every 1/w units.
  */
-export interface Line {
+export interface QueueStats {
   readonly accounts: number;
   /** Sum of all weights; an account never read counts 1. A tenth off does no harm. */
   readonly weightSum: number;
@@ -40,17 +40,17 @@ const shortFloor: Floor = { rounds: 1.05, jitter: 0.03 };
 const longFloor: Floor = { rounds: 2.5, jitter: 0.1 };
 
 /** Seconds that a round robin over all accounts takes with the whole budget. */
-export function roundSeconds(line: Pick<Line, 'accounts' | 'callsPerSecond'>): number {
-  return line.accounts / line.callsPerSecond;
+export function roundSeconds(queue: Pick<QueueStats, 'accounts' | 'callsPerSecond'>): number {
+  return queue.accounts / queue.callsPerSecond;
 }
 
 /**
- * The floor of a line. The longer a round takes, the more a change of a lively account gains from calls that others
+ * The floor of a queue. The longer a round takes, the more a change of a lively account gains from calls that others
  * give up; between a short and a long round the floor goes with the logarithm of its length.
  */
-export function floorOf(line: Pick<Line, 'accounts' | 'callsPerSecond'>): Floor {
+export function floorOf(queue: Pick<QueueStats, 'accounts' | 'callsPerSecond'>): Floor {
   const place =
-    Math.log(roundSeconds(line) / shortRoundSeconds) / Math.log(longRoundSeconds / shortRoundSeconds);
+    Math.log(roundSeconds(queue) / shortRoundSeconds) / Math.log(longRoundSeconds / shortRoundSeconds);
   const share = Math.min(1, Math.max(0, place));
   return {
     rounds: shortFloor.rounds + share * (longFloor.rounds - shortFloor.rounds),
@@ -58,43 +58,43 @@ export function floorOf(line: Pick<Line, 'accounts' | 'callsPerSecond'>): Floor 
   };
 }
 
-/** Real seconds that one unit of virtual time lasts at this line's budget (`c`). */
-export function secondsPerUnit(line: Pick<Line, 'weightSum' | 'callsPerSecond'>): number {
-  return Math.max(line.weightSum / line.callsPerSecond, shortestUnitSeconds);
+/** Real seconds that one unit of virtual time lasts at this queue's budget (`c`). */
+export function secondsPerUnit(queue: Pick<QueueStats, 'weightSum' | 'callsPerSecond'>): number {
+  return Math.max(queue.weightSum / queue.callsPerSecond, shortestUnitSeconds);
 }
 
 /**
  * POLL_MAX_INTERVAL, or what comes nearest to it within half of the budget. Bounding the share, and not the
  * weights, keeps the floor from feeding back: c rises by at most half of what the floor adds, and settles.
  */
-export function effectiveMaxIntervalSeconds(line: Line): number {
-  return Math.max(line.maxIntervalSeconds, roundSeconds(line) / maxIntervalShare);
+export function effectiveMaxIntervalSeconds(queue: QueueStats): number {
+  return Math.max(queue.maxIntervalSeconds, roundSeconds(queue) / maxIntervalShare);
 }
 
-/** The least and the greatest weight an account of this line may have. */
-export function weightBounds(line: Line): { readonly least: number; readonly greatest: number } {
-  const unit = secondsPerUnit(line);
-  const greatest = unit / line.minIntervalSeconds;
+/** The least and the greatest weight an account of this queue may have. */
+export function weightBounds(queue: QueueStats): { readonly least: number; readonly greatest: number } {
+  const unit = secondsPerUnit(queue);
+  const greatest = unit / queue.minIntervalSeconds;
   const reckoned = Math.max(unit, plentifulUnitSeconds);
-  const fair = floorOf(line).rounds * roundSeconds(line);
-  const least = reckoned / Math.min(fair, effectiveMaxIntervalSeconds(line));
+  const fair = floorOf(queue).rounds * roundSeconds(queue);
+  const least = reckoned / Math.min(fair, effectiveMaxIntervalSeconds(queue));
   return { least: Math.min(least, greatest), greatest };
 }
 
 /** Virtual length of a stretch of real time. */
-export function unitsOf(line: Line, seconds: number): number {
-  return seconds / secondsPerUnit(line);
+export function unitsOf(queue: QueueStats, seconds: number): number {
+  return seconds / secondsPerUnit(queue);
 }
 
 /**
  * Whether POLL_MIN_INTERVAL, and not the budget, is what keeps the mirror old: the budget would read every account
  * twice as often at least, and the interval is longer than the default.
  */
-export function isHeldByMinInterval(line: Line): boolean {
-  const { accounts, minIntervalSeconds } = line;
+export function isHeldByMinInterval(queue: QueueStats): boolean {
+  const { accounts, minIntervalSeconds } = queue;
   return (
     accounts > 0 &&
     minIntervalSeconds > defaultMinIntervalSeconds &&
-    minIntervalSeconds > 2 * roundSeconds(line)
+    minIntervalSeconds > 2 * roundSeconds(queue)
   );
 }

@@ -3,39 +3,39 @@ import {
   effectiveMaxIntervalSeconds,
   floorOf,
   isHeldByMinInterval,
-  type Line,
+  type QueueStats,
   roundSeconds,
   secondsPerUnit,
   unitsOf,
   weightBounds,
-} from '../../src/schedule/line.ts';
+} from '../../src/schedule/queue-stats.ts';
 
-const small: Line = {
+const small: QueueStats = {
   accounts: 1000,
   weightSum: 1000,
   callsPerSecond: 190,
   minIntervalSeconds: 10,
   maxIntervalSeconds: 86_400,
 };
-const large: Line = { ...small, accounts: 1_000_000, weightSum: 700_000 };
+const large: QueueStats = { ...small, accounts: 1_000_000, weightSum: 700_000 };
 
-/** The longest that an account of this line waits, in rounds. */
-function longestWaitInRounds(line: Line): number {
-  const interval = secondsPerUnit(line) / weightBounds(line).least;
-  return (interval * (1 + floorOf(line).jitter)) / roundSeconds(line);
+/** The longest that an account of this queue waits, in rounds. */
+function longestWaitInRounds(queue: QueueStats): number {
+  const interval = secondsPerUnit(queue) / weightBounds(queue).least;
+  return (interval * (1 + floorOf(queue).jitter)) / roundSeconds(queue);
 }
 
-/** The line when every account has the weight that its own rate or the floor gives it. */
-function settle(line: Line, ownWeight: number): Line {
-  let settled = line;
+/** The queue when every account has the weight that its own rate or the floor gives it. */
+function settle(queue: QueueStats, ownWeight: number): QueueStats {
+  let settled = queue;
   for (let step = 0; step < 500; step += 1) {
     const { least, greatest } = weightBounds(settled);
-    settled = { ...settled, weightSum: line.accounts * Math.min(Math.max(ownWeight, least), greatest) };
+    settled = { ...settled, weightSum: queue.accounts * Math.min(Math.max(ownWeight, least), greatest) };
   }
   return settled;
 }
 
-describe('the line', () => {
+describe('the queue', () => {
   test('a unit lasts as long as the budget needs for all, but at least 54.5 s', () => {
     expect(secondsPerUnit(small)).toBeCloseTo(60 / 1.1);
     expect(secondsPerUnit(large)).toBeCloseTo(700_000 / 190);
@@ -46,13 +46,13 @@ describe('the line', () => {
     'of %i accounts none waits longer than 1.1 rounds or POLL_MIN_INTERVAL, and the calls are used',
     (accounts) => {
       for (const ownWeight of [0.01, 0.3, 1, 5]) {
-        const line = settle({ ...small, accounts }, ownWeight);
-        const longest = longestWaitInRounds(line) * roundSeconds(line);
+        const queue = settle({ ...small, accounts }, ownWeight);
+        const longest = longestWaitInRounds(queue) * roundSeconds(queue);
         expect(longest).toBeLessThanOrEqual(
-          Math.max(1.1 * roundSeconds(line), line.minIntervalSeconds * 1.03),
+          Math.max(1.1 * roundSeconds(queue), queue.minIntervalSeconds * 1.03),
         );
-        const used = line.weightSum / secondsPerUnit(line);
-        expect(used).toBeGreaterThan(0.95 * Math.min(line.callsPerSecond, accounts / 10));
+        const used = queue.weightSum / secondsPerUnit(queue);
+        expect(used).toBeGreaterThan(0.95 * Math.min(queue.callsPerSecond, accounts / 10));
       }
     },
   );
@@ -66,9 +66,9 @@ describe('the line', () => {
     // POLL_MAX_INTERVAL raises the floor to two rounds.
     [10_000_000, 2.2],
   ])('of %i accounts none waits longer than %f rounds', (accounts, rounds) => {
-    const line = { ...large, accounts, weightSum: accounts };
-    expect(longestWaitInRounds(line)).toBeLessThanOrEqual(rounds * (1 + 1e-9));
-    expect(longestWaitInRounds(line)).toBeGreaterThan(rounds - 0.2);
+    const queue = { ...large, accounts, weightSum: accounts };
+    expect(longestWaitInRounds(queue)).toBeLessThanOrEqual(rounds * (1 + 1e-9));
+    expect(longestWaitInRounds(queue)).toBeGreaterThan(rounds - 0.2);
   });
 
   test('the floor rises with the length of a round and never jumps', () => {
@@ -81,17 +81,17 @@ describe('the line', () => {
     }
   });
 
-  test('nobody is polled more often than POLL_MIN_INTERVAL', () => {
-    for (const line of [small, large]) {
-      expect(secondsPerUnit(line) / weightBounds(line).greatest).toBeCloseTo(10);
+  test('no account is polled more often than POLL_MIN_INTERVAL', () => {
+    for (const queue of [small, large]) {
+      expect(secondsPerUnit(queue) / weightBounds(queue).greatest).toBeCloseTo(10);
     }
   });
 
   test('POLL_MIN_INTERVAL goes before everything else', () => {
-    const line = { ...small, accounts: 2, weightSum: 2, minIntervalSeconds: 3600, maxIntervalSeconds: 3600 };
-    const { least, greatest } = weightBounds(line);
+    const queue = { ...small, accounts: 2, weightSum: 2, minIntervalSeconds: 3600, maxIntervalSeconds: 3600 };
+    const { least, greatest } = weightBounds(queue);
     expect(least).toBe(greatest);
-    expect(secondsPerUnit(line) / least).toBeCloseTo(3600);
+    expect(secondsPerUnit(queue) / least).toBeCloseTo(3600);
   });
 
   test('POLL_MAX_INTERVAL holds where half of the budget is enough for it, and gives way where it is not', () => {
@@ -104,19 +104,19 @@ describe('the line', () => {
 
   test('a floor that rises with the length of a unit settles instead of feeding back', () => {
     for (const maxIntervalSeconds of [1, 60, 3600]) {
-      let line: Line = { ...large, maxIntervalSeconds };
+      let queue: QueueStats = { ...large, maxIntervalSeconds };
       // Every account at its floor: the sum of weights follows, and with it the length of a unit.
       for (let round = 0; round < 100; round += 1) {
-        line = { ...line, weightSum: line.accounts * Math.max(0.7, weightBounds(line).least) };
+        queue = { ...queue, weightSum: queue.accounts * Math.max(0.7, weightBounds(queue).least) };
       }
-      const settled = line.weightSum;
-      line = { ...line, weightSum: line.accounts * Math.max(0.7, weightBounds(line).least) };
-      expect(line.weightSum / settled).toBeCloseTo(1);
-      expect(line.weightSum).toBeLessThanOrEqual(large.weightSum * 1.01);
+      const settled = queue.weightSum;
+      queue = { ...queue, weightSum: queue.accounts * Math.max(0.7, weightBounds(queue).least) };
+      expect(queue.weightSum / settled).toBeCloseTo(1);
+      expect(queue.weightSum).toBeLessThanOrEqual(large.weightSum * 1.01);
     }
   });
 
-  test('an empty line has bounds too', () => {
+  test('an empty queue has bounds too', () => {
     const { least, greatest } = weightBounds({ ...small, accounts: 0, weightSum: 0 });
     expect(least).toBeGreaterThan(0);
     expect(greatest).toBeCloseTo(60 / 1.1 / 10);
@@ -124,18 +124,18 @@ describe('the line', () => {
 });
 
 test.each([
-  ['an hour where the budget would read everybody each 5 s', 1000, 3600, true],
-  ['half a minute where the budget would read everybody each 5 s', 1000, 30, true],
+  ['an hour where the budget would read all accounts each 5 s', 1000, 3600, true],
+  ['half a minute where the budget would read all accounts each 5 s', 1000, 30, true],
   ['ten seconds, the default', 1000, 10, false],
   ['an hour where a round takes longer', 1_000_000, 3600, false],
   ['no account', 0, 3600, false],
 ])('POLL_MIN_INTERVAL is what keeps accounts waiting: %s', (_what, accounts, minIntervalSeconds, holds) => {
-  const line = {
+  const queue = {
     accounts,
     weightSum: accounts,
     callsPerSecond: 190,
     minIntervalSeconds,
     maxIntervalSeconds: 86_400,
   };
-  expect(isHeldByMinInterval(line)).toBe(holds);
+  expect(isHeldByMinInterval(queue)).toBe(holds);
 });

@@ -1,41 +1,39 @@
 import { Command } from 'commander';
 import { createProgress } from '../../bin/progress.ts';
 import { formatFigure, formatGoals, formatTable, type Goal, judgeGoals } from '../support/report.ts';
-import { type LanesResult, type LanesScale, rate, runLanes } from './run-lanes.ts';
+import { type AppsResult, type AppsScale, rate, runApps } from './run-apps.ts';
 
-interface LanesOptions {
+interface AppsOptions {
   readonly quick?: boolean;
   readonly json?: boolean;
 }
 
-const full: LanesScale = { accounts: 2000, warmUpMs: 20_000, ms: 60_000 };
-const quick: LanesScale = { accounts: 2000, warmUpMs: 12_000, ms: 12_000 };
+const full: AppsScale = { accounts: 2000, warmUpMs: 20_000, ms: 60_000 };
+const quick: AppsScale = { accounts: 2000, warmUpMs: 12_000, ms: 12_000 };
 
-/** `bench lanes`: many apps in one process, some of which are ill, and whether the others get their rate. */
-export function lanesCommand(): Command {
-  return new Command('lanes')
+/** `bench apps`: many apps in one process, some of which are ill, and whether the others get their rate. */
+export function appsCommand(): Command {
+  return new Command('apps')
     .description('ten apps in one process at 190 calls a second each; one hangs, one is refused')
     .option('--quick', '12 s of measuring instead of a minute')
     .option('--json', 'one JSON object as the last line')
-    .action(lanes);
+    .action(apps);
 }
 
-async function lanes(options: LanesOptions): Promise<void> {
+async function apps(options: AppsOptions): Promise<void> {
   const scale = options.quick === true ? quick : full;
-  const progress = createProgress('lanes', 100);
-  const result = await runLanes(scale, (share, what) =>
+  const progress = createProgress('apps', 100);
+  const result = await runApps(scale, (share, what) =>
     progress.update(Math.round(share * 100), what),
   ).finally(() => progress.stop());
   const goals = goalsOf(result);
-  process.stdout.write(`${formatLanes(scale, result)}\n\n${formatGoals(goals)}\n`);
+  process.stdout.write(`${formatApps(scale, result)}\n\n${formatGoals(goals)}\n`);
   if (options.json === true)
-    process.stdout.write(
-      `${JSON.stringify({ bench: 'lanes', rate, ...result, goals: judgeGoals(goals) })}\n`,
-    );
+    process.stdout.write(`${JSON.stringify({ bench: 'apps', rate, ...result, goals: judgeGoals(goals) })}\n`);
 }
 
 /** The worst of the apps that are well must have its rate. */
-export function goalsOf({ perApp }: LanesResult): readonly Goal[] {
+export function goalsOf({ perApp }: AppsResult): readonly Goal[] {
   const shares = perApp.filter(({ vendor }) => vendor === 'well').map(({ shareOfRate }) => shareOfRate);
   return [
     {
@@ -47,7 +45,7 @@ export function goalsOf({ perApp }: LanesResult): readonly Goal[] {
   ];
 }
 
-function formatLanes(scale: LanesScale, { perApp, busy, rssMb }: LanesResult): string {
+function formatApps(scale: AppsScale, { perApp, busy, rssMb }: AppsResult): string {
   return [
     `10 apps in one process at ${rate} calls a second each, ${scale.ms / 1000} s`,
     formatTable([

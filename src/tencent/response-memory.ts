@@ -1,35 +1,35 @@
 import { getHeapStatistics } from 'node:v8';
-import { type AnswerPools, createAnswerPools, type Holding, isLarge } from './answer-pools.ts';
+import { createResponsePools, type Holding, isLarge, type ResponsePools } from './response-pools.ts';
 
 /**
  * The bytes of answers that this process holds at a time, each from its first byte until it is written. Answers are
  * of any size up to megabytes, and an account's size is not known before its first answer; without a bound, two hundred
  * of the largest would be under way a second.
  */
-export interface AnswerMemory {
+export interface ResponseMemory {
   /**
    * A poll's share. Undefined while there is no room for an account whose last answer was large: it is better not
    * requested at all.
    */
-  open(accountKey: number): AnswerShare | undefined;
-  stats(): AnswerMemoryStats;
+  open(accountKey: number): ResponseShare | undefined;
+  stats(): ResponseMemoryStats;
 }
 
 /** What one poll may hold of answers. */
-export interface AnswerShare {
+export interface ResponseShare {
   /**
-   * An answer takes so many bytes, as far as is known: undefined when they may come now, or a promise of it.
+   * An answer takes this many bytes, as far as is known: undefined when they may come now, or a promise of it.
    * A later answer of the same poll takes the place of the one before. Rejects with NoRoomError when it has waited too long,
    * or with the reason of `signal`.
    */
   take(bytes: number, signal: AbortSignal): Promise<void> | undefined;
-  /** The answer is whole, and had so many bytes: what was taken beyond is given back. */
+  /** The answer is whole, and had this many bytes: what was taken beyond is given back. */
   received(bytes: number): void;
   /** Gives everything back. */
   close(): void;
 }
 
-export interface AnswerMemoryStats {
+export interface ResponseMemoryStats {
   readonly heldBytes: number;
   /** Answers that have begun to arrive and wait for room. */
   readonly waiting: number;
@@ -37,7 +37,7 @@ export interface AnswerMemoryStats {
   readonly largeAccounts: number;
 }
 
-export interface AnswerMemoryOptions {
+export interface ResponseMemoryOptions {
   /** Of answers as they come, in bytes. Default: what suits the heap of this process. */
   readonly limit?: number;
   readonly timeoutMs?: number;
@@ -56,22 +56,22 @@ const heapOfRest = 128 * 2 ** 20;
 const leastLimit = 5 * 2 ** 20;
 /** Three of the largest at once. Eleven are not written sooner, and keep the event loop busy for a second. */
 const mostLimit = 16 * 2 ** 20;
-/** An answer that has waited for so long is given up, and its account requested again: its lease lasts 25 s. */
+/** An answer that has waited for this long is given up, and its account requested again: its lease lasts 25 s. */
 const defaultTimeoutMs = 10_000;
 /** How many large accounts are remembered; 100,000 numbers are 8 MB. */
 const mostRemembered = 100_000;
 
 /** The bytes of answers that suit a heap of this size. */
-export function answerLimit(heapBytes: number): number {
+export function responseLimit(heapBytes: number): number {
   return Math.min(mostLimit, Math.max(leastLimit, (heapBytes - heapOfRest) / heapPerByte));
 }
 
 /** Memory that nothing holds yet. */
-export function createAnswerMemory({
-  limit = answerLimit(getHeapStatistics().heap_size_limit),
+export function createResponseMemory({
+  limit = responseLimit(getHeapStatistics().heap_size_limit),
   timeoutMs = defaultTimeoutMs,
-}: AnswerMemoryOptions = {}): AnswerMemory {
-  const pools = createAnswerPools(limit);
+}: ResponseMemoryOptions = {}): ResponseMemory {
+  const pools = createResponsePools(limit);
   const queue = createRoomQueue(pools, timeoutMs);
   const sizes = createLargeAccounts();
   return {
@@ -119,7 +119,7 @@ interface Waiter {
 }
 
 /** Answers that wait for room, in the order in which they came. */
-function createRoomQueue(pools: AnswerPools, timeoutMs: number) {
+function createRoomQueue(pools: ResponsePools, timeoutMs: number) {
   const waiters = new Map<Holding, Waiter>();
 
   /** A large answer goes behind others that wait, or the largest would wait for ever. */

@@ -4,19 +4,19 @@ import { type AccountSourceRow, readAccountSources } from '../../db/queries/acco
 import { type AppRow, readApps } from '../../db/queries/apps.ts';
 import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
 import {
-  type AccountBand,
-  countAccountBands,
-  countTrouble,
-  type TroubleCounts,
+  type AgeBucket,
+  countAgeBuckets,
+  countProblem,
+  type ProblemCounts,
 } from '../../db/queries/figures.ts';
 import { countMissingMonths, monthsAhead } from '../../db/queries/history.ts';
 import { freshnessSeconds } from '../metrics/definitions.ts';
 import { type DelayStatus, delayOf } from './delay.ts';
 
 /** How the mirror of one app is doing, at a price that does not grow with it: for metrics and for what is drawn. */
-export interface AppFigures {
+export interface AppStats {
   readonly appId: number;
-  readonly accounts: Readonly<Record<AccountBand['status'], number>>;
+  readonly accounts: Readonly<Record<AgeBucket['status'], number>>;
   readonly overdue: number;
   /** Undefined before the first read. */
   readonly oldestAgeSeconds: number | undefined;
@@ -39,20 +39,20 @@ export interface AppFigures {
 const timeoutMs = 5000;
 
 /** Reads the figures of every app. `now` is Postgres' time in milliseconds. */
-export async function readFigures(db: Database, now: () => number): Promise<readonly AppFigures[]> {
+export async function readStats(db: Database, now: () => number): Promise<readonly AppStats[]> {
   return db.transaction().execute(async (trx) => {
     await sql`select set_config('statement_timeout', ${String(timeoutMs)}, true)`.execute(trx);
     const apps = await readApps(trx);
-    const bands = await countAccountBands(trx, freshnessSeconds);
-    const troubles = await countTrouble(trx);
+    const buckets = await countAgeBuckets(trx, freshnessSeconds);
+    const problems = await countProblem(trx);
     const audits = await readAudits(trx);
     const sources = await readAccountSources(trx);
     const missingMonths = await countMissingMonths(trx, monthsAhead);
     return apps.map((app) =>
-      figuresOf(
+      statsOf(
         app,
-        bands.filter(({ appId }) => appId === app.appId),
-        troubles.find(({ appId }) => appId === app.appId),
+        buckets.filter(({ appId }) => appId === app.appId),
+        problems.find(({ appId }) => appId === app.appId),
         audits.find(({ appId }) => appId === app.appId),
         sources.find(({ appId }) => appId === app.appId),
         missingMonths,
@@ -62,25 +62,25 @@ export async function readFigures(db: Database, now: () => number): Promise<read
   });
 }
 
-function figuresOf(
+function statsOf(
   app: AppRow,
-  bands: readonly AccountBand[],
-  trouble: TroubleCounts | undefined,
+  buckets: readonly AgeBucket[],
+  problem: ProblemCounts | undefined,
   audits: AuditCounts | undefined,
   accountSource: AccountSourceRow | undefined,
   missingMonths: number,
   now: number,
-): AppFigures {
-  const active = bands.filter(({ status }) => status === 'active');
+): AppStats {
+  const active = buckets.filter(({ status }) => status === 'active');
   const sinceSeconds = (start: Date | undefined) =>
     start === undefined ? 0 : Math.max((now - start.getTime()) / 1000, 0);
   return {
     appId: app.appId,
     accounts: {
-      never_polled: sum(bands.filter(({ status }) => status === 'never_polled')),
+      never_polled: sum(buckets.filter(({ status }) => status === 'never_polled')),
       active: sum(active),
-      gone: trouble?.gone ?? 0,
-      quarantined: trouble?.quarantined ?? 0,
+      gone: problem?.gone ?? 0,
+      quarantined: problem?.quarantined ?? 0,
     },
     overdue: sum(active.filter(({ overdue }) => overdue)),
     oldestAgeSeconds: active.length === 0 ? undefined : Math.max(...active.map(({ ageMax }) => ageMax)),
@@ -88,8 +88,8 @@ function figuresOf(
       sum(active.filter(({ bucket }) => bucket === index)),
     ),
     ageSumSeconds: active.reduce((total, { ageSum }) => total + ageSum, 0),
-    failing: trouble?.failing ?? 0,
-    heldAccounts: trouble?.held ?? 0,
+    failing: problem?.failing ?? 0,
+    heldAccounts: problem?.held ?? 0,
     haltedSeconds: sinceSeconds(app.halt?.since),
     heldSeconds: sinceSeconds(app.hold?.since),
     dispatchedAgo: app.dispatchedAgo,
@@ -100,6 +100,6 @@ function figuresOf(
   };
 }
 
-function sum(bands: readonly AccountBand[]): number {
-  return bands.reduce((total, { accounts }) => total + accounts, 0);
+function sum(buckets: readonly AgeBucket[]): number {
+  return buckets.reduce((total, { accounts }) => total + accounts, 0);
 }

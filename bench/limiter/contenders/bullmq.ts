@@ -1,11 +1,16 @@
 import { Queue, Worker } from 'bullmq';
-import type { Way, WayOrder } from '../way.ts';
+import type { Contender, ContenderOrder } from '../contender.ts';
 
 const readAhead = 500;
 const feedMs = 500;
 
-/** BullMQ's own limiter: one job a call, and so many jobs a second. */
-export async function openBullmq({ redisUrl, appId, callsPerSecond, callers }: WayOrder): Promise<Way> {
+/** BullMQ's own limiter: one job a call, and this many jobs a second. */
+export async function openBullmq({
+  redisUrl,
+  appId,
+  callsPerSecond,
+  callers,
+}: ContenderOrder): Promise<Contender> {
   const connection = { url: redisUrl };
   const name = `calls-${appId}`;
   const queue = new Queue(name, { connection });

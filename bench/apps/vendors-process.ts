@@ -11,7 +11,7 @@ const begin = z.object({
   accounts: z.number(),
   callsPerSecond: z.number(),
   latency: z.object({ least: z.number(), most: z.number() }),
-  /** Of the calls, so many bring about a change. */
+  /** Of the calls, this many bring about a change. */
   changes: z.number(),
 });
 const order = z.object({ appId: z.number() });

@@ -3,15 +3,15 @@ import type { Database } from '../../db/client.ts';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { ensureApp, readApps } from '../../db/queries/apps.ts';
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
-import { countLine } from '../../db/queries/count-line.ts';
+import { countQueue } from '../../db/queries/count-queue.ts';
 import { recordPolls } from '../../db/queries/poll-records.ts';
 import { claimBatches } from '../../src/app/claim-batches.ts';
-import type { Line } from '../../src/schedule/line.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
+import type { QueueStats } from '../../src/schedule/queue-stats.ts';
 import { createRandom, type Random } from '../../src/simulator/random.ts';
 import { afterRead } from '../../src/sync/next-state.ts';
 
-export interface RunningLineOptions {
+export interface RunningQueueOptions {
   readonly db: Database;
   readonly appId: number;
   readonly accounts: number;
@@ -32,30 +32,30 @@ export interface Poll {
 }
 
 /**
- * A line of accounts in Postgres, worked by the production statements and the production policy, whose time is made
+ * A queue of accounts in Postgres, worked by the production statements and the production policy, whose time is made
  * to pass. Only the calls to the vendor are left out: accounts change at the rate given.
  */
-export interface RunningLine {
+export interface RunningQueue {
   /** Lets time pass in steps, each with a claim of what the budget allows. Returns the polls in order. */
   run(seconds: number, stepSeconds: number): Promise<readonly Poll[]>;
-  /** Lets time pass in which nobody claims. */
+  /** Lets time pass without a claim. */
   pause(seconds: number): Promise<void>;
   setBudget(callsPerSecond: number): void;
-  line(): Line;
+  queue(): QueueStats;
 }
 
 const daySeconds = 86_400;
 const countEverySeconds = 60;
 
-/** Enrols the accounts of a line that runs. */
-export async function createRunningLine(options: RunningLineOptions): Promise<RunningLine> {
+/** Enrols the accounts of a queue that runs. */
+export async function createRunningQueue(options: RunningQueueOptions): Promise<RunningQueue> {
   const { db, appId, watchedDays = 0 } = options;
   const random = createRandom(options.seed);
   const accounts = createSimulatedAccounts(options, random);
   let { callsPerSecond } = options;
   let now = 0;
   let counted = Number.NEGATIVE_INFINITY;
-  let line: Line;
+  let queue: QueueStats;
 
   await ensureApp(db, { appId, callsPerSecond: Math.ceil(callsPerSecond) });
   await enrolAccounts(db, appId, accounts.ids);
@@ -63,10 +63,10 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
   await count();
 
   async function count(): Promise<void> {
-    await countLine(db, appId, rateRule);
+    await countQueue(db, appId, rateRule);
     counted = now;
     const app = (await readApps(db)).find((candidate) => candidate.appId === appId);
-    line = {
+    queue = {
       accounts: app?.accountCount ?? 0,
       weightSum: app?.weightSum ?? 0,
       callsPerSecond,
@@ -84,11 +84,11 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
   }
 
   return {
-    line: () => line,
+    queue: () => queue,
 
     setBudget(to) {
       callsPerSecond = to;
-      line = { ...line, callsPerSecond };
+      queue = { ...queue, callsPerSecond };
     },
 
     pause: pass,
@@ -99,7 +99,7 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
         await pass(stepSeconds);
         const places = Math.floor(callsPerSecond * stepSeconds);
         const { accounts: claimed } = await claimBatches(db, appId, places, random.next);
-        const polled = claimed.map((account) => accounts.poll(account, now, line));
+        const polled = claimed.map((account) => accounts.poll(account, now, queue));
         await recordPolls(
           db,
           appId,
@@ -113,7 +113,7 @@ export async function createRunningLine(options: RunningLineOptions): Promise<Ru
 }
 
 /** Accounts that change at the rate given, in seconds since the run began. */
-function createSimulatedAccounts(options: RunningLineOptions, random: Random) {
+function createSimulatedAccounts(options: RunningQueueOptions, random: Random) {
   const { db, appId, changesPerDay = () => 0 } = options;
   const indexes = new Map<string, number>();
   for (let index = 0; index < options.accounts; index += 1)
@@ -122,7 +122,7 @@ function createSimulatedAccounts(options: RunningLineOptions, random: Random) {
   // What Postgres keeps too, and would cut off at its own present.
   const times = new Map<number, { first: number; last: number; changed: number | null }>();
 
-  /** As the policy would have left them after so many days: two days of memory, and a place somewhere in the line. */
+  /** As the policy would have left them after this many days: two days of memory, and a place somewhere in the queue. */
   async function makeKnown(watchedDays: number): Promise<void> {
     for (const index of indexes.values()) {
       const gap = Math.min(1 / changesPerDay(index), watchedDays) * daySeconds;
@@ -140,7 +140,7 @@ function createSimulatedAccounts(options: RunningLineOptions, random: Random) {
     `.execute(db);
   }
 
-  function poll(account: ClaimedAccount, now: number, line: Line) {
+  function poll(account: ClaimedAccount, now: number, queue: QueueStats) {
     const index = indexes.get(account.accountId) ?? 0;
     const before = times.get(index);
     const changed =
@@ -158,7 +158,7 @@ function createSimulatedAccounts(options: RunningLineOptions, random: Random) {
       changedAt: before?.changed == null ? null : before.changed * 1000,
     };
     const sequence = (account.sequence ?? 1) + (changed ? 1 : 0);
-    const record = afterRead(known, { at: now * 1000, sequence, changed, full: false }, line, random.next);
+    const record = afterRead(known, { at: now * 1000, sequence, changed, full: false }, queue, random.next);
     return {
       poll: { index, at: now },
       record: { ...record, strideFrom: null, firstPolledAt: 1, verifiedAt: 1, changedAt: null },

@@ -3,7 +3,7 @@ const largeBytes = 64 * 1024;
 /** Large answers have this part of the memory for themselves, so that they hold up no small one. */
 const shareOfLarge = 0.75;
 
-/** Whether an answer of so many bytes is one of the few large ones. */
+/** Whether an answer of this many bytes is one of the few large ones. */
 export function isLarge(bytes: number): boolean {
   return bytes >= largeBytes;
 }
@@ -21,7 +21,7 @@ interface Pool {
 }
 
 /** Two bounds on the bytes held: one for large answers, one for small ones. */
-export interface AnswerPools {
+export interface ResponsePools {
   /** Whether `holding` may grow or shrink to `bytes` now. */
   fits(holding: Holding, bytes: number): boolean;
   /** Whether `holding` has held large answers for longer than all others. */
@@ -33,7 +33,7 @@ export interface AnswerPools {
 }
 
 /** Pools of `limit` bytes together, of which nothing is held. */
-export function createAnswerPools(limit: number): AnswerPools {
+export function createResponsePools(limit: number): ResponsePools {
   const large: Pool = { limit: limit * shareOfLarge, holders: new Set(), held: 0 };
   const small: Pool = { limit: limit * (1 - shareOfLarge), holders: new Set(), held: 0 };
   const poolFor = (bytes: number) => (isLarge(bytes) ? large : small);

@@ -1,9 +1,9 @@
 import Bottleneck from 'bottleneck';
 import { Redis } from 'ioredis';
-import { askingCallers, type Way, type WayOrder } from '../way.ts';
+import { askingCallers, type Contender, type ContenderOrder } from '../contender.ts';
 
 /** bottleneck: calls so far apart, shared through Redis. */
-export async function openBottleneck(order: WayOrder): Promise<Way> {
+export async function openBottleneck(order: ContenderOrder): Promise<Contender> {
   const { redisUrl, appId, callsPerSecond, callers } = order;
   const limiter = new Bottleneck({
     id: `bottleneck-${appId}`,

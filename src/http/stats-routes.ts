@@ -1,29 +1,29 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Database } from '../../db/client.ts';
-import { describeTrouble, troubleOf } from '../../db/database-trouble.ts';
+import { describeProblem, problemOf } from '../../db/database-problem.ts';
 import { readCallSeries } from '../../db/queries/activity.ts';
 import { readNewestChanges } from '../../db/queries/changes.ts';
 import type { Build } from '../build.ts';
 import { type Cache, createCache } from '../cache.ts';
-import { inTime } from '../lifecycle.ts';
+import { withTimeout } from '../lifecycle.ts';
 import type { Logger } from '../log.ts';
 import { freshnessSeconds } from '../metrics/definitions.ts';
 import { explainAccount } from '../status/explain-account.ts';
-import type { AppFigures } from '../status/read-figures.ts';
+import type { AppStats } from '../status/read-stats.ts';
 import type { Status } from '../status/status.ts';
 
-export interface FiguresRoutesOptions {
+export interface StatsRoutesOptions {
   readonly build: Build;
   readonly db: Database;
-  readonly figures: Cache<readonly AppFigures[]>;
+  readonly figures: Cache<readonly AppStats[]>;
   readonly status: Cache<Status>;
   readonly log: Logger;
 }
 
-/** However many pages are open, and however often they are drawn anew, each is read once in so long. */
+/** However many pages are open, and however often they are drawn again, each is read once in this long. */
 const keepMs = 1000;
-const patienceMs = 10_000;
+const timeoutMs = 10_000;
 const plottedSeconds = 900;
 const changesShown = 12;
 
@@ -33,7 +33,7 @@ const accountQuery = z.object({
 });
 
 /** What the page shows, as JSON: `/status` is what `status --json` prints, `/explain` what `explain --json` does. */
-export function addFiguresRoutes(server: FastifyInstance, options: FiguresRoutesOptions): void {
+export function addStatsRoutes(server: FastifyInstance, options: StatsRoutesOptions): void {
   const { build, db, figures, status, log } = options;
   const calls = createCache({
     keepMs,
@@ -44,11 +44,11 @@ export function addFiguresRoutes(server: FastifyInstance, options: FiguresRoutes
   /** Answers with what `read` gives, or says that Postgres does not. */
   async function answer(reply: FastifyReply, read: () => Promise<object>): Promise<FastifyReply> {
     try {
-      return reply.send(await inTime(patienceMs, read()));
+      return reply.send(await withTimeout(timeoutMs, read()));
     } catch (error) {
       log.debug({ err: error }, 'a question could not be answered');
-      const trouble = troubleOf(error);
-      const reason = trouble === undefined ? 'Postgres does not answer in time.' : describeTrouble(trouble);
+      const problem = problemOf(error);
+      const reason = problem === undefined ? 'Postgres does not answer in time.' : describeProblem(problem);
       return reply.code(503).send({ error: reason });
     }
   }
@@ -76,7 +76,7 @@ export function addFiguresRoutes(server: FastifyInstance, options: FiguresRoutes
   });
 }
 
-async function readChanges(db: Database, figures: Cache<readonly AppFigures[]>) {
+async function readChanges(db: Database, figures: Cache<readonly AppStats[]>) {
   const apps = await figures.get();
   return {
     apps: await Promise.all(
