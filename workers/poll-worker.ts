@@ -51,7 +51,7 @@ async function pollAll(deps: PollWorkerDeps, runner: AppRunner, data: unknown): 
     return;
   }
   if (runner.isHalted() && !batch.probe) {
-    await Promise.all(batch.accounts.map((account) => runner.give(releaseLease(account))));
+    await Promise.all(batch.accounts.map((account) => runner.release(releaseLease(account))));
     return;
   }
   while (runner.underWay() > mostUnderWay || deps.waitingForDatabase() > mostWaitingForDatabase)

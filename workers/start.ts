@@ -230,25 +230,24 @@ function openRunners({ options, stop, databases, backends, clock, metrics, answe
   const runners: readonly AppRunner[] = callingApps(config).map((app) =>
     createAppRunner({
       app,
-      poll: config.poll,
-      confirmRemovalAfterMs,
-      db: databases.db,
-      clock,
-      slots: slotsOf(app, backends.redis, backends.lock),
-      answers,
+      policy: { poll: config.poll, confirmRemovalAfterMs },
+      database: { db: databases.db, clock },
+      limiter: {
+        slots: slotsOf(app, backends.redis, backends.lock),
+        openBucket,
+        releaseDueSlots: () => releaseDueSlots(runners),
+      },
+      memory: answers,
       metrics: metrics.forApp(app.appId, app.callsPerSecond),
-      openBucket,
-      releaseDueSlots: () => lookAtBuckets(runners),
       stop,
-      scrubber,
-      log,
+      output: { log, scrubber },
     }),
   );
   return runners;
 }
 
-/** Answers that come in crowds keep timers waiting, and a moment to call that is missed is lost. */
-function lookAtBuckets(runners: readonly AppRunner[]): void {
+/** Responses that come in bursts keep timers waiting, and a slot that is missed is lost. */
+function releaseDueSlots(runners: readonly AppRunner[]): void {
   for (const runner of runners) runner.bucket.releaseDue();
 }
 
@@ -338,7 +337,7 @@ async function openHttp(
     runners,
     discover: config.discoverAccounts,
     discoverPerHour: config.discoverAccountsPerHour,
-    releaseDueSlots: () => lookAtBuckets(runners),
+    releaseDueSlots: () => releaseDueSlots(runners),
     log,
   });
   keep(() => hints.close());

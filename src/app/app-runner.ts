@@ -14,7 +14,8 @@ import type { AppMetrics } from '../metrics/create-metrics.ts';
 import type { QueueStats } from '../schedule/queue-stats.ts';
 import type { Scrubber } from '../scrubber.ts';
 import { shortGroups } from '../sync/doubt.ts';
-import { noRoom, type PollDeps, type PollResult, pollAccount } from '../sync/poll-account.ts';
+import { noRoom, type PollResult, pollAccount } from '../sync/poll-account.ts';
+import type { PollDeps } from '../sync/poll-deps.ts';
 import { createTencentClient, type StopSignals, type TencentClient } from '../tencent/client.ts';
 import type { ResponseMemory } from '../tencent/response-memory.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
@@ -36,8 +37,8 @@ export interface AppRunner {
   isHalted(): boolean;
   /** Polls an account and stores what came of it. Never rejects. `onSent` is called when its call is sent. */
   poll(account: ClaimedAccount, onSent: () => void): Promise<void>;
-  /** Gives a claimed account back. */
-  give(record: PollRecord): Promise<void>;
+  /** Releases the lease of a claimed account. */
+  release(record: PollRecord): Promise<void>;
   /** Polls that are not stored yet. */
   underWay(): number;
   /** Holds the app's removals when too many of its accounts shrink. */
@@ -59,34 +60,36 @@ export interface AppRunner {
 
 export interface AppRunnerOptions {
   readonly app: CallingAppConfig;
-  readonly poll: PollConfig;
-  readonly confirmRemovalAfterMs: number;
-  readonly db: Database;
-  readonly clock: DatabaseClock;
-  readonly slots: SlotSource;
+  readonly policy: { readonly poll: PollConfig; readonly confirmRemovalAfterMs: number };
+  readonly database: { readonly db: Database; readonly clock: DatabaseClock };
+  readonly limiter: LimiterOptions;
   /** Of the process: all runners share it. */
-  readonly answers: ResponseMemory;
+  readonly memory: ResponseMemory;
   readonly metrics: AppMetrics;
+  readonly stop: Stop;
+  readonly output: { readonly log: Logger; readonly scrubber: Scrubber };
+}
+
+interface LimiterOptions {
+  readonly slots: SlotSource;
   /** For benches: a bucket without these slots. */
   readonly openBucket?: (() => TokenBucket) | undefined;
-  /** Called again and again while the process is busy: see `look` of the token bucket. */
+  /** Called at the end of each call, so that a busy process misses no slot: see `releaseDue` of the token bucket. */
   readonly releaseDueSlots: () => void;
-  readonly stop: Stop;
-  readonly scrubber: Scrubber;
-  readonly log: Logger;
 }
 
 const secondsSince = (moment: number) => (performance.now() - moment) / 1000;
 
 /** A runner whose accounts are still to be counted by `refresh`. */
 export function createAppRunner(options: AppRunnerOptions): AppRunner {
-  const { app, db, clock, stop, metrics } = options;
+  const { app, memory, stop, metrics } = options;
+  const { db, clock } = options.database;
   const { appId, callsPerSecond } = app;
-  const log = options.log.child({ app: appId });
+  const log = options.output.log.child({ app: appId });
   const counters = createAppCounters(appId, () => clock.now());
   const vendorBreaker = createVendorBreaker({ db, appId, callsPerSecond, stopping: stop.soft, log });
   const removalBreaker = createRemovalBreaker({ db, appId, log });
-  const schedule = createAppSchedule(callsPerSecond, options.poll);
+  const schedule = createAppSchedule(callsPerSecond, options.policy.poll);
   const results = createPollResults({
     counters,
     metrics,
@@ -97,29 +100,23 @@ export function createAppRunner(options: AppRunnerOptions): AppRunner {
   const bucket = openBucket(options, vendorBreaker, log);
   const client = openClient(options, bucket, counters);
   const underWay = createUnderWay();
-  const answers = createResponseReport(counters, metrics);
   const signals = () => ({ soft: vendorBreaker.waiting(), hard: stop.hard });
-
   const pollDeps: PollDeps = {
     db,
     appId,
     client,
-    queue: schedule.queue,
+    policy: { ...schedule, confirmRemovalAfterMs: options.policy.confirmRemovalAfterMs },
+    health: {
+      mayBelieve: removalBreaker.mayBelieve,
+      vendorIsUnhealthy: results.vendorIsUnhealthy,
+      storage: results.storage,
+    },
     random: Math.random,
     now: () => clock.now(),
-    fullReadIntervalMs: schedule.fullReadIntervalMs,
-    confirmRemovalAfterMs: options.confirmRemovalAfterMs,
-    onResponse: answers.report,
-    mayBelieve: removalBreaker.mayBelieve,
-    onRateLimited: (error) => vendorBreaker.onRateLimited(error, bucket.pause),
-    onRefused: vendorBreaker.onRefused,
-    vendorIsUnhealthy: results.vendorIsUnhealthy,
-    storage: results.storage,
-    scrub: options.scrubber.scrub,
-    log,
+    output: { log, scrub: options.output.scrubber.scrub },
   };
-
-  const poll = createPoll(options, pollDeps, { results, vendorBreaker, signals });
+  const responses = createResponseReport(counters, metrics);
+  const poll = createPoll(options, pollDeps, { results, responses, vendorBreaker, bucket, signals });
 
   return {
     appId,
@@ -128,14 +125,21 @@ export function createAppRunner(options: AppRunnerOptions): AppRunner {
     bucket,
     queue: schedule.queue,
     isHalted: vendorBreaker.isHalted,
-    poll: (account, onSent) => underWay.during(async () => writer.record(await poll(account, onSent))),
-    give: (record) => writer.record({ outcome: 'returned', record }),
+    poll: (account, onSent) => underWay.during(async () => writer.write(await poll(account, onSent))),
+    release: (record) => writer.write({ record }),
     underWay: underWay.count,
     watchRemovals: removalBreaker.watch,
     async audit(seconds) {
       if (vendorBreaker.isHalted()) return;
-      const { open: openShare } = options.answers;
-      const deps = { db, client, appId, callsPerSecond, log, openShare, onCompared: metrics.compared };
+      const deps = {
+        db,
+        client,
+        appId,
+        callsPerSecond,
+        log,
+        openShare: memory.open,
+        onCompared: metrics.compared,
+      };
       await auditSample(deps, seconds, Math.random, signals());
     },
     drained: underWay.none,
@@ -144,7 +148,7 @@ export function createAppRunner(options: AppRunnerOptions): AppRunner {
       schedule.refresh(row);
     },
     count: counters.event,
-    onResponse: answers.listen,
+    onResponse: responses.listen,
     takeCounts: counters.take,
     close: () => client.close(),
   };
@@ -152,27 +156,33 @@ export function createAppRunner(options: AppRunnerOptions): AppRunner {
 
 interface PollParts {
   readonly results: PollResults;
+  readonly responses: ResponseReport;
   readonly vendorBreaker: VendorBreaker;
+  readonly bucket: TokenBucket;
   readonly signals: () => StopSignals;
 }
 
-/** Polls an account if there is room for its answer, and counts what came of it. */
+/** Polls an account if there is room for its response, counts what came of it, and acts on what concerns the whole app. */
 function createPoll(
-  { answers, metrics }: AppRunnerOptions,
+  { memory, metrics }: AppRunnerOptions,
   deps: PollDeps,
-  { results, vendorBreaker, signals }: PollParts,
+  { results, responses, vendorBreaker, bucket, signals }: PollParts,
 ) {
-  const { log } = deps;
+  const { log } = deps.output;
   return async (account: ClaimedAccount, onSent: () => void): Promise<PollResult> => {
     const began = performance.now();
-    const share = answers.open(account.accountKey);
+    const share = memory.open(account.accountKey);
     const result =
       share === undefined
         ? noRoom(deps, account)
         : await pollAccount(deps, account, { ...signals(), onSent, share }).finally(share.close);
-    metrics.polled(result.outcome, secondsSince(began));
+    const { outcome, appError } = result;
+    metrics.polled(outcome, secondsSince(began));
+    for (const groups of result.responses ?? []) responses.report(groups);
     results.count(account, result);
-    log.debug({ account: account.accountId, outcome: result.outcome, note: result.note?.message }, 'polled');
+    log.debug({ account: account.accountId, outcome, note: result.note?.message }, 'polled');
+    if (appError?.kind === 'rate_limited') vendorBreaker.onRateLimited(appError, bucket.pause);
+    else if (appError !== undefined) vendorBreaker.onRefused(appError);
     if (showsService(result))
       await vendorBreaker
         .onServed()
@@ -180,6 +190,8 @@ function createPoll(
     return result;
   };
 }
+
+type ResponseReport = ReturnType<typeof createResponseReport>;
 
 /** Passes every response on to the listener, and counts those that lack members. */
 function createResponseReport(counters: AppCounters, metrics: AppMetrics) {
@@ -199,11 +211,11 @@ function createResponseReport(counters: AppCounters, metrics: AppMetrics) {
 }
 
 function openBucket(options: AppRunnerOptions, breaker: VendorBreaker, log: Logger): TokenBucket {
-  const { app, slots, metrics } = options;
+  const { app, limiter, metrics } = options;
   const bucket =
-    options.openBucket?.() ??
+    limiter.openBucket?.() ??
     createTokenBucket({
-      slots,
+      slots: limiter.slots,
       callsPerSecond: app.callsPerSecond,
       throttledTo: breaker.callsPerSecond,
       onSlot: (lateMs) => metrics.slotCame(lateMs / 1000),
@@ -214,7 +226,7 @@ function openBucket(options: AppRunnerOptions, breaker: VendorBreaker, log: Logg
 }
 
 function openClient(options: AppRunnerOptions, bucket: TokenBucket, counters: AppCounters): TencentClient {
-  const { app, clock, scrubber, metrics } = options;
+  const { app, database, limiter, metrics, output } = options;
   return createTencentClient({
     app,
     async takeToken(signal) {
@@ -222,15 +234,15 @@ function openClient(options: AppRunnerOptions, bucket: TokenBucket, counters: Ap
       await bucket.take(signal);
       metrics.tokenTaken(secondsSince(asked));
     },
-    now: () => clock.now(),
-    scrubber,
+    now: () => database.clock.now(),
+    scrubber: output.scrubber,
     onCall() {
       counters.event('call');
       metrics.callSent();
     },
     onCallEnd(outcome, seconds) {
       metrics.callEnded(outcome, seconds);
-      options.releaseDueSlots();
+      limiter.releaseDueSlots();
     },
   });
 }

@@ -8,9 +8,12 @@ import { leaseSeconds } from './claim-batches.ts';
 
 /** Writes what came of polls, many in one statement, whichever batches they belong to. */
 export interface PollBatchWriter {
-  /** Resolves when the result is stored, or has been given up. */
-  record(result: PollResult): Promise<void>;
+  /** Resolves when the result is stored, or has timed out. */
+  write(result: StorableResult): Promise<void>;
 }
+
+/** What is stored of a poll: the account's next state, and what is worth remembering. */
+export type StorableResult = Pick<PollResult, 'record' | 'note'>;
 
 export interface PollBatchWriterOptions {
   readonly db: Database;
@@ -25,7 +28,7 @@ export interface PollBatchWriterOptions {
 }
 
 interface Waiting {
-  readonly result: PollResult;
+  readonly result: StorableResult;
   readonly since: number;
   readonly done: () => void;
 }
@@ -66,7 +69,7 @@ export function createPollBatchWriter(options: PollBatchWriterOptions): PollBatc
     }
   }
 
-  async function write(results: readonly PollResult[]): Promise<void> {
+  async function write(results: readonly StorableResult[]): Promise<void> {
     const records = results.flatMap((result) => result.record ?? []);
     const notes = results.flatMap((result) => result.note ?? []);
     await recordPolls(db, appId, records);
@@ -106,8 +109,9 @@ export function createPollBatchWriter(options: PollBatchWriterOptions): PollBatc
   }
 
   return {
-    record(result) {
-      if (result.record === undefined && result.note === undefined) return Promise.resolve();
+    write({ record, note }) {
+      if (record === undefined && note === undefined) return Promise.resolve();
+      const result = { ...(record && { record }), ...(note && { note }) };
       return new Promise((done) => {
         waiting.push({ result, since: performance.now(), done });
         void flush();

@@ -78,7 +78,7 @@ export function createPollResults({
       noteVendor(result);
       if (account.firstPolledAt === null && wasRead.has(result.outcome)) counters.event('first_read');
       if (result.failure !== undefined) metrics.failed(result.failure);
-      if (result.refusal !== undefined) countRefusal(result.refusal, 1, result.outcome !== 'returned');
+      if (result.refusal !== undefined) countRefusal(result.refusal, 1, result.outcome !== 'released');
       for (const [kind, written] of Object.entries(result.written ?? {})) metrics.changed(kind, written);
       for (const observation of result.evidence ?? []) counters.evidence(observation);
       if (result.sample !== undefined) counters.learn(result.sample);

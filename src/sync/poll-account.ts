@@ -1,47 +1,39 @@
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollNote } from '../../db/queries/poll-records.ts';
 import { type Refusal, refusalOf } from '../../db/storage-errors.ts';
-import type { Logger } from '../log.ts';
 import type { StopSignals } from '../tencent/client.ts';
 import { TencentError, type TencentErrorKind } from '../tencent/errors.ts';
 import { NoRoomError } from '../tencent/response-memory.ts';
+import type { FriendGroup } from '../tencent/wire.ts';
+import { mirrorAccount, mirrorGoneAccount } from './mirror-account.ts';
+import type { MirrorResult } from './mirror-result.ts';
 import { afterFailure, afterQuarantine, postponed, releaseLease } from './next-state.ts';
-import type { StorageHealth } from './storage-health.ts';
-import { type SyncDeps, type SyncResult, syncAccount, syncGoneAccount } from './sync-account.ts';
-
-export interface PollDeps extends SyncDeps {
-  /** The vendor says that the app is over its limit. */
-  readonly onRateLimited: (error: TencentError) => void;
-  /** The vendor refuses the app as a whole. */
-  readonly onRefused: (error: TencentError) => void;
-  /** Calls fail for many accounts at present. */
-  readonly vendorIsUnhealthy: () => boolean;
-  /** Notes whose answers the database takes. */
-  readonly storage: StorageHealth;
-  /** Takes secrets out of text. */
-  readonly scrub: (text: string) => string;
-  readonly log: Logger;
-}
+import type { PollDeps } from './poll-deps.ts';
+import type { PollCall } from './read-account.ts';
 
 /** What came of a poll, for the counters; failures by what kind they were. */
 export type PollOutcome =
-  | SyncResult['outcome']
+  | MirrorResult['outcome']
   | 'rate_limited'
   | 'transient'
   | 'refused'
   | 'quarantined'
   | 'storage_failed'
   | 'postponed'
-  | 'returned';
+  | 'released';
 
-export interface PollResult extends Omit<SyncResult, 'outcome' | 'summary'> {
+export interface PollResult extends Omit<MirrorResult, 'outcome' | 'summary'> {
   readonly outcome: PollOutcome;
   /** Worth remembering; still to be written. */
   readonly note?: PollNote;
   /** What failed, where something did. */
   readonly failure?: TencentErrorKind | 'storage_failed';
+  /** The vendor's error, where it concerns the whole app: over its limit, or refused. */
+  readonly appError?: TencentError;
   /** Why the database did not take the answer. */
   readonly refusal?: Refusal;
+  /** The groups of each response, whatever came of it. */
+  readonly responses?: readonly (readonly FriendGroup[])[];
 }
 
 /** After this many failures in a row that do not seem to pass with time, an account is set aside. */
@@ -55,15 +47,18 @@ export async function pollAccount(
   account: ClaimedAccount,
   stop: StopSignals,
 ): Promise<PollResult> {
+  const call: PollCall = { ...stop, responses: [] };
+  return { ...(await attempt(deps, account, call)), responses: call.responses };
+}
+
+async function attempt(deps: PollDeps, account: ClaimedAccount, call: PollCall): Promise<PollResult> {
   try {
-    const result = await syncAccount(deps, account, stop);
+    const result = await mirrorAccount(deps, account, call);
     noteStored(deps, account, result);
     return withNote(account, result);
   } catch (error) {
-    if (stop.soft.aborted && error === stop.soft.reason)
-      return { outcome: 'returned', record: releaseLease(account) };
-    if (stop.hard.aborted && error === stop.hard.reason)
-      return { outcome: 'returned', record: releaseLease(account) };
+    if ([call.soft, call.hard].some((signal) => signal.aborted && error === signal.reason))
+      return { outcome: 'released', record: releaseLease(account) };
     if (error instanceof NoRoomError) return noRoom(deps, account);
     if (error instanceof TencentError) return { failure: error.kind, ...(await actOn(deps, account, error)) };
     return storageFailed(deps, account, error);
@@ -71,11 +66,8 @@ export async function pollAccount(
 }
 
 /** What comes of a poll for whose answer there is no room: nothing, and the account is read some seconds later. */
-export function noRoom(
-  { queue, random }: Pick<PollDeps, 'queue' | 'random'>,
-  account: ClaimedAccount,
-): PollResult {
-  return { outcome: 'postponed', record: postponed(account, queue(), random) };
+export function noRoom({ policy, random }: PollDeps, account: ClaimedAccount): PollResult {
+  return { outcome: 'postponed', record: postponed(account, policy.queue(), random) };
 }
 
 /** The one place that turns kinds of errors into what is done about them. */
@@ -83,13 +75,11 @@ async function actOn(deps: PollDeps, account: ClaimedAccount, error: TencentErro
   const { kind } = error;
   switch (kind) {
     case 'rate_limited':
-      deps.onRateLimited(error);
-      return { outcome: 'rate_limited', record: releaseLease(account) };
+      return { outcome: 'rate_limited', record: releaseLease(account), appError: error };
     case 'credentials':
     case 'configuration':
     case 'signature_expired':
-      deps.onRefused(error);
-      return { outcome: 'refused', record: releaseLease(account) };
+      return { outcome: 'refused', record: releaseLease(account), appError: error };
     case 'transient':
       return failed(deps, account, error);
     case 'account_not_found':
@@ -99,7 +89,7 @@ async function actOn(deps: PollDeps, account: ClaimedAccount, error: TencentErro
       return quarantined(deps, account, error);
     case 'malformed_response':
     case 'unknown':
-      return account.failCount + 1 >= failuresBeforeQuarantine && !deps.vendorIsUnhealthy()
+      return account.failCount + 1 >= failuresBeforeQuarantine && !deps.health.vendorIsUnhealthy()
         ? quarantined(deps, account, error)
         : failed(deps, account, error);
     default:
@@ -108,9 +98,10 @@ async function actOn(deps: PollDeps, account: ClaimedAccount, error: TencentErro
 }
 
 function failed(deps: PollDeps, account: ClaimedAccount, error: TencentError): PollResult {
+  const othersToo = deps.health.vendorIsUnhealthy();
   return {
     outcome: 'transient',
-    record: afterFailure(account, deps.vendorIsUnhealthy(), deps.queue(), deps.random),
+    record: afterFailure(account, othersToo, deps.policy.queue(), deps.random),
     note: noteOf(account, 'transient', error.code, error.message),
   };
 }
@@ -118,14 +109,14 @@ function failed(deps: PollDeps, account: ClaimedAccount, error: TencentError): P
 function quarantined(deps: PollDeps, account: ClaimedAccount, error: TencentError): PollResult {
   return {
     outcome: 'quarantined',
-    record: afterQuarantine(account, deps.queue()),
+    record: afterQuarantine(account, deps.policy.queue()),
     note: noteOf(account, 'quarantined', error.code, error.message),
   };
 }
 
 async function gone(deps: PollDeps, account: ClaimedAccount, error: TencentError): Promise<PollResult> {
   try {
-    const { summary, ...result } = await syncGoneAccount(deps, account, error.sentAt ?? deps.now());
+    const { summary, ...result } = await mirrorGoneAccount(deps, account, error.sentAt ?? deps.now());
     noteStored(deps, account, result);
     const message = summary === undefined ? error.message : `${error.message} (${summary})`;
     return { ...result, note: noteOf(account, result.outcome, error.code, message) };
@@ -135,9 +126,13 @@ async function gone(deps: PollDeps, account: ClaimedAccount, error: TencentError
 }
 
 /** A result without a record was written by its own transaction, unless it was dropped. */
-function noteStored(deps: PollDeps, account: ClaimedAccount, { outcome, record }: SyncResult): void {
-  if (record !== undefined) deps.storage.unchanged(account.accountKey);
-  else if (outcome !== 'dropped') deps.storage.written(account.accountKey);
+function noteStored(
+  { health: { storage } }: PollDeps,
+  account: ClaimedAccount,
+  { outcome, record }: MirrorResult,
+): void {
+  if (record !== undefined) storage.unchanged(account.accountKey);
+  else if (outcome !== 'dropped') storage.written(account.accountKey);
 }
 
 /**
@@ -146,29 +141,30 @@ function noteStored(deps: PollDeps, account: ClaimedAccount, { outcome, record }
  * while the database refuses many accounts, none is to blame.
  */
 function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown): PollResult {
+  const { health, output, policy } = deps;
   const refusal = refusalOf(error);
-  const times = deps.storage.refused(account.accountKey);
-  deps.log.debug({ err: error, account: account.accountId, times }, 'answer not written');
+  const times = health.storage.refused(account.accountKey);
+  output.log.debug({ err: error, account: account.accountId, times }, 'answer not written');
   if (refusal.transient && times <= timesForgiven)
-    return { outcome: 'returned', record: releaseLease(account), refusal };
+    return { outcome: 'released', record: releaseLease(account), refusal };
 
-  const othersToo = deps.storage.isUnhealthy() || deps.vendorIsUnhealthy();
+  const othersToo = health.storage.isUnhealthy() || health.vendorIsUnhealthy();
   const aside = account.failCount + 1 >= failuresBeforeQuarantine && !othersToo;
   const outcome = aside ? 'quarantined' : 'storage_failed';
-  const message = `the database refused the answer: ${deps.scrub(refusal.reason)}`;
+  const message = `the database refused the answer: ${output.scrub(refusal.reason)}`;
   return {
     outcome,
     failure: 'storage_failed',
     refusal,
     record: aside
-      ? afterQuarantine(account, deps.queue())
-      : afterFailure(account, othersToo, deps.queue(), deps.random),
+      ? afterQuarantine(account, policy.queue())
+      : afterFailure(account, othersToo, policy.queue(), deps.random),
     note: noteOf(account, outcome, 0, message),
   };
 }
 
 /** Remembers what a read brought, where that is more than nothing new. */
-function withNote(account: ClaimedAccount, { summary, ...result }: SyncResult): PollResult {
+function withNote(account: ClaimedAccount, { summary, ...result }: MirrorResult): PollResult {
   return summary === undefined ? result : { ...result, note: noteOf(account, result.outcome, null, summary) };
 }
 

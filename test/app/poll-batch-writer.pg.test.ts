@@ -26,9 +26,7 @@ test('results that are given up are counted, and so is one that can’t be store
   });
   const options = { appId: testApp.appId, log: silentLogger(), onLost };
   const impatient = createPollBatchWriter({ ...options, db: away, timeoutMs: 600 });
-  await Promise.all(
-    [anna, ben].map((account) => impatient.record({ outcome: 'returned', record: releaseLease(account) })),
-  );
+  await Promise.all([anna, ben].map((account) => impatient.write({ record: releaseLease(account) })));
   await away.destroy();
   expect(lost).toEqual([{ refusal: expect.objectContaining({ class: 'network' }), results: 2 }]);
 
@@ -39,9 +37,7 @@ test('results that are given up are counted, and so is one that can’t be store
     .execute(world.db);
   let stored = 0;
   const recorder = createPollBatchWriter({ ...options, db: world.db, onStored: () => (stored += 1) });
-  await Promise.all(
-    [anna, ben].map((account) => recorder.record({ outcome: 'returned', record: releaseLease(account) })),
-  );
+  await Promise.all([anna, ben].map((account) => recorder.write({ record: releaseLease(account) })));
   expect(lost.slice(1)).toEqual([{ refusal: expect.objectContaining({ class: '23' }), results: 1 }]);
   expect(stored).toBe(1);
   const { rows } = await sql`

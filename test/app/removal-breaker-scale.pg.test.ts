@@ -9,7 +9,7 @@ import { silentLogger } from '../../src/log.ts';
 import { rateRule } from '../../src/schedule/policy.ts';
 import { pollAccount } from '../../src/sync/poll-account.ts';
 import type { TencentClient } from '../../src/tencent/client.ts';
-import { createWorld, testApp, type World } from '../support/world.ts';
+import { createWorld, testApp, type World, withOverrides } from '../support/world.ts';
 
 const callsPerSecond = 190;
 const atOnce = 8;
@@ -80,7 +80,7 @@ async function play(world: World, disaster: Disaster) {
     ...world.client,
     groupGet: async () => ({ sequence: 2, groups: [], sentAt: world.deps.now() }),
   };
-  const deps = { ...world.deps, client, mayBelieve: breaker.mayBelieve };
+  const deps = withOverrides(world.deps, { client, health: { mayBelieve: breaker.mayBelieve } });
   const first =
     (await sql<{ key: number }>`select min(account_key) as key from mirror.poll_state`.execute(world.db))
       .rows[0]?.key ?? 0;

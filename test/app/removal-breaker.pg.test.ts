@@ -40,7 +40,7 @@ const members = async () =>
 async function pollAll(): Promise<string[]> {
   const outcomes = [];
   for (const id of ids) {
-    outcomes.push((await world.poll(id, { mayBelieve: breaker.mayBelieve })).outcome);
+    outcomes.push((await world.poll(id, { health: { mayBelieve: breaker.mayBelieve } })).outcome);
     await breaker.watch();
   }
   return outcomes;
@@ -181,7 +181,9 @@ describe('the breaker', () => {
     world.vendor.setFaults([{ kind: 'empty', probability: 1 }]);
     for (let round = 0; round < 60; round += 1) {
       world.vendor.truth.change(id, { kind: 'add_members', group: '家人', members: [`friend-${round}`] });
-      expect((await world.poll(id, { mayBelieve: breaker.mayBelieve })).outcome).toBe('removal_pending');
+      expect((await world.poll(id, { health: { mayBelieve: breaker.mayBelieve } })).outcome).toBe(
+        'removal_pending',
+      );
     }
     await breaker.watch();
     expect(await hold()).toBeUndefined();

@@ -14,7 +14,8 @@ import { createScrubber } from '../../src/scrubber.ts';
 import { compareWithTruth, type Differences } from '../../src/simulator/compare.ts';
 import { createRandom, type Random } from '../../src/simulator/random.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
-import { type PollDeps, type PollResult, pollAccount } from '../../src/sync/poll-account.ts';
+import { type PollResult, pollAccount } from '../../src/sync/poll-account.ts';
+import type { PollDeps } from '../../src/sync/poll-deps.ts';
 import { createStorageHealth } from '../../src/sync/storage-health.ts';
 import { createTencentClient, type TencentClient } from '../../src/tencent/client.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
@@ -25,6 +26,22 @@ export const testApp = {
   admin: 'administrator',
   callsPerSecond: 190,
 };
+
+/** What a test replaces of what a poll works with. */
+export interface PollOverrides extends Partial<Omit<PollDeps, 'policy' | 'health'>> {
+  readonly policy?: Partial<PollDeps['policy']>;
+  readonly health?: Partial<PollDeps['health']>;
+}
+
+/** `deps` with what a test replaces. */
+export function withOverrides(deps: PollDeps, over: PollOverrides): PollDeps {
+  return {
+    ...deps,
+    ...over,
+    policy: { ...deps.policy, ...over.policy },
+    health: { ...deps.health, ...over.health },
+  };
+}
 
 /** A database and a vendor, with all that is needed to poll an account by hand. */
 export interface World extends AsyncDisposable {
@@ -43,7 +60,7 @@ export interface World extends AsyncDisposable {
   /** Lets so much time pass for what waits for a second read. */
   passTime(seconds: number): Promise<void>;
   /** Claims, polls and records an account. */
-  poll(id: string, deps?: Partial<PollDeps>): Promise<PollResult>;
+  poll(id: string, deps?: PollOverrides): Promise<PollResult>;
   /** Records what came of a poll. */
   record(result: PollResult): Promise<void>;
   differences(): Promise<Differences>;
@@ -95,7 +112,7 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
       );
     },
     async poll(id, over = {}) {
-      const result = await pollAccount({ ...deps, ...over }, await claim(id), stop);
+      const result = await pollAccount(withOverrides(deps, over), await claim(id), stop);
       await record(result);
       return result;
     },
@@ -128,18 +145,19 @@ async function createPollDeps(db: Database, vendor: Simulator, random: Random) {
     db,
     appId: testApp.appId,
     client,
-    queue: () => queue,
+    policy: {
+      queue: () => queue,
+      fullReadIntervalMs: () => 7 * 86_400_000,
+      confirmRemovalAfterMs: 60_000,
+    },
+    health: {
+      mayBelieve: async () => true,
+      vendorIsUnhealthy: () => false,
+      storage: createStorageHealth(),
+    },
     random: random.next,
     now: () => clock.now(),
-    fullReadIntervalMs: () => 7 * 86_400_000,
-    confirmRemovalAfterMs: 60_000,
-    mayBelieve: async () => true,
-    onRateLimited: () => undefined,
-    onRefused: () => undefined,
-    vendorIsUnhealthy: () => false,
-    storage: createStorageHealth(),
-    scrub: scrubber.scrub,
-    log: silentLogger(),
+    output: { log: silentLogger(), scrub: scrubber.scrub },
   };
   return { client, deps };
 }

@@ -22,7 +22,7 @@ afterAll(async () => {
   await world?.[Symbol.asyncDispose]();
 });
 
-const poll = (id: string) => world.poll(id, { client: vendor.client, confirmRemovalAfterMs: 0 });
+const poll = (id: string) => world.poll(id, { client: vendor.client, policy: { confirmRemovalAfterMs: 0 } });
 
 /** Groups with their counts and members, in one form for the mirror and for answers. */
 type Rows = Readonly<Record<string, readonly [friendNumber: number, members: readonly string[]]>>;

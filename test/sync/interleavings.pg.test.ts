@@ -15,7 +15,8 @@ import { createStop } from '../../src/lifecycle.ts';
 import { answerGroupGet, type Reading, readings } from '../../src/simulator/group-api.ts';
 import { createTruth, type Truth, type TruthChange } from '../../src/simulator/truth.ts';
 import { contentHash } from '../../src/sync/content-hash.ts';
-import { type PollDeps, type PollResult, pollAccount } from '../../src/sync/poll-account.ts';
+import { type PollResult, pollAccount } from '../../src/sync/poll-account.ts';
+import type { PollDeps } from '../../src/sync/poll-deps.ts';
 import { createStorageHealth } from '../../src/sync/storage-health.ts';
 import type { TencentClient } from '../../src/tencent/client.ts';
 import { kindOfCode, TencentError } from '../../src/tencent/errors.ts';
@@ -35,7 +36,7 @@ import {
 } from '../support/interleaving.ts';
 import { currentRows, replayFeed, rowsAt } from '../support/replay.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { createWorld, testApp, type World } from '../support/world.ts';
+import { createWorld, testApp, type World, withOverrides } from '../support/world.ts';
 
 const { appId } = testApp;
 const id = 'alice';
@@ -246,13 +247,12 @@ function vendorOf(run: Run, worker: Worker, step: (what: string) => Promise<void
 }
 
 function depsOf(run: Run, worker: Worker, db: Database, step: (what: string) => Promise<void>): PollDeps {
-  return {
-    ...world.deps,
+  return withOverrides(world.deps, {
     db,
     client: vendorOf(run, worker, step),
-    storage: createStorageHealth(),
-    confirmRemovalAfterMs: 0,
-  };
+    policy: { confirmRemovalAfterMs: 0 },
+    health: { storage: createStorageHealth() },
+  });
 }
 
 /** Claims the account whether it is due or not; the lease has ended when the next one comes. */

@@ -111,8 +111,8 @@ describe('a write that the database refuses again and again', () => {
     addGroup('giant', 'slow', []);
     const outcomes = await pollBeside('giant', 'ben', 7);
     expect(outcomes).toEqual([
-      'returned',
-      'returned',
+      'released',
+      'released',
       ...Array.from({ length: 4 }, () => 'storage_failed'),
       'quarantined',
     ]);
@@ -146,9 +146,9 @@ describe('a write that the database refuses again and again', () => {
     });
     const storage = createStorageHealth();
     for (let time = 0; time < 10; time += 1) {
-      const result = await world.poll('anna', { db: away, storage });
+      const result = await world.poll('anna', { db: away, health: { storage } });
       expect(result).toMatchObject({
-        outcome: 'returned',
+        outcome: 'released',
         record: { stride: null, failCount: 0 },
         refusal: { class: 'network' },
       });
@@ -164,9 +164,11 @@ describe('a write that the database refuses again and again', () => {
     };
     let calls = 0;
     const result = await world.poll('anna', {
-      queue: () => {
-        calls += 1;
-        return calls === 1 ? queue() : world.deps.queue();
+      policy: {
+        queue: () => {
+          calls += 1;
+          return calls === 1 ? queue() : world.deps.policy.queue();
+        },
       },
     });
     expect(result).toMatchObject({ outcome: 'storage_failed', refusal: { class: 'program' } });

@@ -39,7 +39,7 @@ async function startAccount() {
       ...world.client,
       groupGet: async () => ({ sequence, groups, sentAt: world.deps.now() }),
     };
-    const poll = () => world.poll(id, { client, confirmRemovalAfterMs: 0 });
+    const poll = () => world.poll(id, { client, policy: { confirmRemovalAfterMs: 0 } });
     // What takes too much away is believed the second time.
     if ((await poll()).outcome === 'removal_pending') await poll();
   }
