@@ -77,7 +77,7 @@ async function dictionary(): Promise<string> {
       return `### tim.${view}\n\n${comment}\n\n| column | type | meaning |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
     })
     .join('\n');
-  return `${dictionaryOfViews}\n| function | gives; of a moment, the columns of the view but without a count |\n| --- | --- |\n${called}`;
+  return `${dictionaryOfViews}\n| function | returns |\n| --- | --- |\n${called}`;
 }
 
 const between = /(?<=<!-- dictionary -->\n).*?(?=<!-- end -->)/s;

@@ -7,6 +7,7 @@ import { blocksOf, readDocument } from '../support/documents.ts';
 const pairs = [
   ['README.md', 'README.zh-CN.md'],
   ['docs/analysts.md', 'docs/analysts.zh-CN.md'],
+  ['docs/operations.md', 'docs/operations.zh-CN.md'],
 ] as const;
 
 /** Commands without the remarks behind them. */
