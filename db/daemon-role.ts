@@ -1,4 +1,5 @@
 import { sql, type Transaction } from 'kysely';
+import { relationRights, schemaRights } from './daemon-rights.ts';
 import { SchemaError } from './migrate.ts';
 import { readerRole, waitForTurnToGrant } from './reader-role.ts';
 import type { DB } from './schema.ts';
@@ -60,22 +61,8 @@ interface MissingGrant {
 
 async function missingGrants(trx: Transaction<DB>, role: string): Promise<readonly MissingGrant[]> {
   const { rows } = await sql<MissingGrant>`
-    with ours (schema, rights) as (
-      values ('mirror', 'usage'), ('tim', 'usage'), ('bullmq', 'usage'),
-      -- Queues make sequences of their own.
-      ('bullmq', 'create')
-    ),
-    relation as (
-      select pg_class.oid, relkind, relowner, nspowner, relnamespace::regnamespace::text as schema,
-        case
-          when relkind = 'S' then 'usage, select, update'
-          when relnamespace = 'tim'::regnamespace or pg_class.oid = 'mirror.migration'::regclass then 'select'
-          else 'select, insert, update, delete'
-        end as rights
-      from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-      where relnamespace in ('mirror'::regnamespace, 'tim'::regnamespace, 'bullmq'::regnamespace)
-        and relkind in ('r', 'p', 'v', 'S')
-    )
+    with ours (schema, rights) as (values ${sql.join(schemaRights.map((row) => sql`(${sql.join(row)})`))}),
+    relation as (${relationRights})
     select format('grant %s on schema %I to %I', rights, schema, ${role}::text) as statement, null::text as object, null::text as owner
     from ours where not has_schema_privilege(${role}, schema, rights)
     union all

@@ -34,7 +34,7 @@ type Row = readonly [codes: readonly string[], cause: ProblemCause, says: string
 export const readOnlyProblem: DatabaseProblem = {
   cause: 'read_only',
   says: 'only reads',
-  remedy: 'let DATABASE_URL name the master, or look at default_transaction_read_only',
+  remedy: 'let DATABASE_URL name the primary, or look at default_transaction_read_only',
 };
 
 /** By SQLSTATE, its class, or the code of an error of the network or of TLS. */
@@ -51,7 +51,7 @@ const table: readonly Row[] = [
     ['42501'],
     'rights',
     'does not give the user of DATABASE_URL a right it needs',
-    'let the owner of the database grant it, or run this',
+    'let its owner run: tim-mirror migrate --daemon-role <that user>',
   ],
   [['42P01', '3F000'], 'not_migrated', 'has not all tables', 'run: tim-mirror migrate'],
   [['53100'], 'disk_full', 'has no room left on its disk', 'make room'],
@@ -66,7 +66,7 @@ const table: readonly Row[] = [
   [
     ['57014'],
     'slow',
-    'breaks statements off',
+    'cancels statements',
     'look for locks and for what loads the server, or for a short statement_timeout',
   ],
   [
@@ -156,6 +156,15 @@ function problemFrom(
   code?: string,
 ): DatabaseProblem {
   return { cause, says: code === undefined ? says : `${says} (${code})`, remedy };
+}
+
+/** The problem of a cause that another process has named; undefined for one that is unknown here. */
+export function problemByCause(cause: string): DatabaseProblem | undefined {
+  const row = table.find((each) => each[1] === cause);
+  if (row !== undefined) return problemFrom([row[1], row[2], row[3]]);
+  const spoken = words.find((each) => each[1] === cause);
+  if (spoken !== undefined) return problemFrom([spoken[1], spoken[2], spoken[3]]);
+  return cause === silence[0] ? problemFrom(silence) : undefined;
 }
 
 /** A problem in a sentence. `place` is where Postgres is, `variable` what names it. */

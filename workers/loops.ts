@@ -23,9 +23,13 @@ export function createLoops({ signal, log, failed }: LoopsOptions): Loops {
   const running: Promise<void>[] = [];
   return {
     run(name, everyMs, once) {
-      const onFailure = (error: unknown) =>
-        log[failed(error) ? 'debug' : 'warn']({ err: error, loop: name }, 'loop fails; it tries again');
-      const onRecovery = () => log.info({ loop: name }, 'loop has recovered');
+      // What is logged as the problem of a server is logged there when it is over, too.
+      let elsewhere = false;
+      const onFailure = (error: unknown) => {
+        elsewhere = failed(error);
+        log[elsewhere ? 'debug' : 'warn']({ err: error, loop: name }, 'loop fails; it tries again');
+      };
+      const onRecovery = () => log[elsewhere ? 'debug' : 'info']({ loop: name }, 'loop has recovered');
       running.push(
         repeat({ everyMs, signal, onFailure, onRecovery }, async () => {
           beats.set(name, performance.now());

@@ -293,10 +293,12 @@ function startLoops(parts: Parts, reports: Reports): Loops {
     });
   });
   loops.run('health', healthMs, async () => {
-    await health.look();
-    const problem = health.problemOf('redis');
+    await health.check();
+    const problem = health.worst();
     lock.show(
-      problem === undefined ? '' : nameProblem('redis', problem.cause, clock.now() - problem.seconds * 1000),
+      problem === undefined
+        ? ''
+        : nameProblem(problem.part, problem.cause, clock.now() - problem.seconds * 1000),
     );
   });
   loops.run('first read', firstReadMs, createFirstReadLog({ ...reports, log }));

@@ -85,7 +85,8 @@ export function createPollBatchWriter(options: PollBatchWriterOptions): PollBatc
       } catch (error) {
         const refusal = refusalOf(error);
         if (refusal.transient) return putBack(batch.slice(index), error);
-        log.error({ err: error, app: appId }, 'a result can’t be stored');
+        // The log of refusals says it once, and `status` counts it.
+        log.debug({ err: error, app: appId }, 'a result can’t be stored');
         options.onLost?.(refusal, 1);
       }
       done();

@@ -1,4 +1,4 @@
-import { longestPauseMs, quietPeriodMs, type SlotSource } from './slots.ts';
+import { longestPauseMs, NotExclusiveError, quietPeriodMs, type SlotSource } from './slots.ts';
 
 export interface LocalSlotsOptions {
   readonly callsPerSecond: number;
@@ -20,7 +20,7 @@ export function createLocalSlots(options: LocalSlotsOptions): SlotSource {
       if (!isExclusive()) {
         if (wasExclusive) for (const listener of lostListeners) listener();
         wasExclusive = false;
-        throw new Error('another process may be calling');
+        throw new NotExclusiveError('the daemon’s lock in Postgres is not confirmed');
       }
       if (!wasExclusive) next = Math.max(next, now() + quietPeriodMs);
       wasExclusive = true;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../log.ts';
 import { createRemoteClock } from './remote-clock.ts';
-import type { SlotSource } from './slots.ts';
+import { NotExclusiveError, type SlotSource } from './slots.ts';
 
 /** A reserved moment of this process' clock: not before `earliest`, and not after `latest`, or calls would bunch. */
 export interface Slot {
@@ -45,7 +45,8 @@ export function createSlotReserver(options: SlotReserverOptions): SlotReserver {
   const sourceClock = createRemoteClock();
   const roundTrips: number[] = [];
   let reserving = false;
-  let failing = false;
+  /** Where it is logged that no slot can be reserved: here, or where the cause is known. */
+  let failing: 'here' | 'elsewhere' | undefined;
 
   /** One while it is not known well enough when it will be to use any. */
   function size(): number {
@@ -73,14 +74,16 @@ export function createSlotReserver(options: SlotReserverOptions): SlotReserver {
     reserving = true;
     try {
       const slots = await request(count);
-      if (failing) log.info('calls go on: slots can be reserved again');
-      failing = false;
+      if (failing !== undefined)
+        log[failing === 'elsewhere' ? 'debug' : 'info']('calls go on: slots can be reserved again');
+      failing = undefined;
       return slots;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      if (!failing) log.warn({ reason }, 'calls wait: no slot can be reserved');
+      const level = error instanceof NotExclusiveError ? 'debug' : 'warn';
+      if (failing === undefined) log[level]({ reason }, 'calls wait: no slot can be reserved');
       log.debug({ err: error }, 'no slot can be reserved');
-      failing = true;
+      failing ??= level === 'debug' ? 'elsewhere' : 'here';
       await sleep(retryMs);
       return [];
     } finally {

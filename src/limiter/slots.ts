@@ -26,3 +26,8 @@ export interface SlotSource {
 export const quietPeriodMs = 1000;
 /** The longest pause that `pause` grants; a record further ahead than this can only be a clock that jumped. */
 export const longestPauseMs = 60_000;
+
+/** This process may not be the only one at present; the health of Postgres says why. */
+export class NotExclusiveError extends Error {
+  override readonly name = 'NotExclusiveError';
+}

@@ -21,7 +21,8 @@ const table: readonly Row[] = [
     'look at its replicas and at min-replicas-to-write',
   ],
   [
-    /\bNOPERM\b/,
+    // Scripts say it in other words than commands do, and servers before 7.0 in others again.
+    /\bNOPERM\b|ACL failure in script|user executing the script can/,
     'rights',
     'does not let its user run a command (NOPERM)',
     'give the user of REDIS_URL +@all on the keys {tim*',
@@ -33,7 +34,7 @@ const table: readonly Row[] = [
     'refuses writes, for it cannot save to its disk (MISCONF)',
     'make room, or turn saving off: tim-mirror needs none',
   ],
-  [/\bREADONLY\b/, 'read_only', 'only reads (READONLY)', 'let REDIS_URL name the master'],
+  [/\bREADONLY\b/, 'read_only', 'only reads (READONLY)', 'let REDIS_URL name the primary'],
   [
     /\bWRONGPASS\b|\bNOAUTH\b|invalid username-password|without any password/,
     'login',
@@ -86,7 +87,22 @@ const away: RedisProblem = {
   lasting: false,
 };
 
-/** What an error of Redis, or of the way there, reports. */
+const clientErrors: ReadonlySet<string> = new Set([
+  'ClusterAllFailedError',
+  'MaxRetriesPerRequestError',
+  'ReplyError',
+]);
+
+/** Whether an error is Redis' refusal of a command, or the client's for want of a connection. */
+export function isRedisError(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    (clientErrors.has(error.name) ||
+      /^(Connection is closed|Stream isn't writeable|Command timed out)/.test(error.message))
+  );
+}
+
+/** What an error of Redis, or of the way there, says. */
 export function redisProblemOf(error: unknown): RedisProblem {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
   const text = `${codeOf(error)} ${error instanceof Error ? error.message : ''} ${codeOf(cause)} ${cause?.message ?? ''}`;

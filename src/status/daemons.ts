@@ -1,3 +1,4 @@
+import { describeProblem, problemByCause } from '../../db/database-problem.ts';
 import type { DaemonSession } from '../../db/queries/daemons.ts';
 import { describeRedisProblem, redisProblemByCause } from '../redis/redis-problem.ts';
 
@@ -21,9 +22,16 @@ export function daemonStatus({ started, since, waitsFor }: DaemonSession): Daemo
         : {
             part: waitsFor.part,
             since: waitsFor.since.toISOString(),
-            sentence: describeRedisProblem(redisProblemByCause(waitsFor.cause)),
+            sentence: sentenceOf(waitsFor.part, waitsFor.cause),
           },
   };
+}
+
+function sentenceOf(part: string, cause: string): string {
+  if (part === 'redis') return describeRedisProblem(redisProblemByCause(cause));
+  if (part === 'schema') return 'The schema is not that of the daemon; roll out the release that fits.';
+  const problem = problemByCause(cause);
+  return problem === undefined ? 'Postgres does not do what polls need.' : describeProblem(problem);
 }
 
 /** What keeps daemons from working, in a sentence; undefined when none says so. */

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect, type Database } from '../../db/client.ts';
 import { dropChangePartition, ensureChangePartitions, monthsAhead } from '../../db/queries/history.ts';
 import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
-import { findUnready } from '../../workers/health.ts';
+import { findUnready } from '../../workers/readiness.ts';
 import { daemonEnvironment, runCommand, startTestDaemon } from '../support/daemon.ts';
 import { createTestRedis } from '../support/redis.ts';
 import { waitFor } from '../support/wait-for.ts';
