@@ -10,12 +10,15 @@ const pages = [
   'README.md',
   'SECURITY.md',
   'docs/analysts.md',
+  'docs/architecture.md',
   'docs/failure-modes.md',
   'docs/freshness.md',
   'docs/glossary.md',
+  'docs/guarantees.md',
   'docs/lifecycle.md',
   'docs/operations.md',
   'docs/performance.md',
+  'docs/scaling.md',
 ];
 /** What belongs to a sentence and is no prose: code, links, tables' rulers. */
 const prose = (text: string) =>
@@ -30,7 +33,7 @@ test.each(pages)('%s is in words that need no decoding', (page) => {
   expect([...text.matchAll(banned)].map(([word]) => word)).toEqual([]);
 });
 
-test.each(['docs/failure-modes.md', 'docs/lifecycle.md'])(
+test.each(['docs/architecture.md', 'docs/failure-modes.md', 'docs/lifecycle.md', 'docs/scaling.md'])(
   'sentences of %s have 20 words at most, on average',
   (page) => {
     const text = prose(readFileSync(new URL(`../../${page}`, import.meta.url), 'utf8'));
