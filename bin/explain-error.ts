@@ -2,8 +2,8 @@ import { CommanderError } from 'commander';
 import { describeProblem, problemOf } from '../db/database-problem.ts';
 import { codeOf } from '../db/storage-errors.ts';
 import { ConfigError } from '../src/config/config.ts';
-import { printableLines } from '../src/status/printable.ts';
 import { remedyFor, TencentError } from '../src/tencent/errors.ts';
+import { printableLines } from '../src/terminal/printable.ts';
 import { CommandError } from './command-error.ts';
 
 /** Prints an error as one sentence, never as a stack trace, and returns the exit code. */

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { Command } from 'commander';
 import { readVersion } from '../src/build.ts';
-import { printableLines } from '../src/status/printable.ts';
+import { printableLines } from '../src/terminal/printable.ts';
 import { environmentHelp } from './environment-help.ts';
 import { explainError } from './explain-error.ts';
 import { helpGroups } from './options.ts';

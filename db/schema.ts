@@ -78,6 +78,10 @@ export interface MirrorApp {
 }
 
 export interface MirrorAudit {
+  /**
+   * How many of the wrong accounts an operator has acknowledged (tim-mirror verify --acknowledge).
+   */
+  acknowledged: Generated<number>;
   app_id: number;
   checked: number;
   day: Timestamp;

@@ -3,7 +3,7 @@ import pretty from 'pino-pretty';
 import type { LogLevel } from './config/config.ts';
 import { standardLog } from './log-stream.ts';
 import { createScrubber, type Scrubber } from './scrubber.ts';
-import { printableJson } from './status/printable.ts';
+import { printableJson } from './terminal/printable.ts';
 
 export type Logger = PinoLogger;
 

@@ -1,10 +1,11 @@
 import { Command } from 'commander';
 import { sql } from 'kysely';
-import { createProgress, formatCount, type Progress } from '../../bin/progress.ts';
 import { connect, type Database } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
-import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
-import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { sweepAbandonedFolders } from '../../dev/local-servers/owned-folder.ts';
+import { startPostgres } from '../../dev/local-servers/postgres.ts';
+import { count } from '../../src/terminal/numbers.ts';
+import { createProgress, type Progress } from '../../src/terminal/progress.ts';
 import { type Answer, ask, measureSizes, measureWrite, type TableSize } from './measure.ts';
 import { questionsOf } from './questions.ts';
 import { type Findings, formatFindings } from './report.ts';
@@ -28,7 +29,7 @@ export function analystCommand(): Command {
     .description(
       'analysts’ questions on 1 M accounts, 3 M groups and 30 M members, generated; needs 12 GB in the folder for temporary files',
     )
-    .option('--quick', `${formatCount(quickAccounts)} accounts instead`)
+    .option('--quick', `${count(quickAccounts)} accounts instead`)
     .option('--accounts <n>', 'this many accounts')
     .option('--json', 'one JSON object as the last line')
     .action(analyst);

@@ -1,9 +1,10 @@
 import { totalmem } from 'node:os';
 import { Command } from 'commander';
-import { createProgress, formatCount } from '../../bin/progress.ts';
+import { sweepAbandonedFolders } from '../../dev/local-servers/owned-folder.ts';
+import { startPostgres } from '../../dev/local-servers/postgres.ts';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
-import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
-import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { count } from '../../src/terminal/numbers.ts';
+import { createProgress } from '../../src/terminal/progress.ts';
 import { judgeGoals } from '../support/report.ts';
 import { median } from '../support/statistics.ts';
 import { createQueueDatabase, type QueueDatabase } from './queue-database.ts';
@@ -51,12 +52,12 @@ async function claim(options: ClaimOptions): Promise<void> {
   try {
     for (const rows of sizes) {
       const progress = createProgress('claim', rows + churn);
-      const note = `${formatCount(rows)} accounts`;
+      const note = `${count(rows)} accounts`;
       const database = await createQueueDatabase(postgres, rows, (done) => progress.update(done, note));
       databases.push(database);
       for (let done = 0; done < churn; done += churnAtOnce) {
         await database.work(churnAtOnce);
-        progress.update(rows + done, `${note}, ${formatCount(done)} polls`);
+        progress.update(rows + done, `${note}, ${count(done)} polls`);
       }
       progress.stop();
     }
@@ -90,7 +91,7 @@ function report(figures: readonly Figures[], json: boolean): void {
   const ratio = (figures.at(-1)?.msPerBatch ?? 0) / (figures[0]?.msPerBatch ?? 1);
   const rows = figures.map(({ rows: accounts, msPerBatch, countMs, bytesPerAccount }) =>
     [
-      formatCount(accounts),
+      count(accounts),
       `${msPerBatch.toFixed(1)} ms`,
       `${countMs.toFixed(1)} ms`,
       `${bytesPerAccount.toFixed(0)} B`,

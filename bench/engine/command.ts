@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { createProgress } from '../../bin/progress.ts';
+import { count } from '../../src/terminal/numbers.ts';
+import { createProgress } from '../../src/terminal/progress.ts';
 import { formatFigure, formatGoals, formatTable, type Goal, judgeGoals } from '../support/report.ts';
 import type { Reading } from './meters.ts';
 import { type Contender, type EngineFigures, type EngineScale, runEngine } from './run-engine.ts';
@@ -119,7 +120,7 @@ function formatEngine(scale: EngineScale, figures: EngineFigures, summary: Summa
     ['at 190 calls a second', ...Object.values(summary.atLimit).map(formatFigure)],
   ]);
   return [
-    `${scale.accounts.toLocaleString('en-US')} accounts, medians of ${scale.rounds} rounds`,
+    `${count(scale.accounts)} accounts, medians of ${scale.rounds} rounds`,
     contenders,
     '',
     poll,

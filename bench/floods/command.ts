@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { createProgress } from '../../bin/progress.ts';
+import { createProgress } from '../../src/terminal/progress.ts';
 import { formatFigure, formatGoals, formatTable, type Goal, judgeGoals } from '../support/report.ts';
 import { type FloodsFigures, type FloodsScale, runFloods } from './run-floods.ts';
 

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { createProgress } from '../../bin/progress.ts';
+import { createProgress } from '../../src/terminal/progress.ts';
 import { drawChart } from './chart.ts';
 import { formatRows } from './report.ts';
 import { rowNames } from './rows.ts';

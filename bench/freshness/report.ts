@@ -1,4 +1,4 @@
-import { fineDuration } from '../../src/plan/format-plan.ts';
+import { fineDuration } from '../../src/terminal/numbers.ts';
 import type { Row } from './rows.ts';
 import type { PolicyName } from './scenarios.ts';
 import type { Freshness } from './simulate.ts';

@@ -1,5 +1,6 @@
 import { defaultMinIntervalSeconds } from '../../src/schedule/queue-stats.ts';
 import { createRandom } from '../../src/simulator/random.ts';
+import { count } from '../../src/terminal/numbers.ts';
 import { createHalveAndGrow } from './policies/halve-and-grow.ts';
 import { createOracle } from './policies/oracle.ts';
 import { createRoundRobin } from './policies/round-robin.ts';
@@ -60,7 +61,7 @@ function smallApp(name: string, accounts: number): Scenario {
   const fromDay = 0.2;
   return {
     name,
-    title: `${accounts.toLocaleString('en-US')} accounts at 190 calls a second`,
+    title: `${count(accounts)} accounts at 190 calls a second`,
     habits: steadyHabits(accounts),
     callsPerSecond: 190,
     fromDay,

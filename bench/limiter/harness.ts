@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { sweepAbandonedFolders } from '../../dev/local-servers/owned-folder.ts';
+import { type LocalRedis, startRedis } from '../../dev/local-servers/redis.ts';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
-import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
-import { type LocalRedis, startRedis } from '../../src/local-servers/redis.ts';
 import { startHelper } from '../support/helper-process.ts';
 import { longestGapMs, ratePerSecond, worstSecond } from '../support/sliding-second.ts';
 import { type Callers, startCallers } from './callers.ts';

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { createProgress } from '../../bin/progress.ts';
-import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
+import { sweepAbandonedFolders } from '../../dev/local-servers/owned-folder.ts';
+import { createProgress } from '../../src/terminal/progress.ts';
 import { formatFigure, formatTable } from '../support/report.ts';
 import { measureRedis, type RedisFigures } from './measure.ts';
 

@@ -1,9 +1,9 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startRedis } from '../../dev/local-servers/redis.ts';
 import { leaseSeconds } from '../../src/app/claim-batches.ts';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import { createRedisSlots } from '../../src/limiter/redis-slots.ts';
-import { startRedis } from '../../src/local-servers/redis.ts';
 import { silentLogger } from '../../src/log.ts';
 import { connectRedis } from '../../src/redis/redis-connections.ts';
 import { createRedisQueues, type PollBatch } from '../../workers/queues.ts';

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { createProgress } from '../../bin/progress.ts';
+import { count } from '../../src/terminal/numbers.ts';
+import { createProgress } from '../../src/terminal/progress.ts';
 import { formatFigure, formatGoals, formatTable, type Goal, judgeGoals } from '../support/report.ts';
 import { limit, runSoak, type SoakResult, type Watched, watched } from './run-soak.ts';
 
@@ -76,7 +77,7 @@ function goalsOf({ slopes }: SoakResult): readonly Goal[] {
 
 function formatSoak({ minutes, callsPerSecond, worstSecond, slopes }: SoakResult): string {
   return [
-    `${accounts.toLocaleString('en-US')} accounts for ${minutes} minutes: ${callsPerSecond.toFixed(1)} of ${limit} calls a second, ${worstSecond} in the worst`,
+    `${count(accounts)} accounts for ${minutes} minutes: ${callsPerSecond.toFixed(1)} of ${limit} calls a second, ${worstSecond} in the worst`,
     formatTable([
       ['', 'first', 'last', 'an hour adds'],
       ...watched.map((name) => [

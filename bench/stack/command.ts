@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { createProgress } from '../../bin/progress.ts';
+import { count } from '../../src/terminal/numbers.ts';
+import { createProgress } from '../../src/terminal/progress.ts';
 import { formatFigure, formatGoals, formatTable, type Goal, judgeGoals } from '../support/report.ts';
 import { type DaemonFigures, rate, runStack, type StackFigures, type StackScale } from './run-stack.ts';
 
@@ -56,7 +57,7 @@ function formatStack(
   ];
   const later = Object.keys(daemons[0]?.laterThan ?? {});
   return [
-    `${scale.accounts.toLocaleString('en-US')} accounts, three daemons for ${scale.ms / 1000} s: ${callsPerSecond.toFixed(1)} of ${rate} calls a second arrived, ${worstSecond} in the worst`,
+    `${count(scale.accounts)} accounts, three daemons for ${scale.ms / 1000} s: ${callsPerSecond.toFixed(1)} of ${rate} calls a second arrived, ${worstSecond} in the worst`,
     `processors kept busy: daemons ${formatFigure(busy.daemons)}, Postgres ${formatFigure(busy.postgres)}, vendor ${formatFigure(busy.vendor)}`,
     formatTable([
       ['of each daemon', ...daemons.map((_, index) => String(index + 1))],

@@ -1,10 +1,11 @@
 import { Command } from 'commander';
 import { sql } from 'kysely';
-import { createProgress, formatCount } from '../../bin/progress.ts';
 import { connect, type Database } from '../../db/client.ts';
+import { sweepAbandonedFolders } from '../../dev/local-servers/owned-folder.ts';
+import { startPostgres } from '../../dev/local-servers/postgres.ts';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
-import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
-import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { count } from '../../src/terminal/numbers.ts';
+import { createProgress } from '../../src/terminal/progress.ts';
 import { createQueueDatabase, type QueueDatabase } from '../claim/queue-database.ts';
 import { formatFigure, formatTable } from '../support/report.ts';
 
@@ -104,7 +105,7 @@ function report(accounts: number, figures: readonly WalFigures[], json: boolean)
     formatFigure(gigabytesPerDay),
   ]);
   process.stdout.write(
-    `${formatCount(accounts)} accounts\n${formatTable([['wal_compression', 'B an unchanged poll', 'GB a day at 190/s'], ...rows])}\n`,
+    `${count(accounts)} accounts\n${formatTable([['wal_compression', 'B an unchanged poll', 'GB a day at 190/s'], ...rows])}\n`,
   );
   if (json) process.stdout.write(`${JSON.stringify({ bench: 'wal', accounts, figures })}\n`);
 }

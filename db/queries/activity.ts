@@ -14,6 +14,8 @@ export interface Activity {
   readonly appId: number;
   readonly event: string;
   readonly count: number;
+  /** The time in which it was counted, in seconds. */
+  readonly seconds: number;
 }
 
 /** The event of an account that was enrolled because a callback named it. */
@@ -48,7 +50,7 @@ const besidesOutcomes: ReadonlySet<string> = new Set([
 export const bucketMs = 10_000;
 
 /** What a process has counted, and in which bucket: Postgres' time in milliseconds, or now. */
-export interface CountedActivity extends Activity {
+export interface CountedActivity extends Omit<Activity, 'seconds'> {
   readonly at?: number;
 }
 
@@ -73,11 +75,12 @@ export async function addActivity(db: Kysely<DB>, counted: readonly CountedActiv
 // Processes store what they have counted every five seconds: a bucket is complete six seconds after its end.
 const newestBucket = sql`date_bin('10 seconds', clock_timestamp() - interval '6 seconds', timestamptz 'epoch')`;
 
-/** What happened in the last `seconds`, in whole buckets of ten. */
+/** What happened in the last `seconds`, in whole buckets of ten; `seconds` of a row begin with the app's first bucket among them. */
 export async function readActivity(db: Kysely<DB>, seconds: number): Promise<readonly Activity[]> {
   const { rows } = await sql<Activity>`
     with now as (select ${newestBucket} as bucket)
-    select app_id as "appId", event, sum(count)::bigint as count
+    select app_id as "appId", event, sum(count)::bigint as count,
+      extract(epoch from min(now.bucket) - min(min(activity.bucket)) over (partition by app_id))::float8 as seconds
     from mirror.activity, now
     where activity.bucket >= now.bucket - ${seconds} * interval '1 second' and activity.bucket < now.bucket
     group by app_id, event

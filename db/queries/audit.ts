@@ -109,7 +109,7 @@ export async function addAudit(db: Kysely<DB>, appId: number, counts: AuditCount
 /** Comparisons of the last seven days. */
 export interface WeekOfAudits extends AuditCounts {
   readonly appId: number;
-  /** Of `wrong`, those of today and yesterday. */
+  /** Of `wrong`, those of today and yesterday that no operator has acknowledged. */
   readonly wrongLately: number;
 }
 
@@ -118,10 +118,25 @@ export async function readAudits(db: Kysely<DB>): Promise<readonly WeekOfAudits[
   const { rows } = await sql<WeekOfAudits>`
     select
       app_id as "appId", sum(checked)::bigint as checked, sum(stale)::bigint as stale, sum(wrong)::bigint as wrong,
-      coalesce(sum(wrong) filter (where day >= current_date - 1), 0)::bigint as "wrongLately"
+      coalesce(sum(wrong - acknowledged) filter (where day >= current_date - 1), 0)::bigint as "wrongLately"
     from mirror.audit where day > current_date - 7 group by app_id
   `.execute(db);
   return rows;
+}
+
+/** Takes note that an operator has looked into the wrong accounts of an app so far. Returns how many there were. */
+export async function acknowledgeWrong(db: Kysely<DB>, appId: number): Promise<number> {
+  const { rows } = await sql<{ wrong: number }>`
+    with noted as (
+      update mirror.audit audit set acknowledged = audit.wrong
+      from mirror.audit before
+      where before.app_id = audit.app_id and before.day = audit.day
+        and audit.app_id = ${appId} and audit.acknowledged < audit.wrong
+      returning audit.wrong - before.acknowledged as wrong
+    )
+    select coalesce(sum(wrong), 0)::bigint as wrong from noted
+  `.execute(db);
+  return rows[0]?.wrong ?? 0;
 }
 
 /**

@@ -7,6 +7,7 @@ import {
 } from '../../db/queries/account-sources.ts';
 import { SourceError } from '../../db/source-error.ts';
 import type { AccountSource } from '../../db/source-rows.ts';
+import { count } from '../terminal/numbers.ts';
 import { createKeySet } from './key-set.ts';
 import { type NamedCounts, nameAccounts } from './name-accounts.ts';
 import { readSourceAccounts } from './read-source-accounts.ts';
@@ -115,8 +116,6 @@ async function readAndSettle(db: Database, options: SyncOptions): Promise<SyncRe
   };
 }
 
-const count = (number: number) => Math.floor(number).toLocaleString('en-US');
-
 function formatEmpty({ bad, firstProblem }: NamedCounts): string {
   return bad === 0
     ? 'The source of the accounts names no account: its query returns no row.'
@@ -128,5 +127,5 @@ function formatShrunk(known: number, vanished: number): string {
 }
 
 function reportTooMany(known: number, vanished: number, limit: number): string {
-  return `${count(vanished)} of ${count(known)} accounts have vanished, and no more than ${count(limit)} are removed at once unless you allow more with --max-removals.`;
+  return `${count(vanished)} of ${count(known)} accounts have vanished, and no more than ${count(Math.floor(limit))} are removed at once unless you allow more with --max-removals.`;
 }

@@ -114,6 +114,7 @@ const formatters: readonly (readonly [Definition, (app: AppStats) => Values])[] 
   ],
   [databaseGauges.missingMonths, (app) => one(app, app.missingMonths)],
   [databaseGauges.compared, (app) => one(app, app.audits?.checked ?? 0)],
+  [databaseGauges.wrong, (app) => one(app, app.audits?.wrongLately ?? 0)],
 ];
 
 function stillVanished({ accountSource: source }: AppStats): number | undefined {

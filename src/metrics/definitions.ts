@@ -220,6 +220,11 @@ export const databaseGauges = {
     help: 'Accounts compared with the vendor in seven days.',
     labelNames: ['app'],
   },
+  wrong: {
+    name: 'tim_mirror_wrong_accounts',
+    help: 'Accounts found to be wrong today or yesterday that no operator has acknowledged.',
+    labelNames: ['app'],
+  },
   sourceAge: {
     name: 'tim_mirror_accounts_sync_age_seconds',
     help: 'Since the source of accounts was last read to its end; reported where an app has one.',

@@ -1,4 +1,4 @@
-import { duration } from '../status/format-status.ts';
+import { fineDuration } from '../terminal/numbers.ts';
 import type { Expectation } from './expect-freshness.ts';
 import type { Plan } from './plan-budget.ts';
 
@@ -38,7 +38,10 @@ export function formatPlan(plan: Plan, about: string, assumed: readonly string[]
 
 function conclusion(expected: Expectation, better: number): readonly string[] {
   if (expected.minIntervalHolds)
-    return ['POLL_MIN_INTERVAL keeps the mirror old: the budget would read every account more often.', ''];
+    return [
+      'POLL_MIN_INTERVAL decides how old the mirror is: the budget would read every account more often.',
+      '',
+    ];
   if (better >= 1) return [`That is ${better.toFixed(1)} times as fresh as round robin.`, ''];
   // Round robin at the whole budget would call without end.
   const share = expected.callsUsedPerSecond / expected.callsPerSecond;
@@ -59,9 +62,4 @@ function compared(expected: Expectation): string {
 
 function row(label: string, cells: readonly string[]): string {
   return `  ${label.padEnd(36)}${cells.map((cell) => cell.padStart(12)).join('')}`;
-}
-
-/** 45 s, 7.4 min, 42 min, 3.9 h: finer than elsewhere, where figures stand side by side to be compared. */
-export function fineDuration(seconds: number): string {
-  return seconds >= 60 && seconds < 1200 ? `${(seconds / 60).toFixed(1)} min` : duration(seconds);
 }

@@ -59,8 +59,11 @@ export function decideNextPoll(
   const weight = Math.min(Math.max(Math.sqrt(rate), least), greatest);
   if (estimate.firstPolledAt !== undefined)
     return { decayedChanges, weight, stride: jitteredStride(queue, weight, random, greatest) };
-  // Without a random phase, accounts that look alike stay in step and block all behind them.
-  return { decayedChanges, weight, stride: 1 / greatest + random() / weight };
+  // Without a random phase, accounts that look alike stay in step and block all behind them. It ends where any later
+  // interval does, so that an app that has just been read waits no longer than it will.
+  const longest = (1 + floorOf(queue).jitter) / weight;
+  const shortest = 1 / greatest;
+  return { decayedChanges, weight, stride: shortest + random() * Math.max(0, longest - shortest) };
 }
 
 /** How far ahead an account of this weight is due again: its interval, give or take the jitter, but not too soon. */

@@ -88,13 +88,9 @@ export function unitsOf(queue: QueueStats, seconds: number): number {
 
 /**
  * Whether POLL_MIN_INTERVAL, and not the budget, is what keeps the mirror old: the budget would read every account
- * twice as often at least, and the interval is longer than the default.
+ * twice as often at least.
  */
 export function isHeldByMinInterval(queue: QueueStats): boolean {
   const { accounts, minIntervalSeconds } = queue;
-  return (
-    accounts > 0 &&
-    minIntervalSeconds > defaultMinIntervalSeconds &&
-    minIntervalSeconds > 2 * roundSeconds(queue)
-  );
+  return accounts > 0 && minIntervalSeconds > 2 * roundSeconds(queue);
 }

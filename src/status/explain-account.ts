@@ -8,8 +8,8 @@ import {
 } from '../../db/queries/explain.ts';
 import { presentRate } from '../schedule/policy.ts';
 import { secondsPerUnit } from '../schedule/queue-stats.ts';
-import { duration } from './format-status.ts';
-import { printable } from './printable.ts';
+import { duration } from '../terminal/numbers.ts';
+import { printable } from '../terminal/printable.ts';
 
 /** All that is known of one account, and why it is due when it is. */
 export interface Explanation {

@@ -1,7 +1,7 @@
 import stringWidth from 'string-width';
 import type { AccountGroup } from '../../db/queries/mirror.ts';
-import { printable } from './printable.ts';
-import { formatTable, wrapList } from './table.ts';
+import { printable } from '../terminal/printable.ts';
+import { formatTable, wrapList } from '../terminal/table.ts';
 
 const leastMembersWidth = 24;
 

@@ -1,6 +1,7 @@
 import type { Share } from '../audit/accuracy.ts';
+import { count, duration, percent } from '../terminal/numbers.ts';
+import { printable } from '../terminal/printable.ts';
 import type { FirstRead } from './first-read.ts';
-import { printable } from './printable.ts';
 import type { AppStatus, Status } from './status.ts';
 
 /** The status as a person reads it on a terminal. */
@@ -87,11 +88,14 @@ function firstReadRow({ firstRead }: AppStatus): [string, string][] {
   return firstRead === null ? [] : [['first read', formatFirstRead(firstRead)]];
 }
 
-/** How the first read of all accounts gets on. */
+/** How far the first read of all accounts is. */
 export function formatFirstRead(firstRead: FirstRead): string {
-  const { left, perSecond, secondsLeft } = firstRead;
-  const time = secondsLeft === null ? 'nothing is read at present' : `${duration(secondsLeft)} left`;
-  return `${count(left)} accounts to go, ${perSecond.toFixed(1)}/s, ${time}`;
+  const { left, underWay, perSecond, secondsLeft } = firstRead;
+  const rate =
+    secondsLeft === null
+      ? 'how long is not known yet'
+      : `${perSecond.toFixed(1)}/s, ${duration(secondsLeft)} left`;
+  return `${count(left)} accounts to go, ${underWay ? rate : 'nothing is read at present'}`;
 }
 
 function heldLines({ removalsHeld: held }: AppStatus): readonly string[] {
@@ -125,7 +129,7 @@ function intervalRows({ interval, accounts, calls }: AppStatus): readonly [strin
     return [
       [
         'interval',
-        `POLL_MIN_INTERVAL ${duration(minSeconds)} keeps the mirror old: the budget would read every account each ${duration(accounts.total / calls.limit)}`,
+        `POLL_MIN_INTERVAL ${duration(minSeconds)} decides how old the mirror is: the budget would read every account each ${duration(accounts.total / calls.limit)}`,
       ],
     ];
   if (effectiveMaxSeconds <= maxSeconds) return [];
@@ -184,10 +188,6 @@ function sequence({ sequence: { reading, trusted } }: AppStatus): string {
     : `${reported}; NOT TO BE TRUSTED, groups have changed without it: full reads come more often`;
 }
 
-function percent(share: number): string {
-  return `${(share * 100).toFixed(share > 0.999 && share < 1 ? 3 : 1)} %`;
-}
-
 function headline(app: AppStatus): string {
   if (app.halt !== null) {
     const { kind, code, message, since, remedy } = app.halt;
@@ -220,18 +220,4 @@ function outcomes(app: AppStatus): string {
 
 function some(times: number, what: string): string[] {
   return times === 0 ? [] : [`${count(times)} ${what}`];
-}
-
-function count(number: number): string {
-  return number.toLocaleString('en-US');
-}
-
-/** 0.4 s, 12 s, 3 min, 5.1 h, 2.3 d. */
-export function duration(seconds: number | null): string {
-  if (seconds === null) return 'unknown';
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 120) return `${Math.round(seconds)} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 172_800) return `${(seconds / 3600).toFixed(1)} h`;
-  return `${(seconds / 86_400).toFixed(1)} d`;
 }

@@ -1,6 +1,6 @@
 import type { LearningCell } from '../../db/queries/learning.ts';
 import { type Step, steps } from '../schedule/learning.ts';
-import { duration } from './format-status.ts';
+import { duration } from '../terminal/numbers.ts';
 
 /** What polls have shown of how accounts change, and whether the policy's assumptions hold. */
 export interface LearningReport {

@@ -34,7 +34,7 @@ export function problemsOf(app: Omit<AppStatus, 'problems'>): readonly string[] 
       'The vendor’s sequence can’t be trusted on this app; accounts are read in full more often.',
     app.accuracy !== null &&
       app.accuracy.wrongLately > 0 &&
-      `${app.accuracy.wrongLately} accounts were found to be wrong today or yesterday, and were read again.`,
+      `${app.accuracy.wrongLately} accounts were found to be wrong today or yesterday, and were read again. Once you have looked: \`tim-mirror verify --acknowledge\`.`,
     app.accountSource?.failing != null &&
       'Accounts are not synced with their source: `tim-mirror status` says why.',
     many(backlog.overdue, overdueShare) && 'Accounts wait longer than the polling policy gives them.',

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Database } from '../../db/client.ts';
 import { type AccountSourceRow, readAccountSources } from '../../db/queries/account-sources.ts';
 import { type AppRow, readApps } from '../../db/queries/apps.ts';
-import { type AuditCounts, readAudits } from '../../db/queries/audit.ts';
+import { readAudits, type WeekOfAudits } from '../../db/queries/audit.ts';
 import {
   type AgeBucket,
   countAgeBuckets,
@@ -28,7 +28,7 @@ export interface AppStats {
   readonly haltedSeconds: number;
   readonly heldSeconds: number;
   readonly dispatchedAgo: number | undefined;
-  readonly audits: AuditCounts | undefined;
+  readonly audits: WeekOfAudits | undefined;
   readonly accountSource: AccountSourceRow | undefined;
   readonly delay: DelayStatus | null;
   /** Months of the change feed without a table; the same for all apps. */
@@ -66,7 +66,7 @@ function statsOf(
   app: AppRow,
   buckets: readonly AgeBucket[],
   problem: ProblemCounts | undefined,
-  audits: AuditCounts | undefined,
+  audits: WeekOfAudits | undefined,
   accountSource: AccountSourceRow | undefined,
   missingMonths: number,
   now: number,

@@ -3,8 +3,8 @@ import { randomInt } from 'node:crypto';
 import { Command, InvalidArgumentError } from 'commander';
 import { CommandError } from '../../bin/command-error.ts';
 import { runProgram } from '../../bin/program.ts';
-import { createProgress } from '../../bin/progress.ts';
-import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
+import { sweepAbandonedFolders } from '../../dev/local-servers/owned-folder.ts';
+import { createProgress } from '../../src/terminal/progress.ts';
 import { runChaos } from './chaos.ts';
 
 const program = new Command('npm run chaos --')

@@ -227,7 +227,7 @@ describe('fetch', () => {
     const { code, stdout, stderr } = await run(['fetch', 'nobody']);
     expect(code).toBe(1);
     expect(JSON.parse(stdout).ErrorCode).toBe(30003);
-    expect(stderr).toBe('tim-mirror: The vendor reports error 30003.\n');
+    expect(stderr).toBe('tim-mirror: The vendor answers with error 30003.\n');
   });
 
   test('an endpoint that nothing listens on is named', async () => {

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { addAudit } from '../../db/queries/audit.ts';
 import { holdRemovals } from '../../db/queries/held-removals.ts';
 import { daemonEnvironment, runCommand } from '../support/daemon.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
@@ -76,6 +77,27 @@ describe('verify', () => {
     expect(lines).toContainEqual({ account: 'alice', outcome: 'wrong', differences: ['+ 家人 / y'] });
     expect(lines.at(-1)).toEqual({ checked: 2, equal: 0, stale: 1, wrong: 1, unread: 0 });
   });
+
+  test('--acknowledge takes what was found wrong so far off the list of problems, and not what comes later', async () => {
+    const problems = async () => (await run('status', '--check')).stdout;
+    await addAudit(world.db, testApp.appId, { checked: 100, stale: 0, wrong: 2 });
+    expect(await problems()).toMatch(
+      /2 accounts were found to be wrong today or yesterday.*verify --acknowledge/,
+    );
+    expect(await run('verify', '--acknowledge')).toEqual({
+      code: 0,
+      stdout: '2 accounts that were found to be wrong are acknowledged; they alert no more.\n',
+      stderr: '',
+    });
+    expect(await problems()).not.toMatch(/found to be wrong/);
+    expect((await run('verify', '--acknowledge', '--json')).stdout).toBe('{"acknowledged":0}\n');
+    await addAudit(world.db, testApp.appId, { checked: 100, stale: 0, wrong: 1 });
+    expect(await problems()).toMatch(/1 accounts were found to be wrong/);
+    expect(await run('verify', '--acknowledge', '--sample', '5')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/leave one of them out/),
+    });
+  });
 });
 
 describe('probe', () => {
@@ -84,7 +106,7 @@ describe('probe', () => {
     const { code, stdout } = await run('probe', 'alice');
     expect(code).toBe(0);
     expect(world.vendor.stats().calls - calls).toBe(10);
-    expect(stdout).toMatch(/Envelope: full\..*\n.*\n.*\nWhat it means:\n/);
+    expect(stdout).toMatch(/Finding: full\..*\n.*\n.*\nWhat it means:\n/);
   });
 
   test('of an account that the vendor does not know says so', async () => {

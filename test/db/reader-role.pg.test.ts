@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type Database } from '../../db/client.ts';
 import { assertSchema, migrate } from '../../db/migrate.ts';
-import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
+import { type LocalPostgres, startPostgres } from '../../dev/local-servers/postgres.ts';
 
 // A server of its own: roles belong to the whole server, and every other test needs this one.
 let server: LocalPostgres;

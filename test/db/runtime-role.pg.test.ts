@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect, type Database } from '../../db/client.ts';
 import { dropChangePartition, ensureChangePartitions, monthsAhead } from '../../db/queries/history.ts';
-import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
+import { type LocalPostgres, startPostgres } from '../../dev/local-servers/postgres.ts';
 import { findUnready } from '../../workers/readiness.ts';
 import { daemonEnvironment, runCommand, startTestDaemon } from '../support/daemon.ts';
 import { createTestRedis } from '../support/redis.ts';

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { connect, type Database } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
 import { type FeedStart, findFeedStart, readFeed } from '../../db/queries/changes.ts';
-import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { startPostgres } from '../../dev/local-servers/postgres.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /** A primary and a physical standby of it, made from a copy of its folder. */

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { formatTable } from '../../src/status/table.ts';
+import { formatTable } from '../../src/terminal/table.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { fillDemoMirror } from '../support/demo-mirror.ts';
 import { blocksOf, readDocument } from '../support/documents.ts';

@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 import { expect, inject, test } from 'vitest';
 import { parse } from 'yaml';
 import { connect } from '../../db/client.ts';
-import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { startPostgres } from '../../dev/local-servers/postgres.ts';
 import { runCommand } from '../support/daemon.ts';
 
 const programs = inject('postgresPrograms');

@@ -4,7 +4,7 @@ import { connect } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
-import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { startPostgres } from '../../dev/local-servers/postgres.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { endCommands, startCommand, untilRunning } from '../support/daemon-command.ts';
 import { populateWorld } from '../support/mirroring.ts';

@@ -10,7 +10,7 @@ import { type Command, runCommand } from '../support/daemon.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { testApp } from '../support/world.ts';
 
-const program = fileURLToPath(new URL('../../bin/demo.ts', import.meta.url));
+const program = fileURLToPath(new URL('../../dev/demo.ts', import.meta.url));
 const demo = (args: string[], env: Record<string, string> = {}): Command =>
   runCommand(args, env, { program });
 

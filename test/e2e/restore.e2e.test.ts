@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { connect, type Database } from '../../db/client.ts';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
-import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
+import { type LocalPostgres, startPostgres } from '../../dev/local-servers/postgres.ts';
 import { populate } from '../../src/simulator/population.ts';
 import { daemonEnvironment, runCommand, startTestDaemon } from '../support/daemon.ts';
 import { labelledSql, readDocument } from '../support/documents.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { startRedis } from '../../src/local-servers/redis.ts';
+import { startRedis } from '../../dev/local-servers/redis.ts';
 import { type Command, daemonEnvironment, runCommand } from '../support/daemon.ts';
 import { endCommands, untilRunning } from '../support/daemon-command.ts';
 import { populateWorld } from '../support/mirroring.ts';

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect } from '../../db/client.ts';
 import { upkeepSession } from '../../db/queries/daemons.ts';
-import { type LocalRedis, startRedis } from '../../src/local-servers/redis.ts';
+import { type LocalRedis, startRedis } from '../../dev/local-servers/redis.ts';
 import { formatStatus } from '../../src/status/format-status.ts';
 import { readStatus } from '../../src/status/read-status.ts';
 import type { AppStatus } from '../../src/status/status.ts';

@@ -12,6 +12,7 @@ import {
   simulate,
   steadyHabits,
 } from '../../bench/freshness/scenarios.ts';
+import { defaultMinIntervalSeconds } from '../../src/schedule/queue-stats.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 
 const seed = 1;
@@ -95,6 +96,32 @@ describe('the production policy', () => {
       expect(goals).toHaveLength(3);
       expect(goals.filter(({ met }) => !met)).toEqual([]);
       expect(ours.shortestIntervalSeconds).toBeGreaterThan(9.5);
+    },
+  );
+
+  test.each([100, 1000, 3000, 10_000])(
+    'of %d accounts that have just been enrolled lets none wait longer than later, from two rounds after the first read on, and at most 1.5 rounds before',
+    (size) => {
+      const callsPerSecond = 190;
+      const round = size / callsPerSecond;
+      const oldestFrom = (seconds: number): number => {
+        const fromDay = seconds / 86_400;
+        const scenario: Scenario = {
+          name: 'fresh',
+          title: 'fresh',
+          habits: steadyHabits(size),
+          callsPerSecond,
+          fromDay,
+          toDay: fromDay + Math.max(120, 5 * round) / 86_400,
+        };
+        return simulate(scenario, populationOf(scenario, seed), 'stride', seed).oldestAgeInCycles * round;
+      };
+      // A claim each second, and two polls of one account may lie at its two ends.
+      const firstRead = Math.ceil(1.25 * round + 2);
+      expect(oldestFrom(firstRead)).toBeLessThan(Math.max(1.5 * round, 1.1 * defaultMinIntervalSeconds) + 2);
+      expect(oldestFrom(firstRead + 2 * round)).toBeLessThan(
+        Math.max(1.1 * round, 1.1 * defaultMinIntervalSeconds) + 2,
+      );
     },
   );
 

@@ -37,9 +37,9 @@ describe('.dockerignore', () => {
   });
 
   test.each([
-    'bin/demo.ts',
-    'bin/demo/run.ts',
-    'src/local-servers/postgres.ts',
+    'dev/demo.ts',
+    'dev/demo/run.ts',
+    'dev/local-servers/postgres.ts',
     'test/db/client.pg.test.ts',
     'node_modules/x/index.js',
     '.git/config',

@@ -15,8 +15,8 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { freePort } from '../../src/local-servers/free-port.ts';
-import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { freePort } from '../../dev/local-servers/free-port.ts';
+import { startPostgres } from '../../dev/local-servers/postgres.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { createDockerIgnore } from './docker-ignore.ts';
 

@@ -1,10 +1,10 @@
 import { fork } from 'node:child_process';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { plainServer, type RedisPlace, startRedis } from '../../dev/local-servers/redis.ts';
 import { bucketKey, createRedisSlots } from '../../src/limiter/redis-slots.ts';
 import type { SlotReservation, SlotSource } from '../../src/limiter/slots.ts';
 import { createTokenBucket } from '../../src/limiter/token-bucket.ts';
-import { plainServer, type RedisPlace, startRedis } from '../../src/local-servers/redis.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { BucketReport } from '../support/bucket-caller.ts';
 import { createSignal, measureRate, mostInASecond, testTokenBucket } from '../support/bucket-suite.ts';

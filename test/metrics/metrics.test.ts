@@ -40,7 +40,7 @@ test('every metric ends in its unit, says what it is, and has no label that grow
   ]);
   for (const { name, help, labelNames } of all) {
     expect(name).toMatch(
-      /^tim_mirror_[a-z_]*(total|seconds|accounts|changes|ratio|calls_per_second|connections|statements|keys|months|info|bytes|answers)$/,
+      /^tim_mirror_[a-z_]*(total|seconds|accounts|changes|ratio|calls_per_second|connections|statements|keys|months|info|bytes|responses)$/,
     );
     expect(help).toMatch(/\.$/);
     for (const label of labelNames) expect(bounded).toContain(label);

@@ -2,10 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { createScenarios, populationOf, type Scenario, simulate } from '../../bench/freshness/scenarios.ts';
 import { mean } from '../../bench/support/statistics.ts';
 import { type Budget, expectFreshness } from '../../src/plan/expect-freshness.ts';
-import { fineDuration, formatPlan } from '../../src/plan/format-plan.ts';
+import { formatPlan } from '../../src/plan/format-plan.ts';
 import { normalQuantile } from '../../src/plan/normal-quantile.ts';
 import { planAssumed, planObserved } from '../../src/plan/plan-budget.ts';
 import { type AssumedHabits, observedClasses, type RateClass } from '../../src/plan/rate-classes.ts';
+import { fineDuration } from '../../src/terminal/numbers.ts';
 
 const budget: Budget = { callsPerSecond: 190, minIntervalSeconds: 10, maxIntervalSeconds: 86_400 };
 const million: AssumedHabits = { accounts: 1_000_000, dormantShare: 0.75, changesPerDay: 5, awakeDays: 20 };

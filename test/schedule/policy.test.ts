@@ -33,13 +33,13 @@ function seen(over: Partial<Observation>): Observation {
 }
 
 describe('the polling policy', () => {
-  test('the first poll knows only the prior, one change a day, and draws any phase from the shortest interval on', () => {
+  test('the first poll knows only the prior, one change a day, and draws any phase between the shortest and the longest interval', () => {
     const first = decideNextPoll(queue, never, seen({ changed: true, sequenceNow: 999 }), () => 0.25);
     expect(first.decayedChanges).toBe(0);
     expect(first.weight).toBeCloseTo(1);
     // Of a unit of 3158 s.
     const shortest = 30 / 3158;
-    expect(first.stride).toBeCloseTo(shortest + 0.25, 3);
+    expect(first.stride).toBeCloseTo(shortest + 0.25 * (1.1 - shortest), 3);
   });
 
   test('later polls are jittered by a tenth', () => {

@@ -16,6 +16,7 @@ test('the first read of all accounts is in the log with rate and time left until
   // Half a minute ago; the newest seconds are not complete yet.
   await world.db.updateTable('mirror.app').set({ dispatched_at: new Date() }).execute();
   await addActivity(world.db, [
+    { appId: testApp.appId, event: 'call', count: 1, at: Date.now() - 66_000 },
     { appId: testApp.appId, event: 'first_read', count: 300, at: Date.now() - 30_000 },
   ]);
   const lines: Record<string, unknown>[] = [];
@@ -44,7 +45,7 @@ test('the first read of all accounts is in the log with rate and time left until
     },
   ]);
   const status = await readStatus(world.db);
-  expect(status.apps[0]?.firstRead).toEqual({ left: 150, perSecond: 5, secondsLeft: 30 });
+  expect(status.apps[0]?.firstRead).toEqual({ left: 150, underWay: true, perSecond: 5, secondsLeft: 30 });
   expect(formatStatus(status)).toMatch(/first read {2}150 accounts to go, 5\.0\/s, 30 s left/);
 
   await world.db
@@ -59,4 +60,22 @@ test('the first read of all accounts is in the log with rate and time left until
   await report();
   await report();
   expect(lines.slice(1)).toMatchObject([{ accounts: 150, msg: 'first read of all accounts: done' }]);
+});
+
+test('the rate of an app that has just begun counts from its begin, and is not known before that can be said', async () => {
+  await using world = await createWorld();
+  await world.addAccounts('ann', 'bob');
+  await world.db.updateTable('mirror.app').set({ dispatched_at: new Date() }).execute();
+  const firstRead = async () => formatStatus(await readStatus(world.db)).match(/first read {2}(.*)/)?.[1];
+  expect(await firstRead()).toBe('2 accounts to go, how long is not known yet');
+  await addActivity(world.db, [
+    { appId: testApp.appId, event: 'first_read', count: 40, at: Date.now() - 16_000 },
+  ]);
+  // One or two whole buckets of ten seconds.
+  expect(await firstRead()).toMatch(/^2 accounts to go, [24]\.0\/s, (0\.5|1\.0) s left$/);
+  await world.db
+    .updateTable('mirror.app')
+    .set({ dispatched_at: new Date(0) })
+    .execute();
+  expect(await firstRead()).toBe('2 accounts to go, nothing is read at present');
 });

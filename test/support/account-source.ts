@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
+import { type LocalPostgres, startPostgres } from '../../dev/local-servers/postgres.ts';
 
 /** A Postgres server of the customer's, beside the one of the tests, with a table `users (id text)`. */
 export interface CustomerDatabase extends AsyncDisposable {

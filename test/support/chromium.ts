@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type Browser, chromium } from 'playwright-core';
-import { canInstallPackages, installPackage } from '../../src/local-servers/debian-package.ts';
+import { canInstallPackages, installPackage } from '../../dev/local-servers/debian-package.ts';
 
 const places = [
   '/usr/bin/chromium',

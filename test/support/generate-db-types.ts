@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { connect } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
-import { startPostgres } from '../../src/local-servers/postgres.ts';
+import { startPostgres } from '../../dev/local-servers/postgres.ts';
 
 const postgres = await startPostgres({ durable: false });
 const db = connect({ url: postgres.url(), applicationName: 'db:types', onIdleError: () => undefined });

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { canInstallPackages, installPackage } from '../../src/local-servers/debian-package.ts';
-import { freePort } from '../../src/local-servers/free-port.ts';
-import { createOwnedFolder, rememberServer } from '../../src/local-servers/owned-folder.ts';
-import { unprivilegedUser } from '../../src/local-servers/runner.ts';
+import { canInstallPackages, installPackage } from '../../dev/local-servers/debian-package.ts';
+import { freePort } from '../../dev/local-servers/free-port.ts';
+import { createOwnedFolder, rememberServer } from '../../dev/local-servers/owned-folder.ts';
+import { unprivilegedUser } from '../../dev/local-servers/runner.ts';
 import { waitFor } from './wait-for.ts';
 
 const places = [

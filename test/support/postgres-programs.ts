@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { canInstallPackages, installPackage } from '../../src/local-servers/debian-package.ts';
+import { canInstallPackages, installPackage } from '../../dev/local-servers/debian-package.ts';
 
 /** npm brings a server, and neither of the programs that dump and restore. */
 const needed = ['initdb', 'postgres', 'pg_dump', 'pg_restore'];

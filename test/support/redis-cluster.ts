@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
-import { freePort } from '../../src/local-servers/free-port.ts';
-import { type LocalRedis, plainServer, startRedis } from '../../src/local-servers/redis.ts';
+import { freePort } from '../../dev/local-servers/free-port.ts';
+import { type LocalRedis, plainServer, startRedis } from '../../dev/local-servers/redis.ts';
 import { waitFor } from './wait-for.ts';
 
 /** A Redis Cluster of three masters, each with a third of the slots, the first with a replica. */

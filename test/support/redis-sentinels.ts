@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { type LocalRedis, plainServer, startRedis } from '../../src/local-servers/redis.ts';
+import { type LocalRedis, plainServer, startRedis } from '../../dev/local-servers/redis.ts';
 import { waitFor } from './wait-for.ts';
 
 /** A master and a replica, and three sentinels that watch them. */

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { startRedis } from '../../src/local-servers/redis.ts';
+import { startRedis } from '../../dev/local-servers/redis.ts';
 
 /** An empty Redis of one's own; the one named by TEST_REDIS_URL is emptied first. */
 export interface TestRedis extends AsyncDisposable {

@@ -15,11 +15,12 @@ import type { AppConfig } from '../../../src/config/app-config.ts';
 import { asWeUseIt, problemOfPostgresUrl } from '../../../src/config/postgres-url.ts';
 import { readFailure } from '../../../src/config/read-failure.ts';
 import { rateRule } from '../../../src/schedule/policy.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
-import { printable } from '../../../src/status/printable.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
+import { count, rate } from '../../../src/terminal/numbers.ts';
+import { printable } from '../../../src/terminal/printable.ts';
+import { createProgress } from '../../../src/terminal/progress.ts';
 import { CommandError } from '../../command-error.ts';
 import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
-import { createProgress, formatCount, formatRate } from '../../progress.ts';
 
 export interface ImportCommand extends ListOptions {
   readonly app?: number;
@@ -125,14 +126,14 @@ async function enrol(
     appId: app.appId,
     onProblem: createProblemReporter(what),
     onProgress({ read }) {
-      progress.update(bytesRead(), `${formatCount(read)} accounts, ${formatRate(read, started)}`);
+      progress.update(bytesRead(), `${count(read)} accounts, ${rate(read, started)}`);
     },
   }).finally(() => progress.stop());
   await countQueue(db, app.appId, rateRule);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   process.stdout.write(
-    `${formatCount(report.enrolled)} accounts enrolled, ${formatCount(report.known)} were known, ` +
-      `${formatCount(report.bad)} bad ${what}s left out (${seconds} s)\n`,
+    `${count(report.enrolled)} accounts enrolled, ${count(report.known)} were known, ` +
+      `${count(report.bad)} bad ${what}s left out (${seconds} s)\n`,
   );
   // A query may have nothing new; an empty list is the work of an export that failed.
   if (report.read === 0 && (report.bad > 0 || what === 'line'))
@@ -191,9 +192,9 @@ export async function removeCommand(ids: readonly string[], options: RemoveComma
     await countQueue(db, app.appId, rateRule);
     const missing = unique.length - report.removed.length;
     process.stdout.write(
-      `${formatCount(report.removed.length)} accounts removed` +
-        `${options.purge === true ? `, ${formatCount(report.purged)} purged with all their past` : ''}` +
-        `${missing > 0 ? `, ${formatCount(missing)} were not enrolled` : ''}\n`,
+      `${count(report.removed.length)} accounts removed` +
+        `${options.purge === true ? `, ${count(report.purged)} purged with all their past` : ''}` +
+        `${missing > 0 ? `, ${count(missing)} were not enrolled` : ''}\n`,
     );
     if (options.file !== undefined && report.removed.length + report.purged === 0)
       throw new CommandError('No account of the list is enrolled; see that it is the right list and app.');

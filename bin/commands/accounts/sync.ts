@@ -3,11 +3,12 @@ import { ensureApp } from '../../../db/queries/apps.ts';
 import { countQueue } from '../../../db/queries/count-queue.ts';
 import { type SourceSync, type SyncReport, syncAccounts } from '../../../src/accounts/sync-accounts.ts';
 import { rateRule } from '../../../src/schedule/policy.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
-import { printable } from '../../../src/status/printable.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
+import { count, rate } from '../../../src/terminal/numbers.ts';
+import { printable } from '../../../src/terminal/printable.ts';
+import { createProgress } from '../../../src/terminal/progress.ts';
 import { CommandError } from '../../command-error.ts';
 import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
-import { createProgress, formatCount, formatRate } from '../../progress.ts';
 import { createProblemReporter, warnOfSourceRisk } from './lists.ts';
 
 export interface SyncAccountsCommand {
@@ -43,7 +44,7 @@ export async function syncAccountsCommand(options: SyncAccountsCommand): Promise
       signal,
       onProblem: createProblemReporter('row'),
       onProgress({ rows }) {
-        progress.update(0, `${formatCount(rows)} rows, ${formatRate(rows, started)}`);
+        progress.update(0, `${count(rows)} rows, ${rate(rows, started)}`);
       },
     }).finally(() => progress.stop());
     await countQueue(db, app.appId, rateRule);
@@ -62,7 +63,7 @@ function report(appId: number, sync: SourceSync, seconds: number, options: SyncA
       return;
     case 'failed':
       throw new CommandError(
-        `${sync.failure} Nothing was removed; ${formatCount(sync.enrolled)} accounts were enrolled.`,
+        `${sync.failure} Nothing was removed; ${count(sync.enrolled)} accounts were enrolled.`,
       );
     case 'busy':
       throw new CommandError(
@@ -76,19 +77,19 @@ function report(appId: number, sync: SourceSync, seconds: number, options: SyncA
 function describe(report: SyncReport, seconds: number, prune: boolean): string {
   const { named, enrolled, vanished, removed, bad, takenOut, vanishedIds } = report;
   const parts = [
-    `${formatCount(enrolled)} enrolled`,
-    `${formatCount(vanished)} vanished`,
-    ...(prune ? [`${formatCount(removed)} removed`] : []),
-    ...(bad > 0 ? [`${formatCount(bad)} bad rows left out`] : []),
-    ...(takenOut > 0 ? [`${formatCount(takenOut)} taken out by hand stay out`] : []),
+    `${count(enrolled)} enrolled`,
+    `${count(vanished)} vanished`,
+    ...(prune ? [`${count(removed)} removed`] : []),
+    ...(bad > 0 ? [`${count(bad)} bad rows left out`] : []),
+    ...(takenOut > 0 ? [`${count(takenOut)} taken out by hand stay out`] : []),
   ];
   const others = vanished - vanishedIds.length;
   return [
-    `${formatCount(named)} accounts named: ${parts.join(', ')} (${seconds.toFixed(1)} s)`,
+    `${count(named)} accounts named: ${parts.join(', ')} (${seconds.toFixed(1)} s)`,
     ...(vanished === 0
       ? []
       : [
-          `vanished: ${vanishedIds.map(printable).join(', ')}${others > 0 ? ` and ${formatCount(others)} more` : ''}`,
+          `vanished: ${vanishedIds.map(printable).join(', ')}${others > 0 ? ` and ${count(others)} more` : ''}`,
         ]),
     ...(vanished > 0 && !prune ? ['They stay enrolled; --prune takes them out.'] : []),
     '',

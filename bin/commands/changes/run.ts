@@ -9,10 +9,10 @@ import {
   findFeedStart,
   readFeed,
 } from '../../../db/queries/changes.ts';
-import { formatChange } from '../../../src/status/format-change.ts';
 import { second } from '../../../src/status/format-groups.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
-import { printable } from '../../../src/status/printable.ts';
+import { formatChange } from '../../../src/terminal/change-line.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
+import { printable } from '../../../src/terminal/printable.ts';
 import { chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
 
 export interface ChangesCommand {

@@ -1,7 +1,7 @@
 import { assertSchema } from '../../../db/migrate.ts';
 import { explainAccount, formatExplanation } from '../../../src/status/explain-account.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
-import { printable } from '../../../src/status/printable.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
+import { printable } from '../../../src/terminal/printable.ts';
 import { CommandError } from '../../command-error.ts';
 import { chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
 

@@ -1,5 +1,5 @@
-import { jsonText } from '../../../src/status/json-text.ts';
 import { groupGetRequest, parseErrorEnvelope } from '../../../src/tencent/wire.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
 import { CommandError } from '../../command-error.ts';
 import { chooseApp, readEnvironment } from '../../environment.ts';
 import { withVendor } from '../../vendor.ts';

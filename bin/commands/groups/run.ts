@@ -2,12 +2,11 @@ import { assertSchema } from '../../../db/migrate.ts';
 import { type AccountRecord, readAccount } from '../../../db/queries/explain.ts';
 import { type AccountGroup, readAccountGroups } from '../../../db/queries/mirror.ts';
 import { formatGroups, second } from '../../../src/status/format-groups.ts';
-import { duration } from '../../../src/status/format-status.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
-import { printable } from '../../../src/status/printable.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
+import { count, duration } from '../../../src/terminal/numbers.ts';
+import { printable } from '../../../src/terminal/printable.ts';
 import { CommandError } from '../../command-error.ts';
 import { chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
-import { formatCount } from '../../progress.ts';
 
 export interface GroupsCommand {
   readonly app?: number;
@@ -64,7 +63,7 @@ function headline(
   groups: readonly AccountGroup[],
 ): string {
   const members = groups.reduce((sum, group) => sum + group.members.length, 0);
-  const holds = `${printable(accountId)}: ${formatCount(groups.length)} groups, ${formatCount(members)} members`;
+  const holds = `${printable(accountId)}: ${count(groups.length)} groups, ${count(members)} members`;
   if (at !== undefined) return `${holds}, as the mirror knew them at ${second(at)}`;
   if (account === undefined) return `${holds}, not enrolled any more`;
   if (account.verifiedAt === null)

@@ -6,7 +6,8 @@ import type { Budget } from '../../../src/plan/expect-freshness.ts';
 import { formatPlan } from '../../../src/plan/format-plan.ts';
 import { type Plan, planAssumed, planObserved } from '../../../src/plan/plan-budget.ts';
 import { observedClasses } from '../../../src/plan/rate-classes.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
+import { count, percent } from '../../../src/terminal/numbers.ts';
 import { CommandError } from '../../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
 
@@ -90,12 +91,4 @@ function print(
       ? `${jsonText({ basis, ...plan.expected, compared: plan.compared })}\n`
       : formatPlan(plan, `${count(basis.accounts)} accounts`, assumed);
   process.stdout.write(text);
-}
-
-function count(number: number): string {
-  return number.toLocaleString('en-US');
-}
-
-function percent(share: number): string {
-  return `${Number((share * 100).toFixed(1))} %`;
 }

@@ -1,5 +1,5 @@
 import { type ProbeRead, probeSequence } from '../../../src/audit/probe-sequence.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
 import { chooseApp, readEnvironment } from '../../environment.ts';
 import { withVendor } from '../../vendor.ts';
 

@@ -2,11 +2,10 @@ import { assertSchema } from '../../../db/migrate.ts';
 import { readApps } from '../../../db/queries/apps.ts';
 import { discardRemovals, readHeldRemovals, releaseRemovals } from '../../../db/queries/held-removals.ts';
 import { type BelievedRemovals, readBelieved } from '../../../db/queries/shrunk-accounts.ts';
-import { duration } from '../../../src/status/format-status.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
-import { printable } from '../../../src/status/printable.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
+import { count, duration } from '../../../src/terminal/numbers.ts';
+import { printable } from '../../../src/terminal/printable.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
-import { formatCount } from '../../progress.ts';
 
 export interface RemovalsCommand {
   readonly app?: number;
@@ -33,14 +32,14 @@ export async function listRemovalsCommand(options: RemovalsCommand): Promise<voi
     const lines = [
       hold === undefined
         ? 'Removals are not held.'
-        : `Removals are held since ${hold.since.toISOString()}: ${formatCount(hold.shrunk)} accounts shrank, of ${formatCount(hold.read)} read within ${duration(hold.windowSeconds)}.`,
-      `${formatCount(held.accounts)} accounts would lose ${formatCount(held.groups)} groups and ${formatCount(held.members)} members.`,
+        : `Removals are held since ${hold.since.toISOString()}: ${count(hold.shrunk)} accounts shrank, of ${count(hold.read)} read within ${duration(hold.windowSeconds)}.`,
+      `${count(held.accounts)} accounts would lose ${count(held.groups)} groups and ${count(held.members)} members.`,
       ...held.examples.map(
         ({ accountId, groups, members }) =>
           `  ${printable(accountId).padEnd(34)}${groups} groups, ${members} members`,
       ),
       ...(held.accounts > held.examples.length ? ['  …'] : []),
-      `${formatCount(held.awaitingConfirmation)} accounts wait for a second read of their own.`,
+      `${count(held.awaitingConfirmation)} accounts wait for a second read of their own.`,
       ...believedLines(believed),
       ...(hold === undefined
         ? []
@@ -57,7 +56,7 @@ export async function listRemovalsCommand(options: RemovalsCommand): Promise<voi
 function believedLines({ accounts, groups, members, examples }: BelievedRemovals): readonly string[] {
   if (accounts === 0) return [];
   return [
-    `In the ten minutes before, two reads agreed that ${formatCount(accounts)} accounts had lost ${formatCount(groups)} groups and ${formatCount(members)} members; these are removed:`,
+    `In the ten minutes before, two reads agreed that ${count(accounts)} accounts had lost ${count(groups)} groups and ${count(members)} members; these are removed:`,
     ...examples.map(
       (each) =>
         `  ${printable(each.accountId).padEnd(34)}${each.groups} groups, ${each.members} members at ${each.believedAt.toISOString()}`,
@@ -80,7 +79,7 @@ export async function releaseRemovalsCommand(options: {
     process.stdout.write(
       released === undefined
         ? 'Removals are not held.\n'
-        : `The removals of ${formatCount(released)} accounts are let through as soon as these are read again, which comes first.\n`,
+        : `The removals of ${count(released)} accounts are let through as soon as these are read again, which comes first.\n`,
     );
   });
 }
@@ -95,7 +94,7 @@ export async function discardRemovalsCommand(options: { readonly app?: number })
     process.stdout.write(
       discarded === undefined
         ? 'Removals are not held.\n'
-        : `The removals of ${formatCount(discarded)} accounts are forgotten; these are read again, which comes first.\n`,
+        : `The removals of ${count(discarded)} accounts are forgotten; these are read again, which comes first.\n`,
     );
   });
 }

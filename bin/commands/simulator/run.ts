@@ -3,8 +3,8 @@ import type { Reading } from '../../../src/simulator/group-api.ts';
 import { populate, randomChange } from '../../../src/simulator/population.ts';
 import { createRandom } from '../../../src/simulator/random.ts';
 import { startSimulator } from '../../../src/simulator/server.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
-import { printable } from '../../../src/status/printable.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
+import { printable } from '../../../src/terminal/printable.ts';
 
 export interface SimulatorCommand {
   readonly port: number;

@@ -6,10 +6,10 @@ import { readQuarantined } from '../../../db/queries/explain.ts';
 import { readLearning } from '../../../db/queries/learning.ts';
 import { checkStatus } from '../../../src/status/check-status.ts';
 import { formatStatus } from '../../../src/status/format-status.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
 import { formatLearning, reportLearning } from '../../../src/status/learning-report.ts';
-import { printable } from '../../../src/status/printable.ts';
 import { readStatus } from '../../../src/status/read-status.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
+import { printable } from '../../../src/terminal/printable.ts';
 import { CommandError } from '../../command-error.ts';
 import { currentBuild, readEnvironment, withDatabase } from '../../environment.ts';
 

@@ -1,6 +1,6 @@
 import { assertSchema } from '../../../db/migrate.ts';
 import { type SyncOutcome, syncNow } from '../../../src/accounts/sync-now.ts';
-import { printable } from '../../../src/status/printable.ts';
+import { printable } from '../../../src/terminal/printable.ts';
 import { CommandError } from '../../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
 

@@ -15,6 +15,10 @@ export function command(): Command {
       parseWhole('a number of accounts', 1),
     )
     .option('--json', 'one JSON object for each difference, and one at the end')
-    .addHelpText('after', examples('tim-mirror verify --sample 1000'))
+    .option(
+      '--acknowledge',
+      'read nothing; take note that you have looked into the accounts found wrong so far, so that they alert no more',
+    )
+    .addHelpText('after', examples('tim-mirror verify --sample 1000', 'tim-mirror verify --acknowledge'))
     .action(lazily(async () => (await import('./run.ts')).verifyCommand));
 }

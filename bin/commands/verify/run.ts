@@ -1,19 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../../../db/client.ts';
 import { assertSchema } from '../../../db/migrate.ts';
-import { type AuditableAccount, pageAccounts, sampleAccounts } from '../../../db/queries/audit.ts';
+import {
+  type AuditableAccount,
+  acknowledgeWrong,
+  pageAccounts,
+  sampleAccounts,
+} from '../../../db/queries/audit.ts';
 import { compareAccount } from '../../../src/audit/compare-account.ts';
-import { jsonText } from '../../../src/status/json-text.ts';
-import { printable } from '../../../src/status/printable.ts';
+import { jsonText } from '../../../src/terminal/json-text.ts';
+import { count, rate } from '../../../src/terminal/numbers.ts';
+import { printable } from '../../../src/terminal/printable.ts';
+import { createProgress } from '../../../src/terminal/progress.ts';
 import { CommandError } from '../../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
-import { createProgress, formatCount, formatRate } from '../../progress.ts';
+import { chooseApp, chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
 import { withVendor } from '../../vendor.ts';
 
 export interface VerifyCommand {
   readonly app?: number;
   readonly sample?: number;
   readonly json?: boolean;
+  readonly acknowledge?: boolean;
 }
 
 /** What a verification found. `verify --json` prints it as it is. */
@@ -29,8 +36,9 @@ interface Findings {
 const budgetShare = 0.05;
 const pageSize = 500;
 
-/** `verify [--sample n] [--json]`: exit code 1 when the mirror of an account is wrong. */
+/** `verify [--sample n] [--json] [--acknowledge]`: exit code 1 when the mirror of an account is wrong. */
 export async function verifyCommand(options: VerifyCommand): Promise<void> {
+  if (options.acknowledge === true) return acknowledge(options);
   const environment = readEnvironment(['app', 'credentials', 'database']);
   const app = chooseApp(environment.config, options.app);
   const findings: Findings = { checked: 0, equal: 0, stale: 0, wrong: 0, unread: 0 };
@@ -53,7 +61,7 @@ export async function verifyCommand(options: VerifyCommand): Promise<void> {
           }
           progress.update(
             findings.checked,
-            `${formatCount(findings.checked)} accounts, ${formatRate(findings.checked, began)}, ${findings.wrong} wrong`,
+            `${count(findings.checked)} accounts, ${rate(findings.checked, began)}, ${findings.wrong} wrong`,
           );
           const leftMs = everyMs - (performance.now() - started);
           if (leftMs > 0) await sleep(leftMs, undefined, { signal: stop.soft }).catch(() => undefined);
@@ -70,10 +78,26 @@ export async function verifyCommand(options: VerifyCommand): Promise<void> {
   process.stdout.write(
     options.json === true
       ? `${jsonText(findings)}\n`
-      : `${formatCount(checked)} accounts compared: ${formatCount(equal)} equal, ${formatCount(stale)} changed since their last poll, ` +
-          `${formatCount(wrong)} wrong${unread > 0 ? `, ${formatCount(unread)} could not be read` : ''}\n`,
+      : `${count(checked)} accounts compared: ${count(equal)} equal, ${count(stale)} changed since their last poll, ` +
+          `${count(wrong)} wrong${unread > 0 ? `, ${count(unread)} could not be read` : ''}\n`,
   );
-  if (wrong > 0) throw new CommandError(`The mirror of ${formatCount(wrong)} accounts is wrong.`);
+  if (wrong > 0) throw new CommandError(`The mirror of ${count(wrong)} accounts is wrong.`);
+}
+
+async function acknowledge(options: VerifyCommand): Promise<void> {
+  if (options.sample !== undefined)
+    throw new CommandError('--acknowledge reads nothing, so --sample has no use; leave one of them out.');
+  const environment = readEnvironment(['database']);
+  await withDatabase(environment, async (db) => {
+    await assertSchema(db);
+    const appId = await chooseMirroredApp(db, environment.config, options.app);
+    const acknowledged = await acknowledgeWrong(db, appId);
+    process.stdout.write(
+      options.json === true
+        ? `${jsonText({ acknowledged })}\n`
+        : `${count(acknowledged)} accounts that were found to be wrong are acknowledged; they alert no more.\n`,
+    );
+  });
 }
 
 function report(

@@ -1,7 +1,7 @@
 import { element, quiet, table } from './elements.js';
 import { duration, moment, plural } from './format.js';
 
-/** All that is known of an account, as `explain` tells it. */
+/** All that is known of an account, as `explain` shows it. */
 export function explanationElements({ account, changesPerDay, dueInSeconds, why, outcomes }) {
   const now = Date.parse(account.now);
   const ago = (time) =>

@@ -1,6 +1,6 @@
 import { createCallPlot } from './call-plot.js';
 import { element, quiet, table } from './elements.js';
-import { bound, count, duration, moment, percent, plural, timeLeft } from './format.js';
+import { bound, count, duration, moment, percent, plural } from './format.js';
 
 /** The part of the page about one app. */
 export function createAppSection() {
@@ -29,7 +29,7 @@ export function createAppSection() {
       const progress = find('progress');
       progress.max = app.accounts.total;
       progress.value = app.accounts.total - app.backlog.neverPolled;
-      find('.errors').replaceChildren(...tellErrors(app));
+      find('.errors').replaceChildren(...errorElements(app));
     },
 
     showCalls: (series) => plot.show({ ...series, limit }),
@@ -74,14 +74,17 @@ function figuresOf(app) {
       accuracy === null
         ? 'nothing compared yet'
         : `of ${count(accuracy.checked)} compared in 7 days; ${percent(accuracy.inSync.share)} in sync`,
-    firstRead:
-      firstRead === null
-        ? ''
-        : `${count(firstRead.left)} to go, ${firstRead.perSecond.toFixed(1)} a second, ${timeLeft(firstRead.secondsLeft)}`,
+    firstRead: firstRead === null ? '' : `${count(firstRead.left)} to go, ${firstReadRate(firstRead)}`,
   };
 }
 
-function tellErrors(app) {
+function firstReadRate({ underWay, perSecond, secondsLeft }) {
+  if (!underWay) return 'nothing is read at present';
+  if (secondsLeft === null) return 'how long is not known yet';
+  return `${perSecond.toFixed(1)} a second, ${duration(secondsLeft)} left`;
+}
+
+function errorElements(app) {
   if (app.errors.length === 0) return [quiet('None.')];
   return app.errors.map((error) => {
     const words = app.failures
@@ -126,11 +129,11 @@ function changesTable(changes) {
       ['account', 'name'],
       ['change', 'name'],
     ],
-    changes.map((change) => [moment(change.observedAt), change.accountId, tellChange(change)]),
+    changes.map((change) => [moment(change.observedAt), change.accountId, changeText(change)]),
   );
 }
 
-function tellChange({ kind, groupName, friendId, oldGroupName }) {
+function changeText({ kind, groupName, friendId, oldGroupName }) {
   if (oldGroupName !== null) return element('span', {}, `~ ${oldGroupName} → ${groupName}`);
   const added = kind.endsWith('_added');
   return element(

@@ -26,12 +26,6 @@ export function percent(share) {
   return `${(share * 100).toFixed(share > 0.999 && share < 1 ? 3 : 1)} %`;
 }
 
-/** How long until the backlog has been read. */
-export function timeLeft(seconds) {
-  if (seconds === 0) return 'none left';
-  return seconds === null ? 'nothing is read at present' : `about ${duration(seconds)} left`;
-}
-
 /** `1 account`, `2 accounts`. */
 export function plural(number, what) {
   return `${count(number)} ${what}${number === 1 ? '' : 's'}`;

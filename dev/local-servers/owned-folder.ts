@@ -19,7 +19,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { isOwn, ownUser } from '../private-folder.ts';
+import { isOwn, ownUser } from '../../src/private-folder.ts';
 import { unprivilegedUser } from './runner.ts';
 
 /** Process ids come round again, so a process is known by its id, its start, its user and its program. */

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { parseMoment } from '../../bin/parse-moment.ts';
-import { formatChange } from '../../src/status/format-change.ts';
 import { formatGroups } from '../../src/status/format-groups.ts';
-import { printable } from '../../src/status/printable.ts';
-import { wrapList } from '../../src/status/table.ts';
+import { formatChange } from '../../src/terminal/change-line.ts';
+import { printable } from '../../src/terminal/printable.ts';
+import { wrapList } from '../../src/terminal/table.ts';
 
 const since = new Date('2026-11-25T12:00:00.999Z');
 const group = (name: string, friendNumber: number | null, ...members: string[]) => ({

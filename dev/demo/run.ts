@@ -1,23 +1,23 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
+import { CommandError } from '../../bin/command-error.ts';
+import { enrolIds, enrolList } from '../../bin/commands/accounts/lists.ts';
+import { chooseApp, readEnvironment } from '../../bin/environment.ts';
 import { connect, type Database } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
 import { readNewestChanges } from '../../db/queries/changes.ts';
 import { readMirrorRows, readMirrorTotals } from '../../db/queries/mirror.ts';
 import { type Config, secretsOf } from '../../src/config/config.ts';
-import { sweepAbandonedFolders } from '../../src/local-servers/owned-folder.ts';
-import { type LocalPostgres, startPostgres } from '../../src/local-servers/postgres.ts';
 import { createLogger } from '../../src/log.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { compareWithTruth } from '../../src/simulator/compare.ts';
 import { readStatus } from '../../src/status/read-status.ts';
+import { count } from '../../src/terminal/numbers.ts';
 import { migratePostgresQueues } from '../../workers/queues.ts';
 import { startDaemon } from '../../workers/start.ts';
-import { CommandError } from '../command-error.ts';
-import { enrolIds, enrolList } from '../commands/accounts/lists.ts';
-import { chooseApp, readEnvironment } from '../environment.ts';
-import { formatCount } from '../progress.ts';
+import { sweepAbandonedFolders } from '../local-servers/owned-folder.ts';
+import { type LocalPostgres, startPostgres } from '../local-servers/postgres.ts';
 import { createScreen, headline, showEveryMs } from './screen.ts';
 import { type DemoVendor, startDemoVendor } from './vendor.ts';
 
@@ -229,8 +229,8 @@ async function summarise(
   const app = status.apps.find((candidate) => candidate.appId === appId);
   const { total = 0, neverPolled = 0 } = app?.accounts ?? {};
   const lines = [
-    `${formatCount(total - neverPolled)} of ${formatCount(total)} accounts read`,
-    `${formatCount(totals.groups)} groups and ${formatCount(totals.members)} members mirrored, ${formatCount(totals.changes)} changes written to the feed`,
+    `${count(total - neverPolled)} of ${count(total)} accounts read`,
+    `${count(totals.groups)} groups and ${count(totals.members)} members mirrored, ${count(totals.changes)} changes written to the feed`,
     ...(app?.halt == null ? [] : [headline(app)]),
     ...compared,
   ];
@@ -252,10 +252,10 @@ async function compareAtRest(
   }
   const { calls, worstSecond } = vendor.simulator.stats();
   return [
-    `${formatCount(calls)} calls, at most ${worstSecond} in any second of the 200 that the vendor allows`,
+    `${count(calls)} calls, at most ${worstSecond} in any second of the 200 that the vendor allows`,
     different === 0
       ? 'The mirror holds exactly what the vendor holds, row for row.'
-      : `${formatCount(different)} rows were still under way.`,
+      : `${count(different)} rows were still under way.`,
   ];
 }
 

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import pg from 'pg';
 import { z } from 'zod';
-import { isOwn } from '../private-folder.ts';
+import { isOwn } from '../../src/private-folder.ts';
 import { freePort } from './free-port.ts';
 import { LocalServerError } from './local-server-error.ts';
 import { claimFolder, createOwnedFolder, endLeftServer, rememberServer } from './owned-folder.ts';

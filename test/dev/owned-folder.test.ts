@@ -21,8 +21,8 @@ import {
   createOwnedFolder,
   rememberServer,
   sweepAbandonedFolders,
-} from '../../src/local-servers/owned-folder.ts';
-import { unprivilegedUser } from '../../src/local-servers/runner.ts';
+} from '../../dev/local-servers/owned-folder.ts';
+import { unprivilegedUser } from '../../dev/local-servers/runner.ts';
 import { isPrivateFolder } from '../../src/private-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 

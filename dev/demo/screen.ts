@@ -1,10 +1,9 @@
 import type { ChangeLine } from '../../db/queries/changes.ts';
 import type { MirrorTotals } from '../../db/queries/mirror.ts';
-import { formatChange } from '../../src/status/format-change.ts';
-import { duration } from '../../src/status/format-status.ts';
-import { printable } from '../../src/status/printable.ts';
 import type { AppStatus } from '../../src/status/status.ts';
-import { formatCount } from '../progress.ts';
+import { formatChange } from '../../src/terminal/change-line.ts';
+import { count, duration } from '../../src/terminal/numbers.ts';
+import { printable } from '../../src/terminal/printable.ts';
 
 /** What the demo shows of itself at one moment. */
 export interface DemoMoment {
@@ -44,11 +43,11 @@ function block(moment: DemoMoment): string[] {
   const done = app.accounts.total === 0 ? 0 : Math.round((read / app.accounts.total) * width);
   return [
     headline(app),
-    `  read      ${'█'.repeat(done)}${'░'.repeat(width - done)} ${formatCount(read)} of ${formatCount(app.accounts.total)} accounts`,
-    `  mirror    ${formatCount(totals.groups)} groups, ${formatCount(totals.members)} members`,
+    `  read      ${'█'.repeat(done)}${'░'.repeat(width - done)} ${count(read)} of ${count(app.accounts.total)} accounts`,
+    `  mirror    ${count(totals.groups)} groups, ${count(totals.members)} members`,
     `  calls     ${String(moment.callsPerSecond).padStart(3)}/s of ${app.calls.limit}/s allowed`,
     `  age       ${app.ageSeconds.p50 === null ? '-' : `half under ${duration(app.ageSeconds.p50)}, oldest ${duration(app.ageSeconds.oldest)}`}`,
-    `  changes   ${formatCount(totals.changes)} written to the feed; the newest:`,
+    `  changes   ${count(totals.changes)} written to the feed; the newest:`,
     ...moment.newest.map((change) => `            ${printable(change.accountId)}  ${formatChange(change)}`),
   ].map(fit);
 }

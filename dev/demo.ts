@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { runProgram } from '../bin/program.ts';
 import { parseDuration } from '../src/config/values.ts';
 import { runDemo } from './demo/run.ts';
-import { runProgram } from './program.ts';
 
 const program = new Command('npm run demo --')
   .description(

@@ -54,14 +54,3 @@ function createBar(label: string, total: number): Progress {
     },
   };
 }
-
-/** 1234567 as `1,234,567`. */
-export function formatCount(count: number): string {
-  return count.toLocaleString('en-US');
-}
-
-/** How many a second since a moment of `performance.now()`: `27,619/s`, and below ten `3.4/s`. */
-export function formatRate(done: number, since: number): string {
-  const perSecond = (done / Math.max(performance.now() - since, 1)) * 1000;
-  return `${perSecond < 10 ? perSecond.toFixed(1) : formatCount(Math.round(perSecond))}/s`;
-}
