@@ -2,7 +2,7 @@ import { CommanderError } from 'commander';
 import { describeProblem, problemOf } from '../db/database-problem.ts';
 import { codeOf } from '../db/storage-errors.ts';
 import { ConfigError } from '../src/config/config.ts';
-import { remedyFor, TencentError } from '../src/tencent/errors.ts';
+import { isAppRefused, remedyFor, TencentError } from '../src/tencent/errors.ts';
 import { printableLines } from '../src/terminal/printable.ts';
 import { CommandError } from './command-error.ts';
 
@@ -27,13 +27,20 @@ export function explainError(error: unknown): number {
     return 1;
   }
   if (error instanceof TencentError) {
-    const refused = error.kind === 'credentials' || error.kind === 'configuration';
-    const remedy = refused ? ` ${remedyFor(error.kind, error.code)}` : '';
-    say(`The call failed: ${error.message}${error.code === 0 ? '' : ` (${error.code})`}.${remedy}`);
+    const remedy = isAppRefused(error) ? ` ${remedyFor(error.kind, error.code)}` : '';
+    const what = isVendorCode(error.code)
+      ? `The vendor reports error ${error.code} (${error.message}).`
+      : `The call failed: ${error.message}.`;
+    say(`${what}${remedy}`);
     return 1;
   }
   say(sentenceFor(error));
   return 1;
+}
+
+/** The vendor's codes have five digits; others are an HTTP status, whose message names it, or 0. */
+function isVendorCode(code: number): boolean {
+  return code >= 1000;
 }
 
 /** Errors whose message is one sentence for the person at the terminal. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S node --max-semi-space-size=2
 // Garbage of the young is collected in pauses of 2 ms instead of 24: longer ones cost slots (`bench apps`).
 import { keepCompiled } from './compile-cache.ts';
-import { obeySignals } from './first-process.ts';
+import { obeySignals } from './obey-signals.ts';
 
 obeySignals();
 keepCompiled();

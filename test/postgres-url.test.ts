@@ -1,8 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import pg from 'pg';
 import { expect, test } from 'vitest';
+import { parseConfig } from '../src/config/config.ts';
 import { asWeUseIt, problemOfPostgresUrl } from '../src/config/postgres-url.ts';
 import { passwordsIn } from '../src/config/url-passwords.ts';
+import { describeConfig } from '../workers/start-warnings.ts';
 
 test.each([
   ['postgres://tim:pw@db:6432/tim', { host: 'db', port: 6432, user: 'tim', database: 'tim' }],
@@ -19,6 +21,20 @@ test.each([
   expect(asWeUseIt(used)).toBe(used);
   expect(new pg.Client({ connectionString: used })).toMatchObject(expected);
   expect(passwordsIn(used)).toContain('pw');
+});
+
+test.each([
+  ['postgresql://postgres@/db?host=/run/postgresql', '/run/postgresql'],
+  ['postgresql:///db?host=/run/postgresql&user=postgres', '/run/postgresql'],
+  ['postgresql://postgres@localhost/db?host=/run/postgresql', '/run/postgresql'],
+  ['postgresql://postgres@%2Frun%2Fpostgresql/db', '/run/postgresql'],
+  ['postgresql://postgres@server:6432/db', 'server'],
+  ['postgresql://postgres@/db', 'localhost'],
+])('the first log line names the host or the socket’s folder that %s leads to', (url, databaseHost) => {
+  const env = { TIM_SDK_APP_ID: '1400000000', DATABASE_URL: url };
+  const config = parseConfig({ env, readFile: () => '' }, ['app', 'database']);
+  expect(describeConfig(config)).toMatchObject({ databaseHost, databaseName: 'db' });
+  expect(new pg.Client({ connectionString: config.databaseUrl ?? '' }).host).toBe(databaseHost);
 });
 
 test.each([

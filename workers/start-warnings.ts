@@ -1,6 +1,7 @@
 import { findSourceRisk } from '../db/source-rights.ts';
 import type { CallingAppConfig } from '../src/config/app-config.ts';
 import { type Config, commonSecrets } from '../src/config/config.ts';
+import { hostOfPostgresUrl } from '../src/config/postgres-url.ts';
 import { isLoopback } from '../src/http/access.ts';
 import type { Logger } from '../src/log.ts';
 import { neededOpenFiles, openFilesLimit } from '../src/open-files.ts';
@@ -27,7 +28,7 @@ export function describeConfig({ apps, databaseUrl = '', redis, poll }: Config) 
   return {
     apps: apps.map((app) => app.appId),
     callsPerSecond: apps.map((app) => app.callsPerSecond),
-    databaseHost: database?.hostname || database?.searchParams.get('host') || 'local socket',
+    databaseHost: hostOfPostgresUrl(databaseUrl),
     databaseName: decodeURIComponent(database?.pathname.slice(1) ?? ''),
     redis: redis !== undefined,
     policy: {

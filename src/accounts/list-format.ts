@@ -16,23 +16,43 @@ export interface ListOptions {
 export type ListFormat =
   /** `insisted`: ids that look like a mistake are ids. */
   | { readonly kind: 'lines'; readonly insisted: boolean }
-  | {
-      readonly kind: 'csv';
-      readonly delimiter: string;
-      readonly place: number;
-      readonly name: string;
-      readonly header: boolean;
-    }
+  | TableFormat
   | { readonly kind: 'ndjson'; readonly name: string };
+
+/** How a table is to be read. */
+export interface TableFormat {
+  readonly kind: 'csv';
+  readonly delimiter: string;
+  /** The place of the ids’ column in a row, counted from 0. */
+  readonly place: number;
+  readonly name: string;
+  readonly header: boolean;
+}
 
 /** What separates columns: where it is in an id, the list is more likely a table. */
 export const delimiters = [',', ';', '\t', '|'] as const;
 /** Names of columns that hold ids, without case, blanks, `_` and `-`; the first that is there is taken. */
 const knownNames = ['accountid', 'userid', 'imuserid', 'fromaccount', 'identifier', 'uid', 'id'];
+/** Names that an account may have too. They are a header only where nothing else is on the line, and more lines follow. */
+const namesAlone: ReadonlySet<string> = new Set([
+  'account',
+  'username',
+  'openid',
+  'toaccount',
+  'memberid',
+  'uin',
+]);
 const columnsShown = 20;
 
-/** Detects from the first line that is not empty how a list is written. Throws ListError where that is ambiguous. */
-export function detectFormat(firstLine: string, request: ListOptions = {}): ListFormat {
+/**
+ * Detects how a list is written from its first two lines that are not empty; `secondLine` is empty where there is no more
+ * than one. Throws ListError where that is ambiguous.
+ */
+export function detectFormat(
+  firstLine: string,
+  request: ListOptions = {},
+  secondLine: string = '',
+): ListFormat {
   const line = firstLine.trim();
   const { format, column } = request;
   // An empty list is read like any other, and nothing comes of it.
@@ -47,7 +67,16 @@ export function detectFormat(firstLine: string, request: ListOptions = {}): List
     throw new ListError(
       'The list begins with a bracket, like a JSON array; write one object a line (NDJSON).',
     );
-  return readAsTable(line, request);
+  if (isRule(line) || isRule(secondLine.trim()))
+    throw new ListError(
+      'The list is a table drawn to be read on a screen, as psql prints it; export it with psql -At, or with \\copy … csv header.',
+    );
+  return readAsTable(line, { ...request, moreFollows: secondLine !== '' });
+}
+
+/** A line between the rows of a drawn table, or above one record of psql’s expanded output. */
+function isRule(line: string): boolean {
+  return /^[+|]?[-─]{3,}[-─+┼|]*$/.test(line) || line.startsWith('-[ RECORD ');
 }
 
 function readAsJson(line: string, column: string | undefined): ListFormat {
@@ -61,8 +90,14 @@ function readAsJson(line: string, column: string | undefined): ListFormat {
   return { kind: 'ndjson', name: names[placeOf(names, column, 'fields')] ?? 'account_id' };
 }
 
-function readAsTable(line: string, { format, column }: ListOptions): ListFormat {
+function readAsTable(
+  line: string,
+  { format, column, moreFollows }: ListOptions & { readonly moreFollows: boolean },
+): ListFormat {
   const { delimiter, cells } = splitHeader(line);
+  const [cell = ''] = cells;
+  if (cells.length === 1 && column === undefined && moreFollows && namesAlone.has(plain(cell)))
+    return { kind: 'csv', delimiter, place: 0, name: cell, header: true };
   if (cells.length === 1 && column === undefined && findKnown(cells) < 0 && format === undefined) {
     // A column of quoted ids without a header is CSV too.
     if (line.startsWith('"')) return { kind: 'csv', delimiter, place: 0, name: 'id', header: false };
@@ -110,10 +145,15 @@ function placeOf(names: readonly string[], column: string | undefined, what: 'co
 }
 
 function findKnown(names: readonly string[]): number {
-  const plain = names.map((name) => name.toLowerCase().replaceAll(/[\s_-]/g, ''));
+  const plainNames = names.map(plain);
   for (const known of knownNames) {
-    const place = plain.indexOf(known);
+    const place = plainNames.indexOf(known);
     if (place >= 0) return place;
   }
   return -1;
+}
+
+/** A name without case, blanks, `_` and `-`. */
+function plain(name: string): string {
+  return name.toLowerCase().replaceAll(/[\s_-]/g, '');
 }

@@ -4,7 +4,13 @@ import { z } from 'zod';
 import { accountIdProblem } from './account-id.ts';
 import { decodeList } from './decode-list.ts';
 import { ListError } from './list-error.ts';
-import { delimiters, detectFormat, type ListFormat, type ListOptions } from './list-format.ts';
+import {
+  delimiters,
+  detectFormat,
+  type ListFormat,
+  type ListOptions,
+  type TableFormat,
+} from './list-format.ts';
 
 /** A line of the list, counted from 1: an account id, or why it is none. */
 export type AccountLine =
@@ -28,21 +34,33 @@ export async function readAccountIds(
   request: ListOptions = {},
 ): Promise<AsyncIterable<AccountLine>> {
   const text = decodeList(input);
-  const begun = await readFirstLine(text);
-  const format = detectFormat(begun.firstLine, request);
+  const begun = await readBeginning(text);
+  const format = detectFormat(begun.first, request, begun.second);
   const all = joined(begun.text, text);
   return format.kind === 'csv' ? readCsv(all, format) : readLines(all, idReader(format));
 }
 
-/** Reads up to the end of the first line that is not empty; what has been read is handed on. */
-async function readFirstLine(chunks: AsyncIterator<string>): Promise<{ text: string; firstLine: string }> {
+interface Beginning {
+  /** All that has been read. */
+  readonly text: string;
+  /** The first two lines that are not empty. */
+  readonly first: string;
+  readonly second: string;
+}
+
+/** Reads up to the end of the second line that is not empty; what has been read is handed on. */
+async function readBeginning(chunks: AsyncIterator<string>): Promise<Beginning> {
   let text = '';
   for (;;) {
-    const firstLine = /^\s*(\S[^\r\n]*)[\r\n]/.exec(text)?.[1];
-    if (firstLine !== undefined) return { text, firstLine };
-    if (text.length > longestLine) throw tooLong(1);
+    const [, first, rest = ''] = /^\s*(\S[^\r\n]*)[\r\n]\s*(.*)$/s.exec(text) ?? [];
+    const second = /^[^\r\n]+(?=[\r\n])/.exec(rest)?.[0];
+    if (first !== undefined && second !== undefined) return { text, first, second };
+    if (text.length > longestLine) {
+      if (first === undefined) throw tooLong(1);
+      return { text, first, second: rest };
+    }
     const next = await chunks.next();
-    if (next.done === true) return { text, firstLine: text.trim() };
+    if (next.done === true) return { text, first: first ?? text.trim(), second: rest };
     text += next.value;
   }
 }
@@ -82,19 +100,12 @@ async function* splitLines(chunks: AsyncIterable<string>): AsyncGenerator<readon
 
 type Reading = { readonly id: string } | { readonly problem: string };
 
-function idReader(format: Exclude<ListFormat, { kind: 'csv' }>): (text: string) => Reading {
+function idReader(format: Exclude<ListFormat, TableFormat>): (text: string) => Reading {
   if (format.kind === 'ndjson') {
     const { name } = format;
-    return (text) => judge(readJsonId(text, name), `is not an object with a text ${name}`);
+    return (text) => judgeExported(readJsonId(text, name), `is not an object with a text ${name}`, []);
   }
-  return format.insisted
-    ? (text) => judge(text, '')
-    : (text) => {
-        const problem = delimiters.some((delimiter) => text.includes(delimiter))
-          ? 'looks like several columns'
-          : mistakeIn(text);
-        return problem === undefined ? judge(text, '') : { problem };
-      };
+  return format.insisted ? (text) => judge(text, '') : (text) => judgeExported(text, '', delimiters);
 }
 
 function readJsonId(line: string, name: string): string | undefined {
@@ -106,12 +117,9 @@ function readJsonId(line: string, name: string): string | undefined {
   }
 }
 
-async function* readCsv(
-  chunks: AsyncIterable<string>,
-  { delimiter, place, name, header }: Extract<ListFormat, { kind: 'csv' }>,
-): AsyncGenerator<AccountLine> {
+async function* readCsv(chunks: AsyncIterable<string>, format: TableFormat): AsyncGenerator<AccountLine> {
   const parser = parse({
-    delimiter,
+    delimiter: format.delimiter,
     info: true,
     max_record_size: longestLine,
     relax_column_count: true,
@@ -119,23 +127,42 @@ async function* readCsv(
   });
   // The parser hands on its own errors and those of the input.
   pipeline(Readable.from(chunks), parser, () => undefined);
-  let headerDue = header;
+  let read = format.header ? undefined : rowReader(format, [format.name]);
   try {
     for await (const parsed of parser) {
       const { info, record } = csvRecord.parse(parsed);
-      const blank = record.length === 1 && record[0]?.trim() === '' && headerDue;
-      if (!headerDue) {
-        const id = record[place]?.trim();
-        const mistake = id === undefined ? undefined : mistakeIn(id);
-        yield {
-          line: info.lines,
-          ...(mistake === undefined ? judge(id, `has no ${name}`) : { problem: mistake }),
-        };
-      } else if (!blank) headerDue = false;
+      if (read !== undefined) {
+        const reading = read(record);
+        if (reading !== undefined) yield { line: info.lines, ...reading };
+      } else if (!isBlank(record)) read = rowReader(format, record);
     }
   } catch (error) {
     throw csvErrorOf(error);
   }
+}
+
+/** Reads the rows of a table; undefined is a row that is an empty line. */
+function rowReader(
+  { place, name, delimiter }: TableFormat,
+  header: readonly string[],
+): (row: readonly string[]) => Reading | undefined {
+  // A bar is part of many an id (`auth0|7`): it counts where nothing else separates the columns.
+  const separators = delimiters.filter((one) => one !== '|' || header.length === 1 || delimiter === '|');
+  return (row) => {
+    if (header.length > 1 && isBlank(row)) return undefined;
+    // A delimiter at the end of a line makes one more column, which is empty.
+    const fits = isBlank(row.slice(header.length)) && isBlank(header.slice(row.length));
+    if (!fits) return { problem: `has ${columns(row.length)}, and the first line has ${header.length}` };
+    return judgeExported(row[place]?.trim(), `has no ${name}`, separators);
+  };
+}
+
+function isBlank(cells: readonly string[]): boolean {
+  return cells.every((cell) => cell.trim() === '');
+}
+
+function columns(count: number): string {
+  return count === 1 ? '1 column' : `${count} columns`;
 }
 
 /** The parser's message quotes the list; its code and the line say enough. */
@@ -148,10 +175,24 @@ function csvErrorOf(error: unknown): unknown {
   );
 }
 
+/** Judges what a program has exported; `separators` are in no id of such a list. */
+function judgeExported(id: string | undefined, without: string, separators: readonly string[]): Reading {
+  const mistake = id === undefined ? undefined : mistakeIn(id, separators);
+  return mistake === undefined ? judge(id, without) : { problem: mistake };
+}
+
+/**
+ * A number with an exponent, as programs print those that they have rounded: with a fraction, with a plus, or with one
+ * digit before the exponent. `12e45` may be hexadecimal.
+ */
+const rounded = /^[-+]?(\d+[.,]\d*E\+?|\d+E\+|\dE)\d{1,3}$/i;
+
 /** What a spreadsheet or an export has made of an id; no account is called so. */
-function mistakeIn(id: string): string | undefined {
-  if (/^-?\d([.,]\d+)?E\+\d+$/i.test(id)) return 'is a number that a spreadsheet has rounded';
+function mistakeIn(id: string, separators: readonly string[]): string | undefined {
+  if (rounded.test(id)) return 'is a number that a spreadsheet has rounded';
+  if (separators.some((separator) => id.includes(separator))) return 'looks like several columns';
   if (/^["']|["']$/.test(id)) return 'begins or ends with a quote';
+  if (/^\(\d+ rows?\)$/.test(id)) return 'is psql’s count of rows (export with psql -At)';
   return undefined;
 }
 

@@ -17,6 +17,8 @@ export interface Comparison {
   readonly outcome: 'equal' | 'stale' | 'wrong' | 'unread';
   /** What would have to be written, a line each, such as `+ 家人 / bob`. */
   readonly differences: readonly string[];
+  /** The error that the vendor reported instead of the account. */
+  readonly error?: TencentError;
 }
 
 export interface CompareDeps {
@@ -37,9 +39,11 @@ export async function compareAccount(
   let differences: readonly string[] = [];
   for (let attempt = 0; attempt < 2; attempt += 1) {
     const read = await client.groupGet(accountId, 0, stop).catch((error: unknown) => {
-      if (error instanceof TencentError || error instanceof NoRoomError) return undefined;
+      if (error instanceof TencentError) return error;
+      if (error instanceof NoRoomError) return undefined;
       throw error;
     });
+    if (read instanceof TencentError) return { accountId, outcome: 'unread', differences: [], error: read };
     const mirrored = await readMirroredAccount(db, account.accountKey);
     if (read === undefined || mirrored === undefined)
       return { accountId, outcome: 'unread', differences: [] };

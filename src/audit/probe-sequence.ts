@@ -1,11 +1,5 @@
 import type { StopSignals, TencentClient } from '../tencent/client.ts';
-import { kindOfCode, TencentError } from '../tencent/errors.ts';
-import {
-  type GroupGetResponse,
-  groupGetRequest,
-  parseErrorEnvelope,
-  parseGroupGet,
-} from '../tencent/wire.ts';
+import { type GroupGetResponse, groupGetRequest, parseGroupGet } from '../tencent/wire.ts';
 
 /** One of the reads of a probe, and what it brought. */
 export interface ProbeRead {
@@ -51,11 +45,8 @@ export async function probeSequence(
 
   async function ask(question: Question): Promise<GroupGetResponse> {
     const { asked, ...request } = question;
-    const { body } = await client.callGroupGet(groupGetRequest({ accountId, ...request }), stop);
-    const envelope = parseErrorEnvelope(body);
-    if (envelope !== undefined) {
-      throw new TencentError(envelope.info, { kind: kindOfCode(envelope.code), code: envelope.code });
-    }
+    const { body, error } = await client.callGroupGet(groupGetRequest({ accountId, ...request }), stop);
+    if (error !== undefined) throw error;
     const answer = parseGroupGet(body, { members: question.withMembers !== false });
     reads.push({
       asked,

@@ -50,6 +50,12 @@ export function asWeUseIt(text: string): string {
   return `${scheme}${login === undefined ? '' : `${login}@`}${host || 'localhost'}${path}${asLibpq}`;
 }
 
+/** The host that the driver connects to, or the folder of its socket: the parameter `host` comes before the host. */
+export function hostOfPostgresUrl(text: string): string {
+  const parsed = URL.parse(asWeUseIt(text));
+  return parsed?.searchParams.get('host') || decodeURIComponent(parsed?.hostname ?? '');
+}
+
 function parametersOf(text: string): URLSearchParams | undefined {
   const match = url.exec(text);
   return match === null ? undefined : new URLSearchParams(match[5]);

@@ -45,18 +45,18 @@ export interface GroupRead extends GroupGetResponse {
   readonly sentAt: number;
 }
 
-/** What the vendor answered, and its error envelope where it failed. */
-interface Answer {
+/** A response just as it came, and the error that the vendor reports in it; the error’s words are scrubbed. */
+export interface RawResponse {
   readonly sentAt: number;
   readonly body: unknown;
-  readonly envelope: ReturnType<typeof parseErrorEnvelope>;
+  readonly error: TencentError | undefined;
 }
 
 export interface TencentClient {
   /** One account's groups with members; `lastSequence` 0 asks for everything. Throws TencentError or NoRoomError. */
   groupGet(accountId: string, lastSequence: number, stop: StopSignals): Promise<GroupRead>;
-  /** The answer to any `group_get` body, just as it came. Throws TencentError for a failed call only. */
-  callGroupGet(body: string, stop: StopSignals): Promise<{ readonly sentAt: number; readonly body: unknown }>;
+  /** The response to any `group_get` body. Throws TencentError for a failed call, not for an error of the vendor’s. */
+  callGroupGet(body: string, stop: StopSignals): Promise<RawResponse>;
   close(): Promise<void>;
 }
 
@@ -83,7 +83,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     maxResponseBytes,
   });
 
-  async function attempt(body: string, stop: StopSignals): Promise<Answer> {
+  async function attempt(body: string, stop: StopSignals): Promise<RawResponse> {
     await options.takeToken(stop.soft);
     const sentAt = options.now();
     options.onCall?.();
@@ -92,9 +92,9 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     const end = (outcome: CallOutcome) => options.onCallEnd?.(outcome, (performance.now() - sent) / 1000);
     try {
       const answer = parseJson(await post(body, stop));
-      const envelope = parseErrorEnvelope(answer);
-      end(envelope === undefined ? 'answered' : kindOfCode(envelope.code));
-      return { sentAt, body: answer, envelope };
+      const error = vendorError(answer, sentAt, scrubber);
+      end(error === undefined ? 'answered' : error.kind);
+      return { sentAt, body: answer, error };
     } catch (error) {
       end(error instanceof TencentError ? error.kind : 'aborted');
       throw error;
@@ -114,34 +114,43 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     });
   }
 
-  async function callGroupGet(body: string, stop: StopSignals) {
-    const answer = await attempt(body, stop);
-    const { envelope } = answer;
-    if (envelope === undefined || kindOfCode(envelope.code) !== 'signature_expired') return answer;
+  async function callGroupGet(body: string, stop: StopSignals): Promise<RawResponse> {
+    const first = await attempt(body, stop);
+    if (first.error?.kind !== 'signature_expired') return first;
     userSig.renew();
-    return attempt(body, stop);
+    const second = await attempt(body, stop);
+    if (second.error?.kind !== 'signature_expired') return second;
+    // Refused again with a signature made this second: it is not its age.
+    const { message, code } = second.error;
+    return {
+      ...second,
+      error: new TencentError(message, { kind: 'credentials', code, sentAt: second.sentAt }),
+    };
   }
 
   return {
     callGroupGet,
 
     async groupGet(accountId, lastSequence, stop) {
-      const answer = await callGroupGet(groupGetRequest({ accountId, lastSequence }), stop);
-      const { envelope } = answer;
-      if (envelope !== undefined) {
-        const kind = kindOfCode(envelope.code);
-        throw new TencentError(quotable(scrubber.scrub(envelope.info)) || 'no words from the vendor', {
-          // Refused again with a signature made this second: it is not its age.
-          kind: kind === 'signature_expired' ? 'credentials' : kind,
-          code: envelope.code,
-          sentAt: answer.sentAt,
-        });
-      }
-      return { sentAt: answer.sentAt, ...parseGroupGet(answer.body) };
+      const { sentAt, body, error } = await callGroupGet(groupGetRequest({ accountId, lastSequence }), stop);
+      if (error !== undefined) throw error;
+      return { sentAt, ...parseGroupGet(body) };
     },
 
     close: () => exchange.close(),
   };
+}
+
+/** The error that the vendor reports in a response, its words scrubbed. */
+function vendorError(body: unknown, sentAt: number, scrubber: Scrubber): TencentError | undefined {
+  const envelope = parseErrorEnvelope(body);
+  if (envelope === undefined) return undefined;
+  const { code, info } = envelope;
+  return new TencentError(quotable(scrubber.scrub(info)) || 'no words from the vendor', {
+    kind: kindOfCode(code),
+    code,
+    sentAt,
+  });
 }
 
 /** The path with the signature in it: a secret, which must not leave this module. */

@@ -75,6 +75,11 @@ export class TencentError extends Error {
   }
 }
 
+/** Whether an error hits every account of the app, until an operator fixes what `remedyFor` names. */
+export function isAppRefused({ kind }: TencentError): boolean {
+  return kind === 'credentials' || kind === 'configuration';
+}
+
 /** One sentence for the operator: what to do about an app that is halted with this code. */
 export function remedyFor(kind: string, code: number): string {
   const special = remedies[code];

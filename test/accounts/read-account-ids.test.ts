@@ -76,6 +76,18 @@ describe('a list of accounts', () => {
     },
   );
 
+  test.each([
+    ...['account', 'username', 'user_name', 'openid', 'open_id', 'To_Account', 'From_Account', 'member_id'],
+    ...['identifier', 'uin', 'account id', 'ACCOUNT', '"OpenID"'],
+  ])('a first line %s above others is a header', async (name) => {
+    expect(ids(await read(`${name}\r\nalice\r\nbob`))).toEqual(['alice', 'bob']);
+  });
+
+  test('a name that an account may have is an id where no line follows, or where lines are insisted on', async () => {
+    expect(ids(await read('account\n \n'))).toEqual(['account']);
+    expect(ids(await read('account\nbob\n', { format: 'lines' }))).toEqual(['account', 'bob']);
+  });
+
   test('of two columns that may hold ids the better known one is taken', async () => {
     expect(ids(await read('id,user_id\n1,alice\n'))).toEqual(['alice']);
   });
@@ -97,12 +109,21 @@ describe('a list of accounts', () => {
     ['not the column that is named', 'id,name\n', { column: 'uid' }, /none of them is "uid"/],
     ['objects without an id', '{"name":"alice"}\n', {}, /fields "name"/],
     ['a JSON array', '[{"account_id":"alice"}]', {}, /JSON array/],
+    [
+      'psql’s table of one column',
+      '   id   \n--------\n alice\n(1 row)\n',
+      {},
+      /psql -At, or .*copy … csv header/,
+    ],
+    ['psql’s table', ' id | name \n----+------\n  1 | Alice\n', {}, /psql -At/],
+    ['a table with a border', '+----+\n| id |\n+----+\n| a  |\n+----+\n', {}, /psql -At/],
+    ['psql’s records', '-[ RECORD 1 ]\nid | 1\n', {}, /psql -At/],
     ['a column where lines are insisted on', 'a\n', { column: 'a', format: 'lines' }, /--column is about/],
   ])('%s: the list is refused before its first account', async (_what, list, request, sentence) => {
     await expect(readAccountIds(Readable.from([Buffer.from(list)]), request)).rejects.toThrow(sentence);
   });
 
-  test('what a spreadsheet has made of ids is left out with its line, in lines and in CSV', async () => {
+  test('what a spreadsheet has made of ids is left out with its line, in lines, in CSV and in NDJSON', async () => {
     const problems = [
       { line: 2, problem: 'is a number that a spreadsheet has rounded' },
       { line: 3, problem: 'begins or ends with a quote' },
@@ -113,10 +134,69 @@ describe('a list of accounts', () => {
       { line: 4, problem: 'looks like several columns' },
     ]);
     expect(await read(`id\n1.40001E+09\n'bob'\n`)).toEqual(problems);
+    const list = ['alice', '1.40001E+09', "'bob'"].map((id) => JSON.stringify({ id })).join('\n');
+    expect(await read(list)).toEqual([{ line: 1, id: 'alice' }, ...problems]);
+  });
+
+  test.each(['1.40001E9', '1.40001e09', '1E5', '14.0001E+08', '1,40001E+09', '12E+7', '-1.5E3', '1.E+09'])(
+    '%s is a number that a spreadsheet has rounded',
+    async (id) => {
+      const problem = 'is a number that a spreadsheet has rounded';
+      expect(await read(`alice\n${id}`)).toContainEqual({ line: 2, problem });
+      expect(await read(`id\n"${id}"`)).toEqual([{ line: 2, problem }]);
+    },
+  );
+
+  test.each([
+    '1e5a',
+    'abc1E5',
+    '12e45678',
+    '507199e11bcf86',
+    '123456789012345678901e23',
+    '3E-12',
+    'E5',
+    '1.5',
+  ])('%s is an id', async (id) => {
+    expect(ids(await read(`alice\n${id}`))).toEqual(['alice', id]);
+    expect(ids(await read(`id\n${id}`))).toEqual([id]);
+  });
+
+  test('rows with more or fewer columns than the header are left out with their lines', async () => {
+    expect(await read('id\nalice\nacme,0\nbob,\ncarol;0\n')).toEqual([
+      { line: 2, id: 'alice' },
+      { line: 3, problem: 'has 2 columns, and the first line has 1' },
+      { line: 4, id: 'bob' },
+      { line: 5, problem: 'looks like several columns' },
+    ]);
+    expect(await read('id;name\n1,Alice\n2;Bob\n\n3;Li;Lei\n4;Mei;\n')).toEqual([
+      { line: 2, problem: 'has 1 column, and the first line has 2' },
+      { line: 3, id: '2' },
+      { line: 5, problem: 'has 3 columns, and the first line has 2' },
+      { line: 6, id: '4' },
+    ]);
+    expect(ids(await read('id,name,\nalice,x\n'))).toEqual(['alice']);
+  });
+
+  test('an id with a delimiter is left out of a table, but a bar is no delimiter beside another', async () => {
+    const problem = 'looks like several columns';
+    expect(await read('id,name\n1;Alice,\n"a,b",x\nauth0|7,Bob\n')).toEqual([
+      { line: 2, problem },
+      { line: 3, problem },
+      { line: 4, id: 'auth0|7' },
+    ]);
+  });
+
+  test('the number of rows that psql prints below is no account', async () => {
+    const problem = 'is psql’s count of rows (export with psql -At)';
+    expect(await read('id\nalice\n(1 row)\n')).toEqual([
+      { line: 2, id: 'alice' },
+      { line: 3, problem },
+    ]);
+    expect(await read('alice\nbob\n(2 rows)')).toContainEqual({ line: 3, problem });
   });
 
   test('each line is an id, whatever it looks like, where lines are insisted on', async () => {
-    const list = ['id,name', '1.40001E+09', '"bob"', 'a;b'];
+    const list = ['id,name', '-----', '1.40001E+09', '1E5', '"bob"', 'a;b', '(2 rows)'];
     expect(ids(await read(list.join('\n'), { format: 'lines' }))).toEqual(list);
   });
 
@@ -158,5 +238,12 @@ describe('a list of accounts', () => {
 
   test('the first line that counts is judged whole, however late its end comes', async () => {
     expect(ids(await read(`\n  \nname,${'a'.repeat(50)},user_id\nx,y,alice\n`))).toEqual(['alice']);
+  });
+
+  test('a million empty lines between the first two are passed over', async () => {
+    const list = Buffer.from(`alice${'\n'.repeat(1_100_000)}bob`);
+    const lines = [];
+    for await (const line of await readAccountIds(Readable.from([list]))) lines.push(line);
+    expect(ids(lines)).toEqual(['alice', 'bob']);
   });
 });

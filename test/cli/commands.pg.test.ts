@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { haltApp, resumeApp } from '../../db/queries/apps.ts';
 import { daemonEnvironment, runCommand, startTestDaemon } from '../support/daemon.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { createWorld, type World } from '../support/world.ts';
+import { createWorld, testApp, type World } from '../support/world.ts';
 
 let world: World;
 let folder: string;
@@ -227,7 +228,7 @@ describe('fetch', () => {
     const { code, stdout, stderr } = await run(['fetch', 'nobody']);
     expect(code).toBe(1);
     expect(JSON.parse(stdout).ErrorCode).toBe(30003);
-    expect(stderr).toBe('tim-mirror: The vendor answers with error 30003.\n');
+    expect(stderr).toMatch(/^tim-mirror: The vendor reports error 30003 \(.+\)\.\n$/);
   });
 
   test('an endpoint that nothing listens on is named', async () => {
@@ -310,6 +311,53 @@ describe('status and sync', () => {
     expect(stdout).toContain('app 1400000000: polling\n');
     expect(stdout).toMatch(/reason +1 accounts: transient 30006 “simulated 30006”/);
     world.vendor.setFaults([]);
+  });
+});
+
+describe('with a key that is not the app’s', () => {
+  const wrong = { TIM_SECRET_KEY: 'another-key-0123456789' };
+  const remedy =
+    /^tim-mirror: The vendor reports error 70003 \(.*refused\)\. The signature is refused: TIM_SECRET_KEY does not belong to TIM_SDK_APP_ID\.\n$/;
+
+  // `verify` reads accounts that have been read before.
+  beforeAll(async () => {
+    await world.addAccounts('alice');
+    await world.poll('alice');
+  });
+
+  test.each([
+    [['fetch', 'alice']],
+    [['probe', 'alice']],
+    [['verify']],
+    [['verify', '--sample', '1', '--json']],
+  ])('%j says what to do, with the vendor’s words and without the signature', async (args) => {
+    const { code, stdout, stderr } = await run(args, wrong);
+    expect(stderr).toMatch(remedy);
+    expect(code).toBe(1);
+    expect(stdout + stderr).not.toMatch(/eJ[\w*-]{20}/);
+  });
+
+  test('fetch shows the vendor’s answer too', async () => {
+    const { stdout } = await run(['fetch', 'alice'], wrong);
+    expect(JSON.parse(stdout)).toMatchObject({ ActionStatus: 'FAIL', ErrorCode: 70003 });
+  });
+
+  test('sync says what to do while the app is halted', async () => {
+    await haltApp(world.db, {
+      appId: testApp.appId,
+      kind: 'credentials',
+      code: 70003,
+      message: 'signature refused',
+      pauseMs: 1000,
+    });
+    const { code, stderr } = await run(['sync', 'alice', '--timeout', '1s']);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr:
+        'tim-mirror: 1 of 1 accounts were not read. The vendor refuses the app with error 70003 (signature refused). ' +
+        'The signature is refused: TIM_SECRET_KEY does not belong to TIM_SDK_APP_ID.\n',
+    });
+    await resumeApp(world.db, testApp.appId);
   });
 });
 

@@ -1,10 +1,14 @@
-import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { runCommand } from '../support/daemon.ts';
+import { daemonEnvironment, runCommand } from '../support/daemon.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { createWorld } from '../support/world.ts';
 
 const mapped = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
 const through = ['unshare', '--pid', '--fork', '--kill-child', ...mapped];
@@ -28,4 +32,26 @@ test.skipIf(!mayUnshare)('migrate as the first process of a container ends at SI
     process.kill(inner, 'SIGTERM');
     expect((await migrate.ended).code).toBe(143);
   });
+});
+
+test('SIGTERM to npx ends the daemon, which gives its accounts back first', async () => {
+  await using world = await createWorld();
+  const cache = mkdtempSync(join(tmpdir(), 'tim-npx-'));
+  const npx = spawn('npx', ['tim-mirror', 'start'], {
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    env: {
+      ...daemonEnvironment({ vendor: world.vendor, databaseUrl: world.database.url }),
+      npm_config_cache: cache,
+      npm_config_offline: 'true',
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  npx.stdout.on('data', (chunk: Buffer) => {
+    said += chunk;
+  });
+  await waitFor('the daemon to run', () => said.includes('tim-mirror runs'));
+  npx.kill('SIGTERM');
+  await waitFor('the daemon to say that it has stopped', () => said.includes('"msg":"stopped"'));
+  rmSync(cache, { recursive: true, force: true });
 });

@@ -1,6 +1,5 @@
-import { groupGetRequest, parseErrorEnvelope } from '../../../src/tencent/wire.ts';
+import { groupGetRequest } from '../../../src/tencent/wire.ts';
 import { jsonText } from '../../../src/terminal/json-text.ts';
-import { CommandError } from '../../command-error.ts';
 import { chooseApp, readEnvironment } from '../../environment.ts';
 import { withVendor } from '../../vendor.ts';
 
@@ -24,7 +23,6 @@ export async function fetchCommand(accountId: string, options: FetchCommand): Pr
     });
     const answer = await client.callGroupGet(body, stop);
     process.stdout.write(`${environment.scrubber.scrubJson(jsonText(answer.body, 2))}\n`);
-    const envelope = parseErrorEnvelope(answer.body);
-    if (envelope !== undefined) throw new CommandError(`The vendor answers with error ${envelope.code}.`);
+    if (answer.error !== undefined) throw answer.error;
   });
 }

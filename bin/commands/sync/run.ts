@@ -1,5 +1,8 @@
+import type { Database } from '../../../db/client.ts';
 import { assertSchema } from '../../../db/migrate.ts';
+import { readApps } from '../../../db/queries/apps.ts';
 import { type SyncOutcome, syncNow } from '../../../src/accounts/sync-now.ts';
+import { remedyFor } from '../../../src/tencent/errors.ts';
 import { printable } from '../../../src/terminal/printable.ts';
 import { CommandError } from '../../command-error.ts';
 import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
@@ -16,8 +19,19 @@ export async function syncCommand(
     const outcomes = await syncNow(db, app.appId, [...new Set(ids)], options.timeout);
     for (const outcome of outcomes) process.stdout.write(`${report(outcome)}\n`);
     const bad = outcomes.filter(({ outcome }) => ['failed', 'waiting', 'unknown'].includes(outcome));
-    if (bad.length > 0) throw new CommandError(`${bad.length} of ${outcomes.length} accounts were not read.`);
+    if (bad.length > 0)
+      throw new CommandError(
+        `${bad.length} of ${outcomes.length} accounts were not read.${await describeRefusal(db, app.appId)}`,
+      );
   });
+}
+
+/** What to do about an app that the vendor refuses, as `status` says it; empty for another app. */
+async function describeRefusal(db: Database, appId: number): Promise<string> {
+  const halt = (await readApps(db)).find((app) => app.appId === appId)?.halt;
+  if (halt === undefined) return '';
+  const { kind, code, message } = halt;
+  return ` The vendor refuses the app with error ${code} (${message}). ${remedyFor(kind, code)}`;
 }
 
 function report({ accountId: id, outcome, state }: SyncOutcome): string {

@@ -8,6 +8,7 @@ import {
   sampleAccounts,
 } from '../../../db/queries/audit.ts';
 import { compareAccount } from '../../../src/audit/compare-account.ts';
+import { isAppRefused } from '../../../src/tencent/errors.ts';
 import { jsonText } from '../../../src/terminal/json-text.ts';
 import { count, rate } from '../../../src/terminal/numbers.ts';
 import { printable } from '../../../src/terminal/printable.ts';
@@ -52,7 +53,9 @@ export async function verifyCommand(options: VerifyCommand): Promise<void> {
       try {
         for await (const account of accountsOf(db, app.appId, options.sample)) {
           const started = performance.now();
-          const { outcome, differences } = await compareAccount({ db, client }, account, stop);
+          const { outcome, differences, error } = await compareAccount({ db, client }, account, stop);
+          // No other account would be read either.
+          if (error !== undefined && isAppRefused(error)) throw error;
           findings.checked += 1;
           findings[outcome] += 1;
           if (outcome === 'wrong' || outcome === 'stale') {
