@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { connect, type Database } from '../db/client.ts';
+import { assertSchema } from '../db/migrate.ts';
 import { readApps } from '../db/queries/apps.ts';
 import { commandLimits } from '../db/session-limits.ts';
 import { type Build, readBuild } from '../src/build.ts';
@@ -8,6 +9,7 @@ import { type Config, ConfigError, type Need, parseConfig, secretsOf } from '../
 import { createLogger, type Logger } from '../src/log.ts';
 import { createScrubber, type Scrubber } from '../src/scrubber.ts';
 import { CommandError } from './command-error.ts';
+import { onSignals } from './signals.ts';
 
 /** What a command works with: its configuration, and a log that keeps secrets. */
 export interface Environment {
@@ -73,10 +75,51 @@ function listApps(ids: readonly number[]): string {
   return ids.length === 0 ? 'none is' : `these are: ${ids.join(', ')}`;
 }
 
+/** What a command about an app works with. */
+export interface AppCommand {
+  readonly db: Database;
+  readonly app: AppConfig;
+  readonly environment: Environment;
+}
+
+export interface AppCommandOptions {
+  readonly needs?: readonly Need[];
+  readonly overrides?: NodeJS.ProcessEnv;
+}
+
+/** How a command about a configured app begins: environment, app, and a database whose schema is this program's. */
+export async function withApp<T>(
+  appId: number | undefined,
+  use: (command: AppCommand) => Promise<T>,
+  { needs = ['app', 'database'], overrides = {} }: AppCommandOptions = {},
+): Promise<T> {
+  const environment = readEnvironment(needs, overrides);
+  const app = chooseApp(environment.config, appId);
+  return withDatabase(environment, async (db) => {
+    await assertSchema(db);
+    return use({ db, app, environment });
+  });
+}
+
+/** How a command that only reads the mirror begins: it needs no app in the environment, if the database has but one. */
+export async function withMirroredApp<T>(
+  appId: number | undefined,
+  use: (db: Database, appId: number) => Promise<T>,
+): Promise<T> {
+  const environment = readEnvironment(['database']);
+  return withDatabase(environment, async (db) => {
+    await assertSchema(db);
+    return use(db, await chooseMirroredApp(db, environment.config, appId));
+  });
+}
+
 /** Aborts at the first SIGINT or SIGTERM, so that a command can end what it has begun; a second one ends the process. */
 export function abortOnSignals(): AbortSignal {
   const ended = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => ended.abort());
+  const leave = onSignals(() => {
+    leave();
+    ended.abort();
+  });
   return ended.signal;
 }
 

@@ -27,7 +27,7 @@ export async function createProgram(): Promise<Command> {
   return program;
 }
 
-/** In the order of the headings that they stand under, and of their names. */
+/** In the order of their headings, and of their names. */
 async function loadCommands(): Promise<readonly Command[]> {
   const files = readdirSync(folder)
     .sort()

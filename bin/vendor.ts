@@ -7,6 +7,7 @@ import { connectRedis } from '../src/redis/redis-connections.ts';
 import { createTencentClient, type TencentClient } from '../src/tencent/client.ts';
 import { CommandError } from './command-error.ts';
 import type { Environment } from './environment.ts';
+import { onSignals } from './signals.ts';
 
 /** A way to call the vendor from a command, and a stop that Ctrl-C begins. */
 export interface Vendor {
@@ -38,9 +39,10 @@ export async function withVendor<T>(
       : createRedisSlots({ redis: redis.clients(app.appId).bucket, appId: app.appId, callsPerSecond });
   const bucket = createTokenBucket({ slots, callsPerSecond, log });
   const stop = createStop();
-  const onSignal = () => stop.abortHard();
-  process.once('SIGINT', onSignal);
-  process.once('SIGTERM', onSignal);
+  const leave = onSignals(() => {
+    leave();
+    stop.abortHard();
+  });
   const client = createTencentClient({
     app: { ...app, secretKey: app.secretKey },
     takeToken: (signal) => bucket.take(signal),
@@ -50,8 +52,7 @@ export async function withVendor<T>(
   try {
     return await use({ client, stop });
   } finally {
-    process.removeListener('SIGINT', onSignal);
-    process.removeListener('SIGTERM', onSignal);
+    leave();
     await client.close();
     redis?.close();
   }

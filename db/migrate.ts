@@ -96,8 +96,8 @@ export async function migrate(db: Database, options: MigrateOptions = {}): Promi
 }
 
 /**
- * Whether this is the only migrate. The lock belongs to a transaction, because behind a pooler a session belongs to
- * nobody. It is tried and not waited for: a statement that waits has a snapshot, and an index that is built
+ * Whether this is the only migrate. The lock belongs to a transaction, because behind a pooler a session has no
+ * owner. It is tried and not waited for: a statement that waits has a snapshot, and an index that is built
  * concurrently waits for every older snapshot, so the two would wait for each other. A transaction that is idle
  * between two statements has none.
  */

@@ -10,7 +10,7 @@ export class PoolerError extends Error {
 
 export interface SessionOptions {
   readonly url: string;
-  /** Whether the operator says that sessions hold at this URL; then a pooler may stand there that keeps them apart. */
+  /** Whether the operator says that sessions hold at this URL; then a pooler may be there that keeps them apart. */
   readonly bypassed: boolean;
 }
 

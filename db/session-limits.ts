@@ -1,4 +1,4 @@
-/** How long the statements of a session may take, and how long a transaction may stand idle. */
+/** How long the statements of a session may take, and how long a transaction may be idle. */
 export interface SessionLimits {
   /** After this long without an answer the program ends the session: Postgres, or what lies between, has fallen silent. */
   readonly silentMs: number;

@@ -20,7 +20,7 @@ const relied = {
   // Off, a null in an array becomes the text NULL: a friend of that name.
   array_nulls: 'on',
   transform_null_equals: 'off',
-  // Every statement names its schema, so nothing of another schema can stand in for a function of Postgres' own.
+  // Every statement names its schema, so nothing of another schema can replace a function of Postgres' own.
   search_path: 'pg_catalog',
   // Stricter levels refuse a third of what replicas do at once; the locks are what we rely on.
   default_transaction_isolation: 'read committed',
@@ -100,7 +100,7 @@ async function checkSettings(client: pg.ClientBase): Promise<void> {
 }
 
 /**
- * A function of a schema that others may create in can stand in for one of Postgres' own, such as `to_char(date, text)`,
+ * A function of a schema that others may create in can replace one of Postgres' own, such as `to_char(date, text)`,
  * and would run with our rights.
  */
 async function checkSearchPath(client: pg.ClientBase): Promise<void> {

@@ -12,7 +12,7 @@ export interface Settled {
 /**
  * Makes the mirror at home in this database: an identity of its own, and numbers of the feed that no consumer has passed.
  * A mirror that comes from another server always goes on from higher numbers, for the last line may lie below what
- * consumers have seen of the old server. Broken off, it is done again.
+ * consumers have seen of the old server. Interrupted, it is done again.
  */
 export async function settleIn(db: Database, { restored = false } = {}): Promise<Settled> {
   const jump = await continueFeed(db, { always: restored || (await hasMovedServer(db)) });

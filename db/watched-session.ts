@@ -62,7 +62,7 @@ export interface HeartbeatOptions {
   readonly now?: () => Moment;
 }
 
-/** One moment by two clocks, in milliseconds: the steady one may stand still while a machine is suspended, the other may be set. */
+/** One moment by two clocks, in milliseconds: the steady one may stop while a machine is suspended, the other may be set. */
 export interface Moment {
   readonly steady: number;
   readonly wall: number;

@@ -1,6 +1,11 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StopSignals } from './tencent/client.ts';
+
+/** How a stop reaches what is under way: `soft` ends waiting for a turn, `hard` ends the work itself. */
+export interface StopSignals {
+  readonly soft: AbortSignal;
+  readonly hard: AbortSignal;
+}
 
 /** The two steps of a stop: `soft` takes on nothing new, `hard` also ends what is under way. */
 export interface Stop extends StopSignals {

@@ -1,11 +1,14 @@
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import pretty from 'pino-pretty';
-import type { LogLevel } from './config/config.ts';
 import { standardLog } from './log-stream.ts';
 import { createScrubber, type Scrubber } from './scrubber.ts';
 import { printableJson } from './terminal/printable.ts';
 
 export type Logger = PinoLogger;
+
+/** The levels of `LOG_LEVEL`, the quietest lines first. */
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
 
 export interface LoggerOptions {
   readonly level: LogLevel;

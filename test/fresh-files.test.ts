@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createFreshFiles } from '../src/config/fresh-files.ts';
+import { parseRedisServers, withLoginOf } from '../src/config/redis-servers.ts';
 import { freshLogin } from '../src/redis/redis-login.ts';
-import { parseRedisServers, withLoginOf } from '../src/redis/redis-servers.ts';
 
 function openFile() {
   let now = 0;
@@ -11,7 +11,7 @@ function openFile() {
   const calls: string[] = [];
   files.listen({
     onChange: (name, value) => calls.push(`${name} is ${value}`),
-    onProblem: (name) => calls.push(`${name} in problem`),
+    onProblem: (name) => calls.push(`${name} has a problem`),
   });
   files.remember('first', 'KEY_FILE', () => {
     reads += 1;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Database } from '../db/client.ts';
 import { raiseBeat, renewInstallation } from '../db/queries/installation.ts';
-import { redisTag } from '../src/redis/redis-servers.ts';
+import { redisTag } from '../src/config/redis-servers.ts';
 import { StartError } from '../src/start-error.ts';
 
 /** Sees that no other mirror works under this installation's identity on the same Redis. */

@@ -27,10 +27,10 @@ import { FreshClient } from '../db/fresh-client.ts';
 import { migrationLimits, pollLimits, type SessionLimits } from '../db/session-limits.ts';
 import { stateSettings } from '../db/session-settings.ts';
 import { keepAsking, watchSession } from '../db/watched-session.ts';
+import { redisTag } from '../src/config/redis-servers.ts';
 import { within } from '../src/lifecycle.ts';
 import type { Logger } from '../src/log.ts';
 import type { RedisConnections } from '../src/redis/redis-connections.ts';
-import { redisTag } from '../src/redis/redis-servers.ts';
 import { StartError } from '../src/start-error.ts';
 
 /** What the daemon's queues are for. All but maintenance exist once an app, so that no app waits for another. */
@@ -236,7 +236,7 @@ export async function assertPostgresQueues(databaseUrl: string): Promise<void> {
     await pool.end();
   }
   throw new StartError(
-    'REDIS_URL is not set, and the database lacks the queues that stand in for Redis, or has older ones; run tim-mirror migrate, or set REDIS_URL.',
+    'REDIS_URL is not set, and the database lacks the queues that replace Redis, or has older ones; run tim-mirror migrate, or set REDIS_URL.',
   );
 }
 

@@ -1,8 +1,8 @@
 import { findSourceRisk } from '../db/source-rights.ts';
 import type { CallingAppConfig } from '../src/config/app-config.ts';
 import { type Config, commonSecrets } from '../src/config/config.ts';
+import { isLoopback } from '../src/config/loopback.ts';
 import { hostOfPostgresUrl } from '../src/config/postgres-url.ts';
-import { isLoopback } from '../src/http/access.ts';
 import type { Logger } from '../src/log.ts';
 import { neededOpenFiles, openFilesLimit } from '../src/open-files.ts';
 import type { SourcedAppConfig } from './accounts-worker.ts';

@@ -1,4 +1,4 @@
-import { defaultMinIntervalSeconds } from '../../src/schedule/queue-stats.ts';
+import { defaultMinIntervalSeconds } from '../../src/config/values.ts';
 import type { createScenarios, PolicyName, Scenario } from './scenarios.ts';
 import type { Freshness } from './simulate.ts';
 

@@ -1,4 +1,4 @@
-import { defaultMinIntervalSeconds } from '../../src/schedule/queue-stats.ts';
+import { defaultMinIntervalSeconds } from '../../src/config/values.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { count } from '../../src/terminal/numbers.ts';
 import { createHalveAndGrow } from './policies/halve-and-grow.ts';

@@ -103,7 +103,7 @@ export async function readAccountSources(db: Kysely<DB>): Promise<readonly Accou
   return rows;
 }
 
-/** How ids that a source names stand to the accounts of the app. */
+/** How the ids that a source names relate to the accounts of the app. */
 export interface NamedAccounts {
   /** Keys of those that it has named before. */
   readonly keys: readonly number[];

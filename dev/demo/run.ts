@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { CommandError } from '../../bin/command-error.ts';
 import { enrolIds, enrolList } from '../../bin/commands/accounts/lists.ts';
 import { chooseApp, readEnvironment } from '../../bin/environment.ts';
+import { onSignals } from '../../bin/signals.ts';
 import { connect, type Database } from '../../db/client.ts';
 import { migrate } from '../../db/migrate.ts';
 import { readNewestChanges } from '../../db/queries/changes.ts';
@@ -123,14 +124,11 @@ interface EndOfDemo {
 function endOfDemo(forMs: number | undefined): EndOfDemo {
   const end = new AbortController();
   const abort = new AbortController();
-  let signals = 0;
-  const onSignal = () => {
-    signals += 1;
-    if (signals === 1) end.abort();
-    else abort.abort();
-    if (signals === 2) for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, onSignal);
-  };
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, onSignal);
+  const leave = onSignals((times) => {
+    if (times === 1) return end.abort();
+    abort.abort();
+    leave();
+  });
   return {
     count() {
       if (forMs !== undefined) setTimeout(() => end.abort(), Math.max(forMs - calmMs, forMs / 2)).unref();

@@ -16,7 +16,7 @@ import type { Scrubber } from '../scrubber.ts';
 import { shortGroups } from '../sync/doubt.ts';
 import { noRoom, type PollResult, pollAccount } from '../sync/poll-account.ts';
 import type { PollDeps } from '../sync/poll-deps.ts';
-import { createTencentClient, type StopSignals, type TencentClient } from '../tencent/client.ts';
+import { type CallOptions, createTencentClient, type TencentClient } from '../tencent/client.ts';
 import type { ResponseMemory } from '../tencent/response-memory.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
 import { type AppCounters, type AppCounts, createAppCounters } from './app-counters.ts';
@@ -43,7 +43,7 @@ export interface AppRunner {
   underWay(): number;
   /** Holds the app's removals when too many of its accounts shrink. */
   watchRemovals(): Promise<void>;
-  /** Compares a few accounts taken at random with the vendor: what a round of `seconds` may cost. */
+  /** Compares a few random accounts with the vendor. `seconds`: the length of a round, whose calls it may use a share of. */
   audit(seconds: number): Promise<void>;
   /** Takes over what the database said of the app when it was asked at `askedAt` (`performance.now()`). */
   refresh(row: AppRow, askedAt: number): void;
@@ -159,7 +159,7 @@ interface PollParts {
   readonly responses: ResponseReport;
   readonly vendorBreaker: VendorBreaker;
   readonly bucket: TokenBucket;
-  readonly signals: () => StopSignals;
+  readonly signals: () => CallOptions;
 }
 
 /** Polls an account if there is room for its response, counts what came of it, and acts on what concerns the whole app. */

@@ -6,7 +6,7 @@ import { untrustedSeconds } from '../sync/sequence-evidence.ts';
 /** What the policy knows of an app, as the database last said. */
 export interface AppSchedule {
   queue(): QueueStats;
-  /** How often accounts are asked for everything: more often on an app whose sequence has been caught lying. */
+  /** How often accounts are asked for everything: more often on an app on which a change came without a new sequence. */
   fullReadIntervalMs(): number;
   /** A change came without a new sequence. Returns whether that was not known yet. */
   noteSilentChange(): boolean;

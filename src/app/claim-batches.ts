@@ -11,8 +11,8 @@ import {
 } from '../schedule/virtual-clock.ts';
 
 /**
- * A claim keeps others away from an account for this long: the most that the loss of a process, or of all queues,
- * delays a poll. Only two reads that both take all the time they may (26 s) last longer, and are dropped.
+ * How long a lease lasts. It bounds how much the loss of a process, or of all queues, delays a poll. A poll that lasts
+ * longer is dropped: two reads that both take all of their time, 13 s each, or one that waits long for a slot or for memory.
  */
 export const leaseSeconds = 25;
 
@@ -58,20 +58,23 @@ export async function claimBatches(
     const forHinted = shareOf(places, hintedShare, random);
     const hinted = await claim('hinted', forHinted);
     const free = places - hinted.accounts.length;
-    // New accounts may be a crowd: those already known keep a fifth, and each side takes what the other leaves.
+    // Known accounts keep a fifth, however many new ones there are, and each side takes what the other leaves.
     const forNeverPolled = free - shareOf(free, knownShare, random);
     const neverPolled = await claim('never_polled', forNeverPolled);
     const forKnown = free - neverPolled.accounts.length;
     const known = await claim('known', forKnown);
-    const left = free - neverPolled.accounts.length - known.accounts.length;
-    const crowd = await claim('never_polled', neverPolled.accounts.length === forNeverPolled ? left : 0);
-    // Virtual time is that of known accounts. However many new ones wait, it runs with real time when the known ones
-    // did not fill their places: stopped, it would let claims look ahead to accounts read a moment ago.
+    const freePlaces = free - neverPolled.accounts.length - known.accounts.length;
+    const moreNeverPolled = await claim(
+      'never_polled',
+      neverPolled.accounts.length === forNeverPolled ? freePlaces : 0,
+    );
+    // Only known accounts move the clock, and new ones must not stop it: claims would reach accounts read a moment ago.
     const full = known.accounts.length === forKnown;
     await storeClock(trx, appId, moveClock(clock, { full, largestDue: known.largestDue }));
-    const flood = hinted.accounts.length === forHinted ? left - crowd.accounts.length : 0;
-    const others = await claim('hinted', flood);
-    const batches = [hinted, known, neverPolled, crowd, others];
+    const placesLeft =
+      hinted.accounts.length === forHinted ? freePlaces - moreNeverPolled.accounts.length : 0;
+    const moreHinted = await claim('hinted', placesLeft);
+    const batches = [hinted, known, neverPolled, moreNeverPolled, moreHinted];
     return { accounts: batches.flatMap(({ accounts }) => accounts), probe: false };
   });
 }

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../../db/client.ts';
 import { noteOutcomes, recordPolls } from '../../db/queries/poll-records.ts';
 import { type Refusal, refusalOf } from '../../db/storage-errors.ts';
+import { createBatcher } from '../batcher.ts';
 import type { Logger } from '../log.ts';
 import type { PollResult } from '../sync/poll-account.ts';
 import { leaseSeconds } from './claim-batches.ts';
@@ -42,30 +42,15 @@ const defaultTimeoutMs = leaseSeconds * 1000;
 /** A writer that stores what it has every fifth of a second, and tries again while Postgres is away. */
 export function createPollBatchWriter(options: PollBatchWriterOptions): PollBatchWriter {
   const { db, appId, log, timeoutMs = defaultTimeoutMs } = options;
-  let waiting: Waiting[] = [];
-  let flushing = false;
+  const batcher = createBatcher<Waiting>({ gatherMs, retryMs, store });
 
-  /** Ends when nothing waits; it never fails, because `store` turns every failure into a result. */
-  async function flush(): Promise<void> {
-    if (flushing) return;
-    flushing = true;
-    while (waiting.length > 0) {
-      // Before every statement: one that is sent for what came during the last would hold two or three results.
-      await sleep(gatherMs);
-      const batch = waiting;
-      waiting = [];
-      await store(batch);
-    }
-    flushing = false;
-  }
-
-  async function store(batch: readonly Waiting[]): Promise<void> {
+  async function store(batch: readonly Waiting[]): Promise<readonly Waiting[]> {
     try {
       await write(batch.map(({ result }) => result));
       for (const { done } of batch) done();
+      return [];
     } catch (error) {
-      if (refusalOf(error).transient) await putBack(batch, error);
-      else await storeOneByOne(batch);
+      return refusalOf(error).transient ? youngOf(batch, error) : storeOneByOne(batch);
     }
   }
 
@@ -78,45 +63,43 @@ export function createPollBatchWriter(options: PollBatchWriterOptions): PollBatc
   }
 
   /** One result that can't be stored must not cost the others theirs. */
-  async function storeOneByOne(batch: readonly Waiting[]): Promise<void> {
+  async function storeOneByOne(batch: readonly Waiting[]): Promise<readonly Waiting[]> {
     for (const [index, { result, done }] of batch.entries()) {
       try {
         await write([result]);
       } catch (error) {
         const refusal = refusalOf(error);
-        if (refusal.transient) return putBack(batch.slice(index), error);
+        if (refusal.transient) return youngOf(batch.slice(index), error);
         // The log of refusals says it once, and `status` counts it.
         log.debug({ err: error, app: appId }, 'a result can’t be stored');
         options.onLost?.(refusal, 1);
       }
       done();
     }
+    return [];
   }
 
-  async function putBack(batch: readonly Waiting[], error: unknown): Promise<void> {
+  /** Those that may still be stored; the others time out. */
+  function youngOf(batch: readonly Waiting[], error: unknown): readonly Waiting[] {
     const young = batch.filter(({ since }) => performance.now() - since < timeoutMs);
     const old = batch.filter((each) => !young.includes(each));
     for (const { done } of old) done();
     if (old.length > 0) {
       log.debug(
         { err: error, app: appId, results: old.length },
-        'results are given up: postgres did not take them while their leases lasted',
+        'results timed out: postgres did not take them while their leases lasted',
       );
       options.onLost?.(refusalOf(error), old.length);
     }
     log.debug({ err: error, app: appId, results: young.length }, 'results wait for postgres');
-    waiting = [...young, ...waiting];
-    if (young.length > 0) await sleep(retryMs);
+    return young;
   }
 
   return {
     write({ record, note }) {
       if (record === undefined && note === undefined) return Promise.resolve();
       const result = { ...(record && { record }), ...(note && { note }) };
-      return new Promise((done) => {
-        waiting.push({ result, since: performance.now(), done });
-        void flush();
-      });
+      return new Promise((done) => batcher.add({ result, since: performance.now(), done }));
     },
   };
 }

@@ -63,7 +63,7 @@ export function createPollResults({
     }
   }
 
-  /** What passes at once is counted, and worth a line only where it hits many accounts; the health says that Postgres is away. */
+  /** Counts every refusal, and logs it only if the account was penalised or storage is unhealthy. */
   function countRefusal(refusal: Refusal, results: number, costs: boolean): void {
     counters.event(refusedEvent(refusal.class), results);
     metrics.writesRefused(refusal.class, results);

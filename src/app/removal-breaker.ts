@@ -5,15 +5,15 @@ import type { Logger } from '../log.ts';
 
 /**
  * When this many accounts shrink, something is wrong with the answers, or accounts are deleted in bulk; an operator has to
- * look. The shortest window is the shortest time between the two answers that a removal takes: when many accounts
- * begin to shrink, it is full of them before the first of them can be believed.
+ * decide. The shortest window is the least time between two responses that confirm a removal: the breaker has seen all
+ * first responses before any of them can be confirmed.
  */
 const breakerRule = {
   windowsSeconds: [30, 60, 120, 300, 600],
   leastAccounts: 20,
   /** Of the distinct accounts that were read in the window. */
   leastShare: 0.05,
-  /** With this many an app that is read slowly may be on the way there: second answers wait for the rest of the app. */
+  /** In an app that is read slowly this many delay confirmation until enough accounts have been read. */
   doubtfulAccounts: 5,
 } as const;
 
@@ -56,7 +56,7 @@ export function createRemovalBreaker({ db, appId, log, readKeptMs = 3000 }: Brea
     return known.read;
   }
 
-  async function judge(firstAgoSeconds: number | undefined): Promise<boolean> {
+  async function mayBelieve(firstAgoSeconds: number | undefined): Promise<boolean> {
     const { windowsSeconds: windows, doubtfulAccounts } = breakerRule;
     const counts = await countShrunk(db, appId, windows);
     if (counts === undefined || counts.held || counts.bypassed) return true;
@@ -89,9 +89,9 @@ export function createRemovalBreaker({ db, appId, log, readKeptMs = 3000 }: Brea
 
   return {
     async watch() {
-      await judge(undefined);
+      await mayBelieve(undefined);
     },
-    mayBelieve: judge,
+    mayBelieve,
   };
 }
 

@@ -33,8 +33,8 @@ export interface VendorBreakerOptions {
 
 /** Until the first probe; a code that asks to wait gets a minute. */
 const haltPauseMs = 5000;
-const patientPauseMs = 60_000;
-const patientCodes: ReadonlySet<number> = new Set([70050]);
+const slowProbeMs = 60_000;
+const slowProbeCodes: ReadonlySet<number> = new Set([70050]);
 const shortestPauseMs = 1000;
 const longestPauseMs = 10_000;
 
@@ -96,7 +96,7 @@ function createPauses(): () => number | undefined {
   return () => {
     const now = performance.now();
     if (now < until) return undefined;
-    // Again, sooner after a pause than it lasted: another caller is using up the app's limit.
+    // Limited again within the length of the last pause: another caller is using the app's limit, so the pause doubles.
     pauseMs = now - until < pauseMs ? Math.min(pauseMs * 2, longestPauseMs) : shortestPauseMs;
     until = now + pauseMs;
     return pauseMs;
@@ -106,7 +106,7 @@ function createPauses(): () => number | undefined {
 /** Stores the halt, and says it in the log once for all processes. */
 async function storeHalt(db: Database, appId: number, error: TencentError, log: Logger): Promise<void> {
   const { kind, code, message } = error;
-  const pauseMs = patientCodes.has(code) ? patientPauseMs : haltPauseMs;
+  const pauseMs = slowProbeCodes.has(code) ? slowProbeMs : haltPauseMs;
   if (!(await haltApp(db, { appId, kind, code, message, pauseMs }))) return;
   const remedy = remedyFor(kind, code);
   log.error({ kind, code, vendor: message, remedy }, 'app halted: the vendor refuses it');

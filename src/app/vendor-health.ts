@@ -6,7 +6,7 @@ export interface VendorHealth {
 
 const remembered = 100;
 /** Far above what a healthy vendor shows, far below what an outage does. */
-const illFrom = 5;
+const unhealthyFrom = 5;
 
 /** Looks at the last hundred polls of an app. */
 export function createVendorHealth(): VendorHealth {
@@ -18,6 +18,6 @@ export function createVendorHealth(): VendorHealth {
       if (failed) failures += 1;
       if (last.length > remembered && last.shift() === true) failures -= 1;
     },
-    isUnhealthy: () => failures >= illFrom,
+    isUnhealthy: () => failures >= unhealthyFrom,
   };
 }

@@ -1,7 +1,7 @@
 import type { Database } from '../../db/client.ts';
 import { addAudit, requestFullRead, sampleAccounts } from '../../db/queries/audit.ts';
 import type { Logger } from '../log.ts';
-import type { StopSignals, TencentClient } from '../tencent/client.ts';
+import type { CallOptions, TencentClient } from '../tencent/client.ts';
 import type { ResponseMemory } from '../tencent/response-memory.ts';
 import { compareAccount } from './compare-account.ts';
 
@@ -31,7 +31,7 @@ export async function auditSample(
   deps: AuditDeps,
   seconds: number,
   random: () => number,
-  stop: StopSignals,
+  stop: CallOptions,
 ): Promise<void> {
   const { db, appId, log } = deps;
   // A fraction of a call comes now and then.

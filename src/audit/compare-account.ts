@@ -1,8 +1,8 @@
 import type { Database } from '../../db/client.ts';
 import { type AuditableAccount, readMirroredAccount } from '../../db/queries/audit.ts';
 import { changesOf, diffGroups, isEmpty } from '../sync/diff.ts';
-import { needsConfirmationBecause } from '../sync/doubt.ts';
-import type { StopSignals, TencentClient } from '../tencent/client.ts';
+import { doubtOf } from '../sync/doubt.ts';
+import type { CallOptions, TencentClient } from '../tencent/client.ts';
 import { TencentError } from '../tencent/errors.ts';
 import { NoRoomError } from '../tencent/response-memory.ts';
 
@@ -33,7 +33,7 @@ export interface CompareDeps {
 export async function compareAccount(
   { db, client }: CompareDeps,
   account: AuditableAccount,
-  stop: StopSignals,
+  stop: CallOptions,
 ): Promise<Comparison> {
   const { accountId } = account;
   let differences: readonly string[] = [];
@@ -49,8 +49,7 @@ export async function compareAccount(
       return { accountId, outcome: 'unread', differences: [] };
     const facts = { mirror: mirrored.groups, ...read, storedSequence: mirrored.sequence };
     // An answer that contradicts itself proves nothing of whom it leaves out.
-    if (needsConfirmationBecause(facts) === 'contradicts_itself')
-      return { accountId, outcome: 'unread', differences: [] };
+    if (doubtOf(facts) === 'contradicts_itself') return { accountId, outcome: 'unread', differences: [] };
     const diff = diffGroups(mirrored.groups, read.groups);
     if (isEmpty(diff)) return { accountId, outcome: 'equal', differences: [] };
     differences = formatDifferences(diff);

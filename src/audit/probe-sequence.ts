@@ -1,4 +1,4 @@
-import type { StopSignals, TencentClient } from '../tencent/client.ts';
+import type { CallOptions, TencentClient } from '../tencent/client.ts';
 import { type GroupGetResponse, groupGetRequest, parseGroupGet } from '../tencent/wire.ts';
 
 /** One of the reads of a probe, and what it brought. */
@@ -38,7 +38,7 @@ interface Question {
 export async function probeSequence(
   client: TencentClient,
   accountId: string,
-  stop: StopSignals,
+  stop: CallOptions,
 ): Promise<ProbeReport> {
   const reads: ProbeRead[] = [];
   const answers = new Map<string, GroupGetResponse>();

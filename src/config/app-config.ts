@@ -1,5 +1,5 @@
 import type { AccountSource } from '../../db/source-rows.ts';
-import type { Proxies } from '../tencent/proxy.ts';
+import type { Proxies } from './proxies.ts';
 
 /** One Tencent Cloud IM application: with its own queues, bucket and budget. */
 export interface AppConfig {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { AccountSource } from '../../db/source-rows.ts';
-import { regionOrigins } from '../tencent/endpoints.ts';
 import type { AppConfig, ConfigSource } from './app-config.ts';
+import { regionOrigins } from './endpoints.ts';
 import { freshFiles } from './fresh-files.ts';
 import { asWeUseIt, problemOfPostgresUrl } from './postgres-url.ts';
 import { readFailure } from './read-failure.ts';

@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { isLoopback } from '../http/access.ts';
-import { type RedisServers, redisPasswords } from '../redis/redis-servers.ts';
-import { defaultMinIntervalSeconds } from '../schedule/queue-stats.ts';
+import { type LogLevel, logLevels } from '../log.ts';
 import { isCommonText } from '../scrubber.ts';
-import { regionOrigins } from '../tencent/endpoints.ts';
-import { readProxies } from '../tencent/proxy.ts';
 import type { AppConfig, ConfigSource } from './app-config.ts';
 import { pairOf, readAppsFile } from './apps-file.ts';
+import { regionOrigins } from './endpoints.ts';
 import { freshFiles } from './fresh-files.ts';
+import { isLoopback } from './loopback.ts';
 import { asWeUseIt } from './postgres-url.ts';
+import { readProxies } from './proxies.ts';
 import { readFailure } from './read-failure.ts';
+import { type RedisServers, redisPasswords } from './redis-servers.ts';
 import { passwordsIn } from './url-passwords.ts';
 import {
   admin,
@@ -17,6 +17,7 @@ import {
   callsPerSecond,
   dayMs,
   defaultCallsPerSecond,
+  defaultMinIntervalSeconds,
   duration,
   hostNames,
   integer,
@@ -83,9 +84,6 @@ export class ConfigError extends Error {
     this.problems = problems;
   }
 }
-
-const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-export type LogLevel = (typeof logLevels)[number];
 
 const yesOrNo = z
   .enum(['true', 'false'], 'must be true or false')
@@ -299,7 +297,7 @@ export function secretsOf(config: Config): readonly string[] {
   return namedSecrets(config).map(({ secret }) => secret);
 }
 
-/** The variables whose secret may stand in ordinary text by chance, so that it can't be removed wherever it appears. */
+/** The variables whose secret may occur in ordinary text by chance, so that it can't be removed wherever it appears. */
 export function commonSecrets(config: Config): readonly string[] {
   const common = namedSecrets(config).filter(({ secret }) => isCommonText(secret));
   return [...new Set(common.map(({ name }) => name))];

@@ -1,4 +1,4 @@
-/** The passwords in a URL, as they stand there and as they are meant; some may be empty. */
+/** The passwords in a URL, as they are written and as they are meant; some may be empty. */
 export function passwordsIn(url: string): readonly string[] {
   const parsed = URL.parse(url);
   const password = parsed?.password ?? '';

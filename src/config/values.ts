@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { parseRedisServers } from '../redis/redis-servers.ts';
-import { type Region, regionOrigins } from '../tencent/endpoints.ts';
+import { type Region, regionOrigins } from './endpoints.ts';
 import { asWeUseIt, problemOfPostgresUrl } from './postgres-url.ts';
+import { parseRedisServers } from './redis-servers.ts';
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 type Unit = keyof typeof unitMs;
@@ -82,6 +82,9 @@ export const appIdSays = 'must be the SDKAppID of the app, a whole number such a
 export const rateSays = 'must be a whole number from 1 to 199: the vendor allows 200 calls a second and app';
 const regionSays = `must be one of ${regions.join(', ')}`;
 const originSays = 'must be a URL such as https://console.tim.qq.com';
+
+/** POLL_MIN_INTERVAL where the operator sets none. */
+export const defaultMinIntervalSeconds = 10;
 
 export const appId = integer(1, Number.MAX_SAFE_INTEGER, appIdSays);
 /** Ten under the vendor's limit: calls bunch a little on their way. */

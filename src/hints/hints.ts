@@ -7,7 +7,7 @@ import { leaseSeconds } from '../app/claim-batches.ts';
 import type { Logger } from '../log.ts';
 import type { Callback } from '../tencent/callback.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
-import { type Batcher, createBatcher } from './batcher.ts';
+import { createIdBatcher, type IdBatcher } from './id-batcher.ts';
 import { createRecent } from './recent.ts';
 import { slowedRate } from './slow-down.ts';
 
@@ -26,7 +26,7 @@ export interface HintsOptions {
   readonly discover: boolean;
   /** Of an app, accounts that callbacks name, in all processes together. */
   readonly discoverPerHour: number;
-  /** Called again and again while the process is busy: see `look` of the token bucket. */
+  /** Called again and again while the process is busy: see `releaseDue` of the token bucket. */
   readonly releaseDueSlots: () => void;
   readonly log: Logger;
 }
@@ -34,9 +34,9 @@ export interface HintsOptions {
 /** What is kept of one app. */
 interface AppHints {
   readonly runner: AppRunner;
-  readonly hints: Batcher;
-  readonly named: Batcher;
-  readonly discoveries: Batcher;
+  readonly hints: IdBatcher;
+  readonly named: IdBatcher;
+  readonly discoveries: IdBatcher;
   /** The last warning that was stored, and until when it need not be stored again. */
   readonly warned: { callsPerSecond: number; until: number };
 }
@@ -115,12 +115,12 @@ function openAppHints(runner: AppRunner, options: HintsOptions): AppHints {
     runner.count('discovered', enrolled);
     if (enrolled > 0) log.info({ app: appId, accounts: enrolled }, 'accounts discovered');
   };
-  const discoveries = createBatcher({
+  const discoveries = createIdBatcher({
     log,
     store: async (ids) => noteDiscovered(await discoverAccounts(db, appId, ids)),
   });
   // The body of a callback is not signed, so what it names is bounded; an answer comes from the vendor.
-  const named = createBatcher({
+  const named = createIdBatcher({
     log,
     async store(ids) {
       const { enrolled, leftOut } = await discoverNamed(db, appId, ids, discoverPerHour);
@@ -128,7 +128,7 @@ function openAppHints(runner: AppRunner, options: HintsOptions): AppHints {
       runner.count('discovery_left_out', leftOut);
     },
   });
-  const hints = createBatcher({
+  const hints = createIdBatcher({
     log,
     async store(ids) {
       const unknown = await hintAccounts(db, { appId, ids, leaseSeconds, pauseSeconds });

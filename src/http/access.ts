@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { isLoopback } from '../config/loopback.ts';
 
 /** Who may see more than the probes and the metrics: every client, those with the token, or none. */
 export type Access =
@@ -13,12 +14,7 @@ export function accessFor(host: string, adminToken: string | undefined): Access 
   return isLoopback(host) ? { kind: 'open' } : { kind: 'hidden' };
 }
 
-/** Whether an address to listen on is one that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
-/** What proxies add: who asked them, or that they stand between. */
+/** What proxies add: who called them, or that they are in between. */
 const forwardingHeader =
   /^(forwarded|via|(x-)?(forwarded|original|real|client|cluster-client|true-client|envoy|cf-connecting|fastly-client)-.+|x-forwarded|cdn-loop|x-amzn-trace-id)$/;
 

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { isLoopback } from '../config/loopback.ts';
 import { type Callback, callbackAnswer, parseCallback } from '../tencent/callback.ts';
 import { isSignedCallback } from '../tencent/callback-signature.ts';
-import { isLoopback } from './access.ts';
 
 export interface HooksOptions {
   /** With it every callback must be signed. */

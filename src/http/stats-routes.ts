@@ -8,8 +8,8 @@ import type { Build } from '../build.ts';
 import { type Cache, createCache } from '../cache.ts';
 import { withTimeout } from '../lifecycle.ts';
 import type { Logger } from '../log.ts';
-import { freshnessSeconds } from '../metrics/definitions.ts';
 import { explainAccount } from '../status/explain-account.ts';
+import { freshnessSeconds } from '../status/freshness-seconds.ts';
 import type { AppStats } from '../status/read-stats.ts';
 import type { Status } from '../status/status.ts';
 

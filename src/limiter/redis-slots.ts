@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { redisTag } from '../redis/redis-servers.ts';
+import { redisTag } from '../config/redis-servers.ts';
 import { longestPauseMs, quietPeriodMs, type SlotSource } from './slots.ts';
 
 export interface RedisSlotsOptions {

@@ -1,8 +1,9 @@
 import { Gauge, Histogram, type Registry } from 'prom-client';
 import type { Cache } from '../cache.ts';
 import { within } from '../lifecycle.ts';
+import { freshnessSeconds } from '../status/freshness-seconds.ts';
 import type { AppStats } from '../status/read-stats.ts';
-import { databaseGauges, freshness, freshnessSeconds } from './definitions.ts';
+import { databaseGauges, freshness } from './definitions.ts';
 
 /** Prometheus gives up after 10 s; it shall have this process' own figures even when Postgres hangs. */
 const timeoutMs = 1000;

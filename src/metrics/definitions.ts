@@ -1,3 +1,5 @@
+import { freshnessSeconds } from '../status/freshness-seconds.ts';
+
 /** Every metric of the daemon by what it is: names end in units, and no label holds an account. */
 
 /** From a call that is at once to one that times out. */
@@ -6,10 +8,6 @@ const callSeconds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15];
 const waitSeconds = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 /** Around the milliseconds after which a slot is given up. */
 const lateSeconds = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128];
-/** From seconds, which a small installation reaches, to a week, when every account is asked for everything. */
-export const freshnessSeconds = [
-  1, 5, 15, 30, 60, 300, 900, 3600, 14_400, 43_200, 86_400, 259_200, 604_800,
-] as const;
 
 /** What this process has done. */
 export const counters = {

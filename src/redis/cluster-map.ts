@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { z } from 'zod';
+import type { Endpoint, RedisCluster } from '../config/redis-servers.ts';
 import { loginOf, withFreshLogin } from './redis-login.ts';
-import type { Endpoint, RedisCluster } from './redis-servers.ts';
 import { SurvivingStandaloneConnector } from './surviving-connectors.ts';
 
 /** Which node of a Redis Cluster holds which keys, asked of the cluster itself. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AbstractConnector } from 'ioredis';
-import type { Endpoint } from './redis-servers.ts';
+import type { Endpoint } from '../config/redis-servers.ts';
 import { connectTo } from './surviving-connectors.ts';
 
 type ErrorEmitter = (type: string, error: Error) => void;

@@ -1,8 +1,8 @@
 import { Redis, type RedisOptions } from 'ioredis';
+import type { RedisServers } from '../config/redis-servers.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import { connectorTo } from './owner-connector.ts';
 import { freshLogin, loginOf, withFreshLogin } from './redis-login.ts';
-import type { RedisServers } from './redis-servers.ts';
 import { SurvivingSentinelConnector, SurvivingStandaloneConnector } from './surviving-connectors.ts';
 
 export interface RedisClientOptions {

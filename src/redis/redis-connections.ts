@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis';
+import { type RedisServers, redisTag } from '../config/redis-servers.ts';
 import { withTimeout } from '../lifecycle.ts';
 import type { Logger } from '../log.ts';
 import { StartError } from '../start-error.ts';
 import { createClusterMap } from './cluster-map.ts';
 import { createRedisClient } from './redis-client.ts';
 import { describeRedisProblem, redisProblemOf } from './redis-problem.ts';
-import { type RedisServers, redisTag } from './redis-servers.ts';
 
 /** The two ways the daemon talks to Redis about an app, or about what belongs to no app. */
 export interface RedisClients {
@@ -71,7 +71,7 @@ export async function connectRedis(
         last = error;
         causes.set(redis, error);
         if (servers.kind === 'single' && redisProblemOf(error).lasting) refused.reject(error);
-        log.debug({ err: error }, 'redis in problem');
+        log.debug({ err: error }, 'redis fails');
       });
     }
   const connecting = [...byTag].map(async ([tag, clients]) => {

@@ -1,6 +1,6 @@
 import type { RedisOptions } from 'ioredis';
 import { freshFiles } from '../config/fresh-files.ts';
-import { type RedisCluster, type RedisServers, withLoginOf } from './redis-servers.ts';
+import { type RedisCluster, type RedisServers, withLoginOf } from '../config/redis-servers.ts';
 
 /** The servers with the user and password that REDIS_URL_FILE holds now. */
 export function withFreshLogin<Servers extends RedisServers>(servers: Servers): Servers {

@@ -17,8 +17,6 @@ const plentifulUnitSeconds = 60;
 export const shortestUnitSeconds = plentifulUnitSeconds / 1.1;
 /** Seconds from one claim to the next. An interval between polls is kept to within half of it. */
 export const claimEverySeconds = 1;
-/** POLL_MIN_INTERVAL where the operator sets none. */
-export const defaultMinIntervalSeconds = 10;
 /** The share of the budget that POLL_MAX_INTERVAL may claim before it gives way. */
 export const maxIntervalShare = 0.5;
 

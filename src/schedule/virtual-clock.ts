@@ -7,7 +7,7 @@ export interface VirtualClock {
   readonly ceiling: number;
 }
 
-/** What of unused time is kept: as much as a lease, so that a pause is not followed by a rush. */
+/** How much unused time is kept: a minute, so that a pause is not followed by a burst. */
 export const longestPauseSeconds = 60;
 
 /**

@@ -10,8 +10,8 @@ import {
   type ProblemCounts,
 } from '../../db/queries/figures.ts';
 import { countMissingMonths, monthsAhead } from '../../db/queries/history.ts';
-import { freshnessSeconds } from '../metrics/definitions.ts';
 import { type DelayStatus, delayOf } from './delay.ts';
+import { freshnessSeconds } from './freshness-seconds.ts';
 
 /** How the mirror of one app is doing, at a price that does not grow with it: for metrics and for what is drawn. */
 export interface AppStats {

@@ -62,8 +62,8 @@ export function takesAnything(diff: GroupDiff): boolean {
 }
 
 /**
- * The part of a difference that only adds. A group's count grows by those who come: in the mirror a group counts more
- * friends than it holds only by as many as two answers have agreed on.
+ * The part of a difference that only adds. A group's count grows by the friends added: `friendNumber` may exceed the
+ * members only by a confirmed difference.
  */
 export function withoutRemovals(diff: GroupDiff, mirror: readonly MirroredGroup[]): GroupDiff {
   const coming = Map.groupBy(diff.addedMembers, ({ groupKey }) => groupKey);

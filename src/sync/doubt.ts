@@ -5,12 +5,13 @@ import { contentHash } from './content-hash.ts';
 import type { GroupDiff } from './diff.ts';
 
 /**
- * Why an answer is read a second time before it is believed. `takes_much`: it would empty the account, or
- * take more than half of the friends of a large one. `tells_nothing`: it is empty though the sequence moved, of an
- * account that holds nothing here. `contradicts_itself`: a group lists fewer friends than it counts, and than is known
- * of it; what it leaves out may be there, so neither are rows removed nor is its sequence believed.
+ * Why a response must be confirmed by a second one. `removes_much`: it would empty the account, or remove more than
+ * half of the friends of a large one. `unexpectedly_empty`: it is empty though the sequence moved, of an account that
+ * holds nothing here. `contradicts_itself`: a group lists fewer friends than it counts, and leaves out one that the
+ * mirror holds or lacks more than is known. What it leaves out may be there, so no row is removed and its sequence is
+ * not stored.
  */
-export type Doubt = 'takes_much' | 'tells_nothing' | 'contradicts_itself';
+export type Doubt = 'removes_much' | 'unexpectedly_empty' | 'contradicts_itself';
 
 /** What an answer is compared with. */
 export interface DoubtCase {
@@ -25,9 +26,9 @@ export interface DoubtCase {
 const largeAccount = 20;
 
 /** Why an answer is in doubt; undefined when it is not. */
-export function needsConfirmationBecause(answer: DoubtCase): Doubt | undefined {
-  if (exceedsRemovalThreshold(answer.mirror, answer.groups)) return 'takes_much';
-  if (isUnexpectedlyEmpty(answer)) return 'tells_nothing';
+export function doubtOf(answer: DoubtCase): Doubt | undefined {
+  if (exceedsRemovalThreshold(answer.mirror, answer.groups)) return 'removes_much';
+  if (isUnexpectedlyEmpty(answer)) return 'unexpectedly_empty';
   return newlyShort(answer.mirror, answer.groups).length > 0 ? 'contradicts_itself' : undefined;
 }
 
@@ -73,8 +74,8 @@ interface NewlyShort {
 }
 
 /**
- * Short groups that may be short of more than is known. In the mirror a group counts more than it holds only when that
- * has been confirmed; as long as no more are missing, and none that the mirror holds, nothing needs confirmation.
+ * Groups with missing members that no earlier response has confirmed. In the mirror a group counts more than it holds
+ * only when that has been confirmed.
  */
 function newlyShort(mirror: readonly MirroredGroup[], groups: readonly FriendGroup[]): readonly NewlyShort[] {
   const short = shortGroups(groups);
@@ -93,7 +94,7 @@ function missingIn(group: MirroredGroup | undefined): number {
   return group === undefined ? 0 : group.friendNumber - group.members.length;
 }
 
-/** A friend whose account is deleted is missing from many lists at once, and that is no disaster. */
+/** A deleted friend account shortens many groups a little at once; small losses do not count for the breaker. */
 const fewMembers = 3;
 const smallShare = 0.1;
 
@@ -116,8 +117,8 @@ export function shrinks(
 /** What a second answer must agree in with the first, as 48 hex digits. */
 export function markOf(doubt: Doubt, { mirror, groups, sequence }: DoubtCase): string {
   switch (doubt) {
-    case 'takes_much':
-    case 'tells_nothing':
+    case 'removes_much':
+    case 'unexpectedly_empty':
       return contentMark(groups, sequence);
     case 'contradicts_itself':
       return shortMark(newlyShort(mirror, groups));
@@ -127,18 +128,17 @@ export function markOf(doubt: Doubt, { mirror, groups, sequence }: DoubtCase): s
 }
 
 /**
- * Content, and the sequence too: one that is rightly empty and a later one that is wrongly so have the same content, and
- * of different times.
+ * Content, and the sequence too: two empty responses at different sequences do not confirm each other.
  */
 export function contentMark(groups: readonly FriendGroup[], sequence: number): string {
   return contentHash(groups) + sequence.toString(16).padStart(16, '0');
 }
 
-/** Who is left out and how many are missing, whatever else has changed: of a lively account no two answers are alike. */
+/** Compares only the missing members: other groups may change between two reads. */
 function shortMark(short: readonly NewlyShort[]): string {
   const lines = short.map(({ name, missing, leftOut }) =>
     JSON.stringify([name, missing, leftOut.toSorted()]),
   );
-  // No sequence is so great, so this is never the mark of a content.
+  // The suffix exceeds any sequence, so this never equals the mark of a content.
   return createHash('sha256').update(lines.toSorted().join('\n')).digest('hex').slice(0, 32) + 'f'.repeat(16);
 }

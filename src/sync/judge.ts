@@ -2,7 +2,7 @@ import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { MirroredGroup } from '../../db/queries/groups.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
 import { diffGroups, type GroupDiff, takesAnything, withoutRemovals } from './diff.ts';
-import { type Doubt, markOf, needsConfirmationBecause } from './doubt.ts';
+import { type Doubt, doubtOf, markOf } from './doubt.ts';
 
 /** A complete answer beside what the mirror holds, and what is known of removals in its app. */
 export interface Case {
@@ -13,9 +13,9 @@ export interface Case {
   readonly removalsHeld: boolean;
   /** An operator has let those of this account through. */
   readonly released: boolean;
-  /** Many accounts may be shrinking, so no second answer is believed yet. */
+  /** The removals breaker has too few reads to decide, so no response is confirmed yet. */
   readonly undecided: boolean;
-  /** After this an answer in doubt is read again; one that agrees must be half of it younger. */
+  /** A response in doubt is read again after this many ms. A confirming one must be sent at least half of it later. */
   readonly confirmAfterMs: number;
 }
 
@@ -73,13 +73,13 @@ function doubtAndMark({ account, answer, mirror }: Case) {
   if (answer.kind === 'gone')
     return mirror.length === 0 ? undefined : ({ doubt: 'gone', mark: goneMark } as const);
   const facts = { mirror, ...answer, storedSequence: account.sequence };
-  const doubt = needsConfirmationBecause(facts);
+  const doubt = doubtOf(facts);
   return doubt === undefined ? undefined : { doubt, mark: markOf(doubt, facts) };
 }
 
 /**
- * Whether an answer agrees with the one that waits for a second. Two within moments are no better than one (a request
- * puts an account first in the queue), so half of the waiting time must have passed.
+ * Whether this response confirms the pending one. Half of the waiting time must have passed, because a request puts an
+ * account first in the queue, and two responses within moments are no better than one.
  */
 export function isConfirmed(
   {

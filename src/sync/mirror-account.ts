@@ -9,7 +9,7 @@ import { isBehind, type MirrorResult } from './mirror-result.ts';
 import { afterGone, afterRead, calibrationSampleOfRead } from './next-state.ts';
 import type { PollDeps } from './poll-deps.ts';
 import { type PollCall, type Reading, readAccount } from './read-account.ts';
-import { observeReach, observeStep, type SequenceObservation } from './sequence-evidence.ts';
+import { observeRepeats, observeStep, type SequenceObservation } from './sequence-evidence.ts';
 import { writeJudgement } from './write-judgement.ts';
 
 /**
@@ -97,9 +97,9 @@ async function mayBelieveSecond({ health, now }: PollDeps, account: ClaimedAccou
 }
 
 /**
- * When an answer was sent, but not in the future, and later than whatever was written of the account before, however far
- * the clocks are apart: no two lives of a membership begin at the same moment. Postgres counts microseconds; a
- * number of milliseconds is good to a quarter of one, so two are added.
+ * The moment of a write: when the request was sent, but not in the future, and at least 2 µs after the last write of the
+ * account, however far the clocks are apart. Postgres counts microseconds and a number of milliseconds is good to a
+ * quarter of one: without the 2 µs, two periods of a membership could begin at the same moment.
  */
 function observedAt(sentAt: number, { lastAt, now }: LockedAccount): number {
   return Math.max(lastAt + 0.002, Math.min(sentAt, now));
@@ -117,6 +117,6 @@ function observeAll(
   const whole = judgement.decision === 'apply' ? judgement.diff : judgement.whole;
   if (everything.sequence === account.sequence && !isEmpty(whole)) return [...step, 'silent_change'];
   return requested !== 0 && first.sequence > requested
-    ? [...step, ...observeReach(mirror, first, everything.groups)]
+    ? [...step, ...observeRepeats(mirror, first, everything.groups)]
     : step;
 }

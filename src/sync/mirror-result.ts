@@ -12,7 +12,7 @@ export interface MirrorResult {
    * operator.
    */
   readonly outcome: 'unchanged' | 'changed' | 'removal_pending' | 'removal_held' | 'gone' | 'dropped';
-  /** Still to be written; absent when everything is written. */
+  /** The next state for the batch writer; absent if the transaction wrote it, or the claim was stale. */
   readonly record?: PollRecord;
   /** What happened, where that is worth remembering. */
   readonly summary?: string;

@@ -24,12 +24,12 @@ export interface GoodRead {
 const rareSeconds = 86_400;
 const mostFailures = 1000;
 
-/** The account as it was claimed, in its old place in the queue. */
+/** Ends the lease, and changes nothing else: the account keeps its place in the queue. */
 export function releaseLease(account: ClaimedAccount): PollRecord {
   return { ...account, stride: null, strideFrom: null };
 }
 
-/** Between two looks for room, on average; a large answer takes seconds to write. */
+/** The mean delay before the next attempt when the memory for responses is full; a large one takes seconds to write. */
 const roomSeconds = 10;
 
 /** The account as it was claimed, some seconds later in the queue: there was no room for its answer. */
@@ -48,7 +48,7 @@ export function afterRead(
   return {
     ...releaseLease(account),
     ...decision,
-    // A clock that stopped for longer than that did not run with real time meanwhile.
+    // The virtual clock never advances by more than this at once.
     strideFrom: { at: read.at, unitSeconds: secondsPerUnit(queue), farthestSeconds: longestPauseSeconds },
     status: 'active',
     sequence: read.sequence,
@@ -101,7 +101,7 @@ export function awaitingConfirmation(
     stride: unitsOf(queue, confirmAfterMs / 1000),
     // Asks for everything at the next poll.
     fullReadAt: null,
-    // One that agreed too soon waits on from the first.
+    // If the mark is the same, the time of the first response stays.
     pendingAt: mark === account.pendingHash ? account.pendingAt : now,
     pendingHash: mark,
   };
@@ -153,19 +153,17 @@ export function afterGone(
 }
 
 /**
- * The state after a failed poll: later again, and what is known of its changes stays. While others fail too, because
- * the vendor or the database is ill, the account is not to blame: its waiting does not grow, and it is read soon after.
+ * The state after a failed poll: due later, and what is known of its changes stays. During an outage, in which other
+ * accounts fail too, the back-off does not grow, and the account is read soon after it.
  */
 export function afterFailure(
   account: ClaimedAccount,
-  othersToo: boolean,
+  isOutage: boolean,
   queue: QueueStats,
   random: () => number,
 ): PollRecord {
-  const failCount = othersToo
-    ? Math.max(account.failCount, 1)
-    : Math.min(account.failCount + 1, mostFailures);
-  return { ...releaseLease(account), failCount, stride: backOff(queue, othersToo ? 1 : failCount, random) };
+  const failCount = isOutage ? Math.max(account.failCount, 1) : Math.min(account.failCount + 1, mostFailures);
+  return { ...releaseLease(account), failCount, stride: backOff(queue, isOutage ? 1 : failCount, random) };
 }
 
 /** The state of an account that is set aside, because asking again soon would not help. */

@@ -1,7 +1,7 @@
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import type { PollNote } from '../../db/queries/poll-records.ts';
 import { type Refusal, refusalOf } from '../../db/storage-errors.ts';
-import type { StopSignals } from '../tencent/client.ts';
+import type { CallOptions } from '../tencent/client.ts';
 import { TencentError, type TencentErrorKind } from '../tencent/errors.ts';
 import { NoRoomError } from '../tencent/response-memory.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
@@ -38,14 +38,14 @@ export interface PollResult extends Omit<MirrorResult, 'outcome' | 'summary'> {
 
 /** After this many failures in a row that do not seem to pass with time, an account is set aside. */
 const failuresBeforeQuarantine = 5;
-/** What passes by itself may hit an account so often in a row, while others are written, and costs it nothing. */
-const timesForgiven = 2;
+/** Transient write failures in a row, while others are written, that do not count against the account. */
+const freeTransientFailures = 2;
 
 /** Polls one account. Never throws: whatever goes wrong becomes the account's next state. */
 export async function pollAccount(
   deps: PollDeps,
   account: ClaimedAccount,
-  stop: StopSignals,
+  stop: CallOptions,
 ): Promise<PollResult> {
   const call: PollCall = { ...stop, responses: [] };
   return { ...(await attempt(deps, account, call)), responses: call.responses };
@@ -98,10 +98,10 @@ async function actOn(deps: PollDeps, account: ClaimedAccount, error: TencentErro
 }
 
 function failed(deps: PollDeps, account: ClaimedAccount, error: TencentError): PollResult {
-  const othersToo = deps.health.vendorIsUnhealthy();
+  const isOutage = deps.health.vendorIsUnhealthy();
   return {
     outcome: 'transient',
-    record: afterFailure(account, othersToo, deps.policy.queue(), deps.random),
+    record: afterFailure(account, isOutage, deps.policy.queue(), deps.random),
     note: noteOf(account, 'transient', error.code, error.message),
   };
 }
@@ -145,11 +145,11 @@ function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown):
   const refusal = refusalOf(error);
   const times = health.storage.refused(account.accountKey);
   output.log.debug({ err: error, account: account.accountId, times }, 'answer not written');
-  if (refusal.transient && times <= timesForgiven)
+  if (refusal.transient && times <= freeTransientFailures)
     return { outcome: 'released', record: releaseLease(account), refusal };
 
-  const othersToo = health.storage.isUnhealthy() || health.vendorIsUnhealthy();
-  const aside = account.failCount + 1 >= failuresBeforeQuarantine && !othersToo;
+  const isOutage = health.storage.isUnhealthy() || health.vendorIsUnhealthy();
+  const aside = account.failCount + 1 >= failuresBeforeQuarantine && !isOutage;
   const outcome = aside ? 'quarantined' : 'storage_failed';
   const message = `the database refused the answer: ${output.scrub(refusal.reason)}`;
   return {
@@ -158,7 +158,7 @@ function storageFailed(deps: PollDeps, account: ClaimedAccount, error: unknown):
     refusal,
     record: aside
       ? afterQuarantine(account, policy.queue())
-      : afterFailure(account, othersToo, policy.queue(), deps.random),
+      : afterFailure(account, isOutage, policy.queue(), deps.random),
     note: noteOf(account, outcome, 0, message),
   };
 }

@@ -13,7 +13,7 @@ export interface PollPolicy {
   readonly confirmRemovalAfterMs: number;
 }
 
-/** What is known of all accounts of an app together, and decides what is believed of one. */
+/** Health of the whole app that affects single accounts. */
 export interface PollHealth {
   /** Whether a second response may be believed whose first came this many seconds ago: see `RemovalBreaker`. */
   readonly mayBelieve: (firstAgoSeconds: number) => Promise<boolean>;

@@ -1,7 +1,7 @@
 import type { Database } from '../../db/client.ts';
 import type { ClaimedAccount } from '../../db/queries/claims.ts';
 import { loadGroupNames } from '../../db/queries/groups.ts';
-import type { GroupRead, StopSignals, TencentClient } from '../tencent/client.ts';
+import type { CallOptions, GroupRead, TencentClient } from '../tencent/client.ts';
 import type { FriendGroup } from '../tencent/wire.ts';
 import { contentHash } from './content-hash.ts';
 import { contentMark, isUnexpectedlyEmpty } from './doubt.ts';
@@ -16,7 +16,7 @@ export interface ReadDeps {
 }
 
 /** One poll's calls: how they end, and the groups of each response, whatever comes of it. */
-export interface PollCall extends StopSignals {
+export interface PollCall extends CallOptions {
   readonly responses: (readonly FriendGroup[])[];
 }
 
@@ -48,7 +48,7 @@ export async function readAccount(deps: ReadDeps, account: ClaimedAccount, call:
   };
   const requested = isFullReadDue(deps, account) ? 0 : (account.sequence ?? 0);
   const first = await read(requested);
-  if (showsNothingNew(account, first, requested) && !isUnconfirmedEmptiness(deps, account, first))
+  if (showsNothingNew(account, first, requested) && !isUnconfirmedEmpty(deps, account, first))
     return { first, requested, everything: undefined };
   const complete = requested === 0 || namesAll(first, await loadGroupNames(deps.db, account.accountKey));
   return { first, requested, everything: complete ? first : await read(0) };
@@ -70,8 +70,8 @@ function showsNothingNew(account: ClaimedAccount, read: GroupRead, requested: nu
   return account.contentHash !== null && contentHash(read.groups) === account.contentHash;
 }
 
-/** Whether a response is empty though the sequence moved, and no other has confirmed it. */
-function isUnconfirmedEmptiness({ policy }: ReadDeps, account: ClaimedAccount, read: GroupRead): boolean {
+/** Whether a response is empty although the sequence moved, and no other one has confirmed it. */
+function isUnconfirmedEmpty({ policy }: ReadDeps, account: ClaimedAccount, read: GroupRead): boolean {
   if (!isUnexpectedlyEmpty({ ...read, storedSequence: account.sequence })) return false;
   const facts = { account, answer: read, confirmAfterMs: policy.confirmRemovalAfterMs };
   return !isConfirmed(facts, contentMark(read.groups, read.sequence));

@@ -35,10 +35,10 @@ export function observeStep(asked: number, answer: GroupGetResponse): readonly S
 }
 
 /**
- * What an answer to an older sequence shows of its reach: whether groups that stayed as they were are in it.
+ * Whether a response to an older sequence repeats unchanged groups.
  * `truth` is the complete answer. Nothing when no group stayed, or when some are reported and some are not.
  */
-export function observeReach(
+export function observeRepeats(
   mirror: readonly MirroredGroup[],
   answer: GroupGetResponse,
   truth: readonly FriendGroup[],

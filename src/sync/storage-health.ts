@@ -1,6 +1,6 @@
-/** How the database takes what polls bring it, as one process sees it for one app. */
+/** Recent write successes and failures of one app, as this process sees them. */
 export interface StorageHealth {
-  /** An account's answer was not written. Returns how often in a row that was so though others were written between. */
+  /** A response was not written. Returns the account's consecutive refusals, counting only those between which another write succeeded. */
   refused(accountKey: number): number;
   /** An account's answer was written to the mirror. */
   written(accountKey: number): void;
@@ -12,11 +12,11 @@ export interface StorageHealth {
   isUnhealthy(): boolean;
 }
 
-/** Writes to the mirror that are looked at, and for how long; unchanged accounts write nothing, and do not count. */
+/** How many writes to the mirror count, and for how long; unchanged accounts write nothing, and do not count. */
 const remembered = 100;
 const rememberedMs = 600_000;
 /** Fewer accounts than this may each be impossible to store; more of them at once is the database. */
-const illFrom = 5;
+const unhealthyFrom = 5;
 /** Accounts refused lately; while the database is away there are more, and they need not be counted. */
 const mostCounted = 1000;
 
@@ -68,7 +68,7 @@ export function createStorageHealth(now: () => number = () => performance.now())
     isUnhealthy() {
       const since = now() - rememberedMs;
       const refused = last.filter((write) => write.refused && write.at > since);
-      return new Set(refused.map(({ accountKey }) => accountKey)).size >= illFrom;
+      return new Set(refused.map(({ accountKey }) => accountKey)).size >= unhealthyFrom;
     },
   };
 }

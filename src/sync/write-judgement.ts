@@ -20,7 +20,7 @@ import {
 import type { PollDeps } from './poll-deps.ts';
 import { writeGroups } from './write-groups.ts';
 
-/** What is written into: the transaction that has locked the account, and what was found there. */
+/** The transaction that has locked the account, and what was found in it. */
 export interface Writing {
   readonly trx: Transaction<DB>;
   readonly deps: PollDeps;
@@ -77,7 +77,7 @@ async function apply(
     : { outcome: 'changed', summary: describeDiff(diff), written: countChanges(diff), sample };
 }
 
-/** Writes what the answer adds. What it leaves out, the sequence and what is proved wait for the second answer. */
+/** Writes what the response adds. Removals, sequence and `verified_at` wait for the second response. */
 async function awaitSecond(
   { trx, deps, account, answer, mirror, at }: Writing,
   { doubt, mark, diff, whole }: Judgement & { decision: 'await' },
@@ -139,7 +139,7 @@ async function write(
   await writeGroups(trx, { ...ownerOf(deps, account), at, sequence }, diff);
 }
 
-/** Of a part that was written: the mirror is then like no answer, so every answer is compared in full. */
+/** A partial write: the mirror then equals no response, so the hash is cleared and the next one compared in full. */
 function withAdditions(account: ClaimedAccount, diff: GroupDiff, at: number): Partial<PollRecord> {
   if (isEmpty(diff)) return {};
   return { contentHash: null, groupCount: account.groupCount + diff.addedGroups.length, changedAt: at };
@@ -152,10 +152,10 @@ function ownerOf(deps: PollDeps, account: ClaimedAccount) {
 function describeDoubt(doubt: Doubt | 'gone', answer: CompleteResponse, whole: GroupDiff): string {
   const going = `read again before it is believed: ${describeDiff(whole)}`;
   switch (doubt) {
-    case 'takes_much':
+    case 'removes_much':
       return `the answer takes much away; ${going}`;
-    case 'tells_nothing':
-      return 'the answer has no change though the sequence moved, and is read again';
+    case 'unexpectedly_empty':
+      return 'the response is empty although the sequence moved; it is read again';
     case 'contradicts_itself': {
       const short = shortGroups(answer.kind === 'gone' ? [] : answer.groups);
       const [listed, counted] = [

@@ -1,17 +1,16 @@
 import type { CallingAppConfig } from '../config/app-config.ts';
 import { freshFiles } from '../config/fresh-files.ts';
+import { placeOfProxy, proxyFor } from '../config/proxies.ts';
+import type { StopSignals } from '../lifecycle.ts';
 import type { Scrubber } from '../scrubber.ts';
 import { kindOfCode, kindOfStatus, TencentError, type TencentErrorKind } from './errors.ts';
 import { createExchange, ResponseTooLongError } from './exchange.ts';
-import { placeOfProxy, proxyFor } from './proxy.ts';
 import { NoRoomError, type ResponseShare } from './response-memory.ts';
 import { createUserSigSource, type UserSigSource } from './user-sig.ts';
 import { type GroupGetResponse, groupGetRequest, parseErrorEnvelope, parseGroupGet } from './wire.ts';
 
-/** How a stop reaches a call: `soft` ends waiting for a token, `hard` ends a call that is under way. */
-export interface StopSignals {
-  readonly soft: AbortSignal;
-  readonly hard: AbortSignal;
+/** How a call ends, and what it may take. A stop ends waiting for a token at once. */
+export interface CallOptions extends StopSignals {
   /** Called when a call is sent, which may be more than once. */
   readonly onSent?: () => void;
   /** Room for the answer; without it, an answer is received whatever else is under way. */
@@ -54,9 +53,9 @@ export interface RawResponse {
 
 export interface TencentClient {
   /** One account's groups with members; `lastSequence` 0 asks for everything. Throws TencentError or NoRoomError. */
-  groupGet(accountId: string, lastSequence: number, stop: StopSignals): Promise<GroupRead>;
+  groupGet(accountId: string, lastSequence: number, stop: CallOptions): Promise<GroupRead>;
   /** The response to any `group_get` body. Throws TencentError for a failed call, not for an error of the vendor’s. */
-  callGroupGet(body: string, stop: StopSignals): Promise<RawResponse>;
+  callGroupGet(body: string, stop: CallOptions): Promise<RawResponse>;
   close(): Promise<void>;
 }
 
@@ -83,7 +82,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     maxResponseBytes,
   });
 
-  async function attempt(body: string, stop: StopSignals): Promise<RawResponse> {
+  async function attempt(body: string, stop: CallOptions): Promise<RawResponse> {
     await options.takeToken(stop.soft);
     const sentAt = options.now();
     options.onCall?.();
@@ -101,7 +100,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     }
   }
 
-  async function post(body: string, { hard, share }: StopSignals): Promise<Uint8Array> {
+  async function post(body: string, { hard, share }: CallOptions): Promise<Uint8Array> {
     const answer = await exchange.post(signedPath(), body, hard, share).catch((error: unknown) => {
       hard.throwIfAborted();
       if (error instanceof NoRoomError) throw error;
@@ -114,7 +113,7 @@ export function createTencentClient(options: TencentClientOptions): TencentClien
     });
   }
 
-  async function callGroupGet(body: string, stop: StopSignals): Promise<RawResponse> {
+  async function callGroupGet(body: string, stop: CallOptions): Promise<RawResponse> {
     const first = await attempt(body, stop);
     if (first.error?.kind !== 'signature_expired') return first;
     userSig.renew();

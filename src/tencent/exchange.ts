@@ -1,6 +1,7 @@
 import { type Dispatcher, Pool } from 'undici';
 import { type AbortListeners, createAbortListeners } from '../abort-listeners.ts';
-import { createProxyAgent, type Proxies, proxyFor } from './proxy.ts';
+import { type Proxies, proxyFor } from '../config/proxies.ts';
+import { createProxyAgent } from './proxy.ts';
 import type { ResponseShare } from './response-memory.ts';
 
 export interface ExchangeOptions {

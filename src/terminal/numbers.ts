@@ -23,7 +23,7 @@ export function fineDuration(seconds: number): string {
   return seconds >= 60 && seconds < 1200 ? `${(seconds / 60).toFixed(1)} min` : duration(seconds);
 }
 
-/** So many since `since` (`performance.now()`), a second: `4.2/s`, `1,234/s`. */
+/** The rate since `since` (`performance.now()`), a second: `4.2/s`, `1,234/s`. */
 export function rate(done: number, since: number): string {
   const perSecond = (done / Math.max(performance.now() - since, 1)) * 1000;
   return `${perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond))}/s`;

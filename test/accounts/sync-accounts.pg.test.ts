@@ -131,7 +131,7 @@ describe('a sync with the source of accounts', () => {
       '0b8f4c0e5f2d4a539d2b1a2b3c4d5e6f',
     ],
     ['a varchar with a semicolon behind', "select 'alice'::varchar(40);", 'alice'],
-    ['a comment behind', "select 'alice' -- everybody", 'alice'],
+    ['a comment behind', "select 'alice' -- all", 'alice'],
   ])('takes %s, once', async (_, query, id) => {
     expect(await report({ query })).toMatchObject({ named: 1, enrolled: 1 });
     expect(await enrolled()).toEqual([id]);
@@ -228,9 +228,9 @@ describe('nothing is removed', () => {
     expect(await enrolled()).toEqual(users(1, 100));
   });
 
-  test('by a source that hangs: it is given up', async () => {
+  test('by a source that hangs: its query is cancelled', async () => {
     expect(await failure({ prune: {}, query: 'select pg_sleep(60)::text', timeoutMs: 300 })).toMatch(
-      /broke the query off: it took too long/,
+      /cancelled the query: it took too long/,
     );
   });
 

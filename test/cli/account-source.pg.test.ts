@@ -84,7 +84,7 @@ describe('accounts import --from-sql', () => {
     expect((await run(command, { ACCOUNTS_SOURCE_URL: customer.url })).stdout).toMatch(/^3 accounts/);
     const path = file('url', `${customer.url}\n`);
     expect((await run(command, { ACCOUNTS_SOURCE_URL_FILE: path })).stdout).toMatch(/^0 accounts .* 3 were/);
-    const over = { ACCOUNTS_SOURCE_URL: 'postgres://r:hunter22@nobody.invalid/x' };
+    const over = { ACCOUNTS_SOURCE_URL: 'postgres://r:hunter22@stranger.invalid/x' };
     expect((await run([...command, '--source-url', customer.url], over)).stdout).toMatch(/ 3 were/);
   });
 
@@ -241,7 +241,7 @@ describe('accounts sync', () => {
   });
 
   test('other commands mind neither the source nor its absence', async () => {
-    const over = { ...source(), ACCOUNTS_SOURCE_URL: 'postgres://r:hunter22@nobody.invalid/x' };
+    const over = { ...source(), ACCOUNTS_SOURCE_URL: 'postgres://r:hunter22@stranger.invalid/x' };
     expect((await run(['accounts', 'add', 'eve'], over)).stdout).toMatch(/^1 accounts enrolled/);
     expect((await run(['status'], over)).code).toBe(0);
     expect((await run(['status'])).stdout).not.toMatch(/source +/);

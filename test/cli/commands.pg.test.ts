@@ -177,7 +177,7 @@ describe('accounts', () => {
     expect((await run(['accounts', 'add', 'frank', 'alice'])).stdout).toBe(
       '1 accounts enrolled, 1 were known\n',
     );
-    expect((await run(['accounts', 'remove', 'frank', 'nobody'])).stdout).toBe(
+    expect((await run(['accounts', 'remove', 'frank', 'stranger'])).stdout).toBe(
       '1 accounts removed, 1 were not enrolled\n',
     );
     const gone = file('gone.txt', 'dave\neve\n');
@@ -225,7 +225,7 @@ describe('fetch', () => {
   });
 
   test('shows the vendor’s error too, and exits 1', async () => {
-    const { code, stdout, stderr } = await run(['fetch', 'nobody']);
+    const { code, stdout, stderr } = await run(['fetch', 'stranger']);
     expect(code).toBe(1);
     expect(JSON.parse(stdout).ErrorCode).toBe(30003);
     expect(stderr).toMatch(/^tim-mirror: The vendor reports error 30003 \(.+\)\.\n$/);
@@ -252,7 +252,7 @@ describe('status and sync', () => {
       code: 1,
       stdout:
         'app 1400000000: Nothing is polled: no daemon is connected to this database.\n' +
-        'app 1400000000: No account has been read yet.\n',
+        'app 1400000000: 3 of 3 accounts have never been read; the target is 2.0 h.\n',
       stderr: 'tim-mirror: Not all is well.\n',
     });
     const { code, stdout } = await run(['sync', 'alice', 'stranger', '--timeout', '1s']);

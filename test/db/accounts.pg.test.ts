@@ -63,7 +63,7 @@ describe('enrolling accounts', () => {
     ).toBe(ids.length);
   });
 
-  test('new ones stand at the head of the line', async () => {
+  test('new ones are at the head of the queue', async () => {
     await sql`update mirror.app set virtual_clock = 42`.execute(world.db);
     await enrolAccounts(world.db, appId, ['head']);
     const { rows } = await sql`

@@ -80,10 +80,10 @@ describe('a hint', () => {
     await removeAccounts(database.db, appId, ['left'], false);
     await ensureApp(database.db, { appId: appId + 1000, callsPerSecond: 1 });
     await enrolAccounts(database.db, appId + 1000, ['elsewhere']);
-    expect((await hint('ann', 'elsewhere', 'left', 'nobody')).toSorted()).toEqual([
+    expect((await hint('ann', 'elsewhere', 'left', 'stranger')).toSorted()).toEqual([
       'elsewhere',
       'left',
-      'nobody',
+      'stranger',
     ]);
     expect(await hint()).toEqual([]);
   });

@@ -27,7 +27,7 @@ import { connectGated } from '../support/gated-database.ts';
 import { createPlanner, type Planner } from '../support/query-plans.ts';
 
 const appId = 1_400_000_000;
-/** Rows there are, and how many times as many the planner is told of: 1 M accounts, 3 M groups, 30 M members. */
+/** Rows there are, and how many times as many the planner counts with: 1 M accounts, 3 M groups, 30 M members. */
 const accounts = 4000;
 const groupsEach = 3;
 const membersEach = 10;

@@ -185,8 +185,8 @@ test('migrate --daemon-role gives what is missing, also from several places at o
 test('migrate --daemon-role says in a sentence that there is no such role, or that its user may not give rights', async () => {
   const ended = async (role: string, DATABASE_URL: string) =>
     runCommand(['migrate', '--daemon-role', role], { DATABASE_URL }).ended;
-  const nobody = await ended('nobody_here', urlOf('tim_owner', 'password-of-the-owner'));
-  expect([nobody.code, nobody.stderr]).toEqual([
+  const stranger = await ended('nobody_here', urlOf('tim_owner', 'password-of-the-owner'));
+  expect([stranger.code, stranger.stderr]).toEqual([
     1,
     expect.stringMatching(/^tim-mirror: There is no role nobody_here .* create role nobody_here login .*\n$/),
   ]);

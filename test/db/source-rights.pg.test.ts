@@ -85,6 +85,6 @@ test('what is in the source under the names of Postgres’ own functions is not 
 });
 
 test('a source that can’t be asked says nothing here, and one that is given up is given up at once', async () => {
-  expect(await risk('postgres://nobody@127.0.0.1:1/nowhere')).toBeUndefined();
+  expect(await risk('postgres://stranger@127.0.0.1:1/nowhere')).toBeUndefined();
   expect(await findSourceRisk(customer.adminUrl, AbortSignal.abort())).toBeUndefined();
 });

@@ -45,7 +45,7 @@ function titlesIn(file: string): readonly string[] {
   return [...titles, ...suites.flatMap(titlesIn)];
 }
 
-/** Whether a name is that of a test. An ellipsis at its end stands for the rest; parameters are written as in the title. */
+/** Whether a name is that of a test. An ellipsis at its end replaces the rest; parameters are written as in the title. */
 function isNameOf(name: string, title: string): boolean {
   return name.endsWith('…') ? title.startsWith(name.slice(0, -1).trimEnd()) : title === name;
 }

@@ -104,7 +104,7 @@ test('a daemon that may open few files, and whose endpoint has no TLS, says both
 });
 
 describe('a daemon that can’t start says why in one sentence', () => {
-  const secret = 'a-password-that-nobody-shows';
+  const secret = 'a-password-that-is-never-shown';
   /** The URL of the world's database with another part. */
   const changed = (
     text: string,

@@ -58,7 +58,7 @@ test('accounts that a callback names are in the mirror within moments, and unkno
   await callBack(running, 'Sns.CallbackFriendAdd', {
     PairList: [
       { From_Account: 'user-7', To_Account: 'user-8' },
-      { From_Account: 'nobody', To_Account: 'user-7' },
+      { From_Account: 'stranger', To_Account: 'user-7' },
     ],
   });
   for (const id of ['user-7', 'user-8']) {

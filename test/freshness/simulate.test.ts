@@ -12,7 +12,7 @@ import {
   simulate,
   steadyHabits,
 } from '../../bench/freshness/scenarios.ts';
-import { defaultMinIntervalSeconds } from '../../src/schedule/queue-stats.ts';
+import { defaultMinIntervalSeconds } from '../../src/config/values.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 
 const seed = 1;

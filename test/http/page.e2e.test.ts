@@ -78,9 +78,9 @@ describe.skipIf(path === '')('the page for people', () => {
     await page.locator('#explanation dd').first().waitFor();
     expect(await page.locator('#explanation dd').first().innerText()).toBe(hostile);
     expect(await page.locator('#explanation').innerText()).toContain('1 group, 1 member');
-    await page.getByLabel('UserID').fill('<b>nobody</b>');
+    await page.getByLabel('UserID').fill('<b>stranger</b>');
     await page.getByRole('button', { name: 'Explain' }).click();
-    await page.getByText('<b>nobody</b>: this account is not enrolled').waitFor();
+    await page.getByText('<b>stranger</b>: this account is not enrolled').waitFor();
     expect(await page.locator('img, b, i').count()).toBe(0);
     expect(await page.locator('.changes').innerText()).toContain('<b>bold</b> / <i>friend</i>');
     expect(opened.complaints).toEqual([]);

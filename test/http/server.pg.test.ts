@@ -294,7 +294,7 @@ describe('the figures', () => {
   });
 
   test.each([
-    [`/explain?app=${testApp.appId}&account=nobody`, 404],
+    [`/explain?app=${testApp.appId}&account=stranger`, 404],
     ['/explain?app=x&account=alice', 400],
     ['/explain', 400],
     ['/calls', 200],

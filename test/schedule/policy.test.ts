@@ -157,7 +157,7 @@ describe('the polling policy', () => {
     expect(mass(9)).toBeCloseTo(mass(10));
   });
 
-  test('clocks that stand still or go back leave the estimate as it was', () => {
+  test('clocks that stop or go back leave the estimate as it was', () => {
     const known: Estimate = {
       ...never,
       decayedChanges: 1.5,

@@ -119,7 +119,7 @@ describe('the simulated vendor', () => {
       60010,
     ],
     ['a random that is no number', everything, { query: { random: 'x' } }, 60002],
-    ['an unknown account', { From_Account: 'nobody' }, {}, 30003],
+    ['an unknown account', { From_Account: 'stranger' }, {}, 30003],
     ['an account that is no text', { From_Account: 1 }, {}, 30001],
     ['an unknown request', { ...everything, NeedFriend: 'need_friend_type_yes' }, {}, 30001],
     ['a body that is not JSON', '{', {}, 60003],

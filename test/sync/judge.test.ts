@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { MirroredGroup } from '../../db/queries/groups.ts';
-import { type Doubt, markOf, needsConfirmationBecause } from '../../src/sync/doubt.ts';
+import { type Doubt, doubtOf, markOf } from '../../src/sync/doubt.ts';
 import { type Case, type CompleteResponse, type Judgement, judge } from '../../src/sync/judge.ts';
 import type { FriendGroup } from '../../src/tencent/wire.ts';
 
@@ -17,9 +17,9 @@ type Situation =
 type Kind = Doubt | 'gone' | 'an ordinary removal' | 'an addition' | 'gone, and nothing was held';
 
 const decisions: Record<Kind, Record<Situation, Judgement['decision']>> = {
-  takes_much: waits(),
+  removes_much: waits(),
   // Of an account that holds nothing, nothing is removed.
-  tells_nothing: { ...waits(), 'removals of the app are held': 'apply' },
+  unexpectedly_empty: { ...waits(), 'removals of the app are held': 'apply' },
   contradicts_itself: waits(),
   gone: waits(),
   'an ordinary removal': { ...alwaysApplied(), 'removals of the app are held': 'hold' },
@@ -72,8 +72,8 @@ const answers: Record<
   Kind,
   { readonly mirror: readonly MirroredGroup[]; readonly answer: CompleteResponse }
 > = {
-  takes_much: { mirror: before, answer: answered() },
-  tells_nothing: { mirror: [], answer: answered() },
+  removes_much: { mirror: before, answer: answered() },
+  unexpectedly_empty: { mirror: [], answer: answered() },
   contradicts_itself: { mirror: before, answer: answered(group('a', ['x', 'new'], 4)) },
   gone: { mirror: before, answer: { kind: 'gone', sentAt: now } },
   'an ordinary removal': { mirror: before, answer: answered(group('a', ['x', 'y'])) },
@@ -85,7 +85,7 @@ const answers: Record<
 function firstMark({ mirror, answer }: Pick<Case, 'mirror' | 'answer'>): string {
   if (answer.kind === 'gone') return '0'.repeat(32);
   const facts = { ...answer, mirror, storedSequence: 3 };
-  const doubt = needsConfirmationBecause(facts);
+  const doubt = doubtOf(facts);
   return doubt === undefined ? '1'.repeat(48) : markOf(doubt, facts);
 }
 

@@ -899,10 +899,10 @@ describe('names', () => {
       '',
       '\n',
     ];
-    for (const name of names) addGroup(name, [name === '' ? 'nobody' : name]);
+    for (const name of names) addGroup(name, [name === '' ? 'stranger' : name]);
     await world.poll(id);
     expect(await groupsOf(id)).toEqual(
-      Object.fromEntries(names.map((name) => [name, [name === '' ? 'nobody' : name]])),
+      Object.fromEntries(names.map((name) => [name, [name === '' ? 'stranger' : name]])),
     );
   });
 

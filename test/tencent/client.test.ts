@@ -14,7 +14,7 @@ import { TencentError } from '../../src/tencent/errors.ts';
 
 const app = {
   appId: 1_400_000_000,
-  secretKey: 'a-key-that-nobody-may-see',
+  secretKey: 'a-key-that-must-not-be-seen',
   admin: 'administrator',
   callsPerSecond: 190,
 };
@@ -79,7 +79,7 @@ describe('a call of the vendor', () => {
 
   test('an error code becomes its kind, with the vendor’s words', async () => {
     const { origin } = await startVendor();
-    const error = await errorOf(clientFor(origin).groupGet('nobody', 0, createStop()));
+    const error = await errorOf(clientFor(origin).groupGet('stranger', 0, createStop()));
     expect(error).toMatchObject({ kind: 'account_not_found', code: 30003, sentAt: 1000 });
     expect(error.message).toMatch(/Not_Exist/);
   });

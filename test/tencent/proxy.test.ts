@@ -7,11 +7,11 @@ import {
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Proxies, readProxies } from '../../src/config/proxies.ts';
 import { createScrubber } from '../../src/scrubber.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
 import { createTencentClient } from '../../src/tencent/client.ts';
-import { type Proxies, readProxies } from '../../src/tencent/proxy.ts';
 import { testApp } from '../support/world.ts';
 
 let vendor: Simulator;

@@ -32,7 +32,7 @@ describe('UserSig', () => {
     const expected = { appId: app.appId, identifier: app.admin, secretKey: app.secretKey, now };
     expect(checkUserSig(sig, expected)).toBeUndefined();
     expect(checkUserSig(sig, { ...expected, secretKey: 'other' })).toBe(70003);
-    expect(checkUserSig(sig, { ...expected, identifier: 'somebody' })).toBe(70013);
+    expect(checkUserSig(sig, { ...expected, identifier: 'another' })).toBe(70013);
     expect(checkUserSig(sig, { ...expected, appId: 1 })).toBe(70014);
     expect(checkUserSig(sig, { ...expected, now: now + 86_402 })).toBe(70001);
     expect(checkUserSig('eJw-nonsense', expected)).toBe(70003);

@@ -10,7 +10,7 @@ const group = (name: string, friendNumber: number | null, ...members: string[]) 
   ...{ name, friendNumber, members, addedAt: since },
 });
 
-test('groups stand in columns as a terminal shows them, Chinese, emoji and combined letters too', () => {
+test('groups are in columns as a terminal shows them, Chinese, emoji and combined letters too', () => {
   const friends = Array.from({ length: 7 }, (_, index) => `friend-${index}`);
   const groups = [
     group('家人', 2, 'x', 'y'),

@@ -1,6 +1,5 @@
 import { createReadStream, statSync } from 'node:fs';
 import type { Database } from '../../../db/client.ts';
-import { assertSchema } from '../../../db/migrate.ts';
 import { ensureApp } from '../../../db/queries/apps.ts';
 import { countQueue } from '../../../db/queries/count-queue.ts';
 import { findSourceRisk } from '../../../db/source-rights.ts';
@@ -20,7 +19,7 @@ import { count, rate } from '../../../src/terminal/numbers.ts';
 import { printable } from '../../../src/terminal/printable.ts';
 import { createProgress } from '../../../src/terminal/progress.ts';
 import { CommandError } from '../../command-error.ts';
-import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { type AppCommandOptions, abortOnSignals, withApp } from '../../environment.ts';
 
 export interface ImportCommand extends ListOptions {
   readonly app?: number;
@@ -44,26 +43,28 @@ export async function importCommand(file: string | undefined, options: ImportCom
         `--${option} is about a list; a query names its column account_id, or first.`,
         2,
       );
-  const environment = readEnvironment(
-    ['app', 'database', ...(fromSql === undefined ? [] : ['source-url' as const])],
-    givenSource(options.sourceUrl),
+  const begin: AppCommandOptions = {
+    needs: ['app', 'database', ...(fromSql === undefined ? [] : ['source-url' as const])],
+    overrides: givenSource(options.sourceUrl),
+  };
+  await withApp(
+    options.app,
+    async ({ db, app, environment }) => {
+      if (fromSql === undefined) {
+        await enrolList(db, app, file ?? '-', options);
+        return;
+      }
+      const given = options.sourceUrl === undefined ? undefined : asWeUseIt(options.sourceUrl);
+      const url = given ?? app.accountSource?.url ?? environment.config.accounts.sourceUrl;
+      if (url === undefined)
+        throw new CommandError('Say which Postgres to ask, with --source-url or ACCOUNTS_SOURCE_URL.', 2);
+      const signal = abortOnSignals();
+      await warnOfSourceRisk(url, signal);
+      const rows = readSourceAccounts({ url, query: fromSql }, { signal });
+      await enrol(db, app, { lines: rows, what: 'row', bytes: 0, bytesRead: () => 0 });
+    },
+    begin,
   );
-  const app = chooseApp(environment.config, options.app);
-  await withDatabase(environment, async (db) => {
-    await assertSchema(db);
-    if (fromSql === undefined) {
-      await enrolList(db, app, file ?? '-', options);
-      return;
-    }
-    const given = options.sourceUrl === undefined ? undefined : asWeUseIt(options.sourceUrl);
-    const url = given ?? app.accountSource?.url ?? environment.config.accounts.sourceUrl;
-    if (url === undefined)
-      throw new CommandError('Say which Postgres to ask, with --source-url or ACCOUNTS_SOURCE_URL.', 2);
-    const signal = abortOnSignals();
-    await warnOfSourceRisk(url, signal);
-    const rows = readSourceAccounts({ url, query: fromSql }, { signal });
-    await enrol(db, app, { lines: rows, what: 'row', bytes: 0, bytesRead: () => 0 });
-  });
 }
 
 /** Says on standard error what the source's role may do besides reading. */
@@ -87,10 +88,7 @@ export async function addCommand(ids: readonly string[], options: { app?: number
     return problem === undefined ? [] : [`account ${jsonText(id)} ${problem}`];
   });
   if (bad.length > 0) throw new CommandError(`${bad.join('; ')}; nothing was enrolled.`, 2);
-  const environment = readEnvironment(['app', 'database']);
-  const app = chooseApp(environment.config, options.app);
-  await withDatabase(environment, async (db) => {
-    await assertSchema(db);
+  await withApp(options.app, async ({ db, app }) => {
     const report = await enrolIds(db, app, ids);
     process.stdout.write(`${report.enrolled} accounts enrolled, ${report.known} were known\n`);
   });
@@ -183,10 +181,7 @@ export async function removeCommand(ids: readonly string[], options: RemoveComma
   }
   if (all.length === 0)
     throw new CommandError('Name the accounts to remove, or a list of them with --file.', 2);
-  const environment = readEnvironment(['app', 'database']);
-  const app = chooseApp(environment.config, options.app);
-  await withDatabase(environment, async (db) => {
-    await assertSchema(db);
+  await withApp(options.app, async ({ db, app }) => {
     const unique = [...new Set(all)];
     const report = await removeAccounts(db, app.appId, unique, options.purge === true);
     await countQueue(db, app.appId, rateRule);

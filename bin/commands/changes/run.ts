@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../../../db/client.ts';
-import { assertSchema } from '../../../db/migrate.ts';
 import {
   type ChangeFilter,
   type ChangeLine,
@@ -13,7 +12,8 @@ import { second } from '../../../src/status/format-groups.ts';
 import { formatChange } from '../../../src/terminal/change-line.ts';
 import { jsonText } from '../../../src/terminal/json-text.ts';
 import { printable } from '../../../src/terminal/printable.ts';
-import { chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { withMirroredApp } from '../../environment.ts';
+import { onSignals } from '../../signals.ts';
 
 export interface ChangesCommand {
   readonly app?: number;
@@ -29,11 +29,8 @@ const lookEveryMs = 1000;
 
 /** `changes [--since 1h] [--account id] [--follow] [--json]`: Ctrl-C, or a reader who has gone, ends it with exit code 0. */
 export async function changesCommand(options: ChangesCommand): Promise<void> {
-  const environment = readEnvironment(['database']);
   const ended = endOfReading();
-  await withDatabase(environment, async (db) => {
-    await assertSchema(db);
-    const appId = await chooseMirroredApp(db, environment.config, options.app);
+  await withMirroredApp(options.app, async (db, appId) => {
     for await (const lines of pagesOf(db, { appId, accountId: options.account }, options, ended)) {
       const text = lines.map((line) => (options.json === true ? `${jsonText(line)}\n` : report(line)));
       // A slow reader is waited for, so that a long feed is never all in memory.
@@ -71,8 +68,10 @@ async function* pagesOf(
 
 function endOfReading(): AbortSignal {
   const end = new AbortController();
-  process.once('SIGINT', () => end.abort());
-  process.once('SIGTERM', () => end.abort());
+  const leave = onSignals(() => {
+    leave();
+    end.abort();
+  });
   // `tim-mirror changes | head` closes the pipe.
   process.stdout.on('error', () => end.abort());
   return end.signal;

@@ -1,19 +1,15 @@
-import { assertSchema } from '../../../db/migrate.ts';
 import { explainAccount, formatExplanation } from '../../../src/status/explain-account.ts';
 import { jsonText } from '../../../src/terminal/json-text.ts';
 import { printable } from '../../../src/terminal/printable.ts';
 import { CommandError } from '../../command-error.ts';
-import { chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { withMirroredApp } from '../../environment.ts';
 
 /** `explain <account> [--json]` */
 export async function explainCommand(
   accountId: string,
   options: { readonly app?: number; readonly json?: boolean },
 ): Promise<void> {
-  const environment = readEnvironment(['database']);
-  await withDatabase(environment, async (db) => {
-    await assertSchema(db);
-    const appId = await chooseMirroredApp(db, environment.config, options.app);
+  await withMirroredApp(options.app, async (db, appId) => {
     const explanation = await explainAccount(db, appId, accountId);
     if (explanation === undefined) {
       throw new CommandError(

@@ -1,4 +1,3 @@
-import { assertSchema } from '../../../db/migrate.ts';
 import { type AccountRecord, readAccount } from '../../../db/queries/explain.ts';
 import { type AccountGroup, readAccountGroups } from '../../../db/queries/mirror.ts';
 import { formatGroups, second } from '../../../src/status/format-groups.ts';
@@ -6,7 +5,7 @@ import { jsonText } from '../../../src/terminal/json-text.ts';
 import { count, duration } from '../../../src/terminal/numbers.ts';
 import { printable } from '../../../src/terminal/printable.ts';
 import { CommandError } from '../../command-error.ts';
-import { chooseMirroredApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { withMirroredApp } from '../../environment.ts';
 
 export interface GroupsCommand {
   readonly app?: number;
@@ -19,10 +18,7 @@ const usualWidth = 110;
 
 /** `groups <account> [--json] [--at <time>]` */
 export async function groupsCommand(accountId: string, options: GroupsCommand): Promise<void> {
-  const environment = readEnvironment(['database']);
-  await withDatabase(environment, async (db) => {
-    await assertSchema(db);
-    const appId = await chooseMirroredApp(db, environment.config, options.app);
+  await withMirroredApp(options.app, async (db, appId) => {
     // Before its groups: they are then at least as new as it says.
     const account = await readAccount(db, appId, accountId);
     const groups = await readAccountGroups(db, appId, accountId, options.at);

@@ -1,4 +1,3 @@
-import { assertSchema } from '../../../db/migrate.ts';
 import { readRateHistogram } from '../../../db/queries/rate-histogram.ts';
 import type { Config } from '../../../src/config/config.ts';
 import { defaultCallsPerSecond } from '../../../src/config/values.ts';
@@ -9,7 +8,7 @@ import { observedClasses } from '../../../src/plan/rate-classes.ts';
 import { jsonText } from '../../../src/terminal/json-text.ts';
 import { count, percent } from '../../../src/terminal/numbers.ts';
 import { CommandError } from '../../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { readEnvironment, withApp } from '../../environment.ts';
 
 export interface PlanCommand {
   readonly accounts?: number;
@@ -49,19 +48,18 @@ function planFromAssumptions(options: PlanCommand): void {
 }
 
 async function planFromDatabase(options: PlanCommand): Promise<void> {
-  const environment = readEnvironment(['app', 'database']);
-  const app = chooseApp(environment.config, options.app);
-  const histogram = await withDatabase(environment, async (db) => {
-    await assertSchema(db);
-    return readRateHistogram(db, app.appId);
-  });
+  const { app, config, histogram } = await withApp(options.app, async ({ db, app, environment }) => ({
+    app,
+    config: environment.config,
+    histogram: await readRateHistogram(db, app.appId),
+  }));
   const read = Math.round(histogram.seen.reduce((sum, { accounts }) => sum + accounts, 0));
   if (read === 0) {
     throw new CommandError(
       'No account has been read yet, so nothing is known of them; take --accounts instead.',
     );
   }
-  const budget = budgetOf(environment.config, options.rate ?? app.callsPerSecond);
+  const budget = budgetOf(config, options.rate ?? app.callsPerSecond);
   const plan = planObserved(budget, observedClasses(histogram));
   const { neverPolled } = histogram;
   print(options, plan, { appId: app.appId, accounts: read + neverPolled, neverPolled }, [

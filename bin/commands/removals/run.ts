@@ -1,11 +1,10 @@
-import { assertSchema } from '../../../db/migrate.ts';
 import { readApps } from '../../../db/queries/apps.ts';
 import { discardRemovals, readHeldRemovals, releaseRemovals } from '../../../db/queries/held-removals.ts';
 import { type BelievedRemovals, readBelieved } from '../../../db/queries/shrunk-accounts.ts';
 import { jsonText } from '../../../src/terminal/json-text.ts';
 import { count, duration } from '../../../src/terminal/numbers.ts';
 import { printable } from '../../../src/terminal/printable.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { withApp } from '../../environment.ts';
 
 export interface RemovalsCommand {
   readonly app?: number;
@@ -18,10 +17,7 @@ const believedSeconds = 600;
 
 /** `removals list [--json]` */
 export async function listRemovalsCommand(options: RemovalsCommand): Promise<void> {
-  const environment = readEnvironment(['app', 'database']);
-  const { appId } = chooseApp(environment.config, options.app);
-  await withDatabase(environment, async (db) => {
-    await assertSchema(db);
+  await withApp(options.app, async ({ db, app: { appId } }) => {
     const held = await readHeldRemovals(db, appId, examplesShown);
     const hold = (await readApps(db)).find((app) => app.appId === appId)?.hold;
     const believed = await readBelieved(db, appId, believedSeconds, examplesShown);
@@ -71,10 +67,7 @@ export async function releaseRemovalsCommand(options: {
   readonly app?: number;
   readonly for: number;
 }): Promise<void> {
-  const environment = readEnvironment(['app', 'database']);
-  const { appId } = chooseApp(environment.config, options.app);
-  await withDatabase(environment, async (db) => {
-    await assertSchema(db);
+  await withApp(options.app, async ({ db, app: { appId } }) => {
     const released = await db.transaction().execute((trx) => releaseRemovals(trx, appId, options.for / 1000));
     process.stdout.write(
       released === undefined
@@ -86,10 +79,7 @@ export async function releaseRemovalsCommand(options: {
 
 /** `removals discard` */
 export async function discardRemovalsCommand(options: { readonly app?: number }): Promise<void> {
-  const environment = readEnvironment(['app', 'database']);
-  const { appId } = chooseApp(environment.config, options.app);
-  await withDatabase(environment, async (db) => {
-    await assertSchema(db);
+  await withApp(options.app, async ({ db, app: { appId } }) => {
     const discarded = await db.transaction().execute((trx) => discardRemovals(trx, appId));
     process.stdout.write(
       discarded === undefined

@@ -5,6 +5,7 @@ import { createRandom } from '../../../src/simulator/random.ts';
 import { startSimulator } from '../../../src/simulator/server.ts';
 import { jsonText } from '../../../src/terminal/json-text.ts';
 import { printable } from '../../../src/terminal/printable.ts';
+import { onSignals } from '../../signals.ts';
 
 export interface SimulatorCommand {
   readonly port: number;
@@ -57,8 +58,10 @@ export async function simulatorCommand(options: SimulatorCommand): Promise<void>
         }, 1000 / options.changes)
       : undefined;
   await new Promise<void>((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGINT', resolve);
+    const leave = onSignals(() => {
+      leave();
+      resolve();
+    });
   });
   clearInterval(churn);
   process.stdout.write(`${jsonText(simulator.stats())}\n`);

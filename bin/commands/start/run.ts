@@ -1,6 +1,7 @@
 import { StartError } from '../../../src/start-error.ts';
 import { type Role, startDaemon } from '../../../workers/start.ts';
 import { currentBuild, readEnvironment } from '../../environment.ts';
+import { onSignals } from '../../signals.ts';
 
 /** `start [--role all,dispatch,poll]`: runs until SIGTERM or SIGINT; a second signal ends it at once. */
 export async function startCommand(options: { readonly role: readonly Role[] }): Promise<void> {
@@ -12,14 +13,10 @@ export async function startCommand(options: { readonly role: readonly Role[] }):
     log,
     scrubber,
   });
-  let signals = 0;
-  const onSignal = () => {
-    signals += 1;
-    if (signals === 1) void daemon.stop();
+  onSignals((times) => {
+    if (times === 1) void daemon.stop();
     else daemon.abort();
-  };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
+  });
   const why = await daemon.stopped;
   if (why instanceof StartError) throw why;
 }

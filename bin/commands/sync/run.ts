@@ -1,21 +1,17 @@
 import type { Database } from '../../../db/client.ts';
-import { assertSchema } from '../../../db/migrate.ts';
 import { readApps } from '../../../db/queries/apps.ts';
 import { type SyncOutcome, syncNow } from '../../../src/accounts/sync-now.ts';
 import { remedyFor } from '../../../src/tencent/errors.ts';
 import { printable } from '../../../src/terminal/printable.ts';
 import { CommandError } from '../../command-error.ts';
-import { chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
+import { withApp } from '../../environment.ts';
 
 /** `sync <id…> [--timeout 60s]`: exit code 1 unless every account was read. */
 export async function syncCommand(
   ids: readonly string[],
   options: { readonly app?: number; readonly timeout: number },
 ): Promise<void> {
-  const environment = readEnvironment(['app', 'database']);
-  const app = chooseApp(environment.config, options.app);
-  await withDatabase(environment, async (db) => {
-    await assertSchema(db);
+  await withApp(options.app, async ({ db, app }) => {
     const outcomes = await syncNow(db, app.appId, [...new Set(ids)], options.timeout);
     for (const outcome of outcomes) process.stdout.write(`${report(outcome)}\n`);
     const bad = outcomes.filter(({ outcome }) => ['failed', 'waiting', 'unknown'].includes(outcome));

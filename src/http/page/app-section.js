@@ -44,7 +44,7 @@ export function createAppSection() {
   };
 }
 
-/** Every number of the status that stands on the page. */
+/** Every number of the status that the page shows. */
 function figuresOf(app) {
   const { accounts, ageSeconds, backlog, calls, accuracy, firstRead } = app;
   return {

@@ -2,7 +2,7 @@ import uPlot from './uplot.js';
 
 const height = 200;
 
-/** A plot of calls a second against the limit, as wide as its place, drawn anew with every `show`. */
+/** A plot of calls a second against the limit, as wide as its place, drawn again with every `show`. */
 export function createCallPlot(place) {
   let plot;
   let seen;

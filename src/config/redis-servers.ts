@@ -1,4 +1,4 @@
-import { passwordsIn } from '../config/url-passwords.ts';
+import { passwordsIn } from './url-passwords.ts';
 
 /** Where Redis is: one server, the nodes of a cluster, or sentinels that know who the master is. */
 export type RedisServers = SingleRedis | RedisCluster | RedisSentinels;
