@@ -344,8 +344,8 @@ async function openHttp(
   });
   keep(() => hints.close());
   const http = await startHttpServer({
-    ...config.http,
-    adminToken: config.adminToken,
+    listen: { host: config.http.host, port: config.http.port },
+    access: { adminToken: config.adminToken, allowedHosts: config.http.allowedHosts },
     hooks: {
       webhookToken: config.webhookToken,
       allowUnsigned: config.allowUnsignedWebhooks,
@@ -354,14 +354,13 @@ async function openHttp(
       take: hints.take,
       onRefused: metrics.callbackRefused,
     },
-    log,
-    scrubber,
-    build: buildOf(options),
-    db,
-    ...reports,
+    output: { log, scrubber },
+    stats: { build: buildOf(options), db, ...reports },
     metrics: metrics.registry,
-    stuck: () => [...loops.ages()].filter(([, age]) => age > stuckSeconds).map(([name]) => name),
-    unready: health.unready,
+    health: {
+      stuck: () => [...loops.ages()].filter(([, age]) => age > stuckSeconds).map(([name]) => name),
+      unready: health.unready,
+    },
     addQueues: (server, path) => addQueueBoard(server, path, queues.boards()),
   });
   keep(() => http.close());

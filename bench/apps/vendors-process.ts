@@ -35,7 +35,7 @@ serve({
   async begin(value) {
     const { apps, accounts, changes, ...options } = begin.parse(value);
     for (const app of apps) {
-      const simulator = await startSimulator({ ...app, ...options, random });
+      const simulator = await startSimulator({ ...app, ...options }, random);
       vendors.set(app.appId, { simulator, ids: populate(simulator.truth, accounts, random) });
     }
     const changesAtOnce = (options.callsPerSecond * changes * changeMs) / 1000;

@@ -55,7 +55,7 @@ function populateEvenly(simulator: Simulator, accounts: number, members: number)
 serve({
   async begin(value) {
     const { accounts, members, latency, ...options } = begin.parse(value);
-    vendor = await startSimulator({ ...options, ...(latency === undefined ? {} : { latency }), random });
+    vendor = await startSimulator({ ...options, ...(latency === undefined ? {} : { latency }) }, random);
     ids =
       members === undefined
         ? populate(vendor.truth, accounts, random)

@@ -16,11 +16,7 @@ const changesPerSecond = 5;
 
 /** Starts the demo's vendor with 500 accounts and five changes a second. */
 export async function startDemoVendor(app: { appId: number; secretKey: string }): Promise<DemoVendor> {
-  const simulator = await startSimulator({
-    ...app,
-    random: createRandom(1),
-    latency: { least: 10, most: 60 },
-  });
+  const simulator = await startSimulator({ ...app, latency: { least: 10, most: 60 } }, createRandom(1));
   const { ids, random } = populateDemo(simulator.truth);
   const churn = setInterval(() => {
     const id = random.pick(ids);

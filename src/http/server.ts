@@ -15,24 +15,32 @@ import { addStatsRoutes, type StatsRoutesOptions } from './stats-routes.ts';
 import { createWorkLimit, type WorkLimitOptions } from './work-limit.ts';
 import { createWrongTokens } from './wrong-tokens.ts';
 
-export interface HttpServerOptions extends StatsRoutesOptions {
-  readonly host: string;
-  readonly port: number;
+export interface HttpServerOptions {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly access: AccessOptions;
+  readonly hooks: HooksOptions;
+  readonly output: { readonly log: Logger; readonly scrubber: Scrubber };
+  readonly health: HealthReports;
+  readonly metrics: Pick<Registry, 'metrics' | 'contentType'>;
+  /** What the page shows. */
+  readonly stats: Omit<StatsRoutesOptions, 'log'>;
+  /** Adds the queues’ own pages under a path. */
+  readonly addQueues: (server: FastifyInstance, path: string) => Promise<void>;
+}
+
+interface AccessOptions {
   readonly adminToken: string | undefined;
   /** Hosts that may be asked for with the token; undefined allows all. */
   readonly allowedHosts: readonly string[] | undefined;
-  readonly hooks: HooksOptions;
-  readonly log: Logger;
-  readonly scrubber: Scrubber;
+  /** What a test sets. */
+  readonly workLimit?: WorkLimitOptions | undefined;
+}
+
+interface HealthReports {
   /** What does not make progress; empty when all is well. */
   readonly stuck: () => readonly string[];
   /** What can't be reached or does not fit; empty when all is well. */
   readonly unready: () => Promise<readonly { readonly part: string; readonly sentence: string }[]>;
-  readonly metrics: Pick<Registry, 'metrics' | 'contentType'>;
-  /** What a test sets. */
-  readonly workLimit?: WorkLimitOptions;
-  /** Adds the queues’ own pages under a path. */
-  readonly addQueues: (server: FastifyInstance, path: string) => Promise<void>;
 }
 
 export interface HttpServer {
@@ -61,7 +69,8 @@ const metricsMs = 1000;
  * `/metrics`, the vendor's callbacks, and behind the admin token `/status`, a page for people at `/`, and the queues.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { host, port, log, scrubber } = options;
+  const { host, port } = options.listen;
+  const { log, scrubber } = options.output;
   const server = fastify({ logger: false, forceCloseConnections: true, ...limits });
   const connections = limitConnections(server.server);
   server.addHook('preClose', async () => connections.close());
@@ -88,23 +97,23 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     return String(type).startsWith('text/html') ? scrubber.scrub(payload) : payload;
   }
 
-  const access = accessFor(host, options.adminToken);
+  const access = accessFor(host, options.access.adminToken);
   const wrongTokens = createWrongTokens();
-  const endedSessions = createEndedSessions(options.db, log);
+  const endedSessions = createEndedSessions(options.stats.db, log);
   const { hooks } = options;
   const hooked = takesHooks(host, hooks);
   const isSigned = createSignatureCheck(hooks);
   guard(server, {
     access,
-    allowedHosts: options.allowedHosts,
+    allowedHosts: options.access.allowedHosts,
     wrongTokens,
     endedSessions,
-    work: createWorkLimit(options.workLimit),
+    work: createWorkLimit(options.access.workLimit),
     isBusy: () => connections.counts().waiting > 0,
     hooks: hooked ? { path: hooksPath, ...(isSigned === undefined ? {} : { isSigned }) } : undefined,
   });
   if (hooked) await addHooks(server, hooks);
-  addProbes(server, options);
+  addProbes(server, options.health);
   addMetrics(server, options);
   if (access.kind === 'token') {
     addLoginAssets(server);
@@ -112,7 +121,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   }
   if (access.kind !== 'hidden') {
     addPage(server, access.kind === 'token');
-    addStatsRoutes(server, options);
+    addStatsRoutes(server, { ...options.stats, log });
     await options.addQueues(server, queuesPath);
   }
 
@@ -131,7 +140,7 @@ function addMetrics(server: FastifyInstance, { metrics }: HttpServerOptions): vo
   server.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await page.get()));
 }
 
-function addProbes(server: FastifyInstance, { stuck, unready }: HttpServerOptions): void {
+function addProbes(server: FastifyInstance, { stuck, unready }: HealthReports): void {
   server.get('/livez', async (_request, reply) => {
     const found = stuck();
     return reply.code(found.length === 0 ? 200 : 503).send({ ok: found.length === 0, stuck: found });

@@ -13,17 +13,14 @@ export interface SimulatorOptions {
   readonly appId: number;
   readonly secretKey: string;
   readonly admin?: string;
-  /** Default: loopback. */
-  readonly host?: string;
-  /** Default: any free port. */
-  readonly port?: number;
+  /** Default: any free port of the loopback interface. */
+  readonly listen?: { readonly host?: string; readonly port?: number };
   readonly reading?: Reading;
   /** Calls in a sliding second; one more is answered with 60007. */
   readonly callsPerSecond?: number;
   /** Milliseconds an answer takes. */
   readonly latency?: { readonly least: number; readonly most: number };
   readonly faults?: readonly Fault[];
-  readonly random: Random;
 }
 
 /** What the simulator has seen. */
@@ -53,8 +50,9 @@ const hangMs = 60_000;
 const maxBodyBytes = 1024 * 1024;
 
 /** Starts the simulator. */
-export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
-  const { appId, admin = 'administrator', host = '127.0.0.1', random } = options;
+export async function startSimulator(options: SimulatorOptions, random: Random): Promise<Simulator> {
+  const { appId, admin = 'administrator' } = options;
+  const { host = '127.0.0.1', port: wantedPort = 0 } = options.listen ?? {};
   const { reading = 'full', secretKey, faults = [] } = options;
   const settings: Settings = { reading, secretKey, faults };
   const truth = createTruth();
@@ -69,7 +67,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   });
   const drawFaultOf = createFaultDraw(random);
   const stats = (): SimulatorStats => ({ ...arrivals.stats(), answers: Object.fromEntries(answers) });
-  const handleCall = createCallHandler(options, arrivals, {
+  const handleCall = createCallHandler(options, random, arrivals, {
     api,
     faultOf: (account) => drawFaultOf(account, settings.faults),
     count: (what) => answers.set(what, (answers.get(what) ?? 0) + 1),
@@ -83,7 +81,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   });
   // Longer than any client keeps an idle connection, so that it is never the server that closes first.
   server.keepAliveTimeout = 65_000;
-  const port = await listen(server, options.port ?? 0, host);
+  const port = await listen(server, wantedPort, host);
 
   return {
     origin: `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`,
@@ -121,7 +119,8 @@ interface CallParts {
 }
 
 function createCallHandler(
-  { callsPerSecond = 200, latency, random }: SimulatorOptions,
+  { callsPerSecond = 200, latency }: SimulatorOptions,
+  random: Random,
   arrivals: Arrivals,
   { api, faultOf, count }: CallParts,
 ) {

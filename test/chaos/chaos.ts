@@ -195,7 +195,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const random = createRandom(seed);
   const postgres = await startPostgres({ durable: true });
   const redis = await startRedis({ say });
-  const vendor = await startSimulator({ ...app, random, latency: { least: 5, most: 60 } });
+  const vendor = await startSimulator({ ...app, latency: { least: 5, most: 60 } }, random);
   const running: Command[] = [];
   const db = connect({
     url: postgres.url(),

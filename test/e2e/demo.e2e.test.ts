@@ -40,7 +40,7 @@ describe('the demo', () => {
     chmodSync(folder, 0o755);
     const data = join(folder, 'data');
     const random = createRandom(1);
-    const vendor = await startSimulator({ ...testApp, random });
+    const vendor = await startSimulator({ ...testApp }, random);
     try {
       const killed = demo(['--data', data]);
       await waitFor(

@@ -75,7 +75,7 @@ describe('two databases on one Redis', () => {
     const otherApp = 1_400_000_001;
     const ids = populate(world.vendor.truth, 40, world.random).toSorted();
     await enrolAccounts(world.db, testApp.appId, ids);
-    const vendor = await startSimulator({ ...testApp, appId: otherApp, random: neighbour.random });
+    const vendor = await startSimulator({ ...testApp, appId: otherApp }, neighbour.random);
     const others = populate(vendor.truth, 40, neighbour.random).toSorted();
     await ensureApp(neighbour.db, { appId: otherApp, callsPerSecond: 190 });
     await enrolAccounts(neighbour.db, otherApp, others);

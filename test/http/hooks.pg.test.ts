@@ -2,10 +2,9 @@ import { createHash } from 'node:crypto';
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { HooksOptions } from '../../src/http/hooks.ts';
-import type { HttpServerOptions } from '../../src/http/server.ts';
 import type { Callback } from '../../src/tencent/callback.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { startTestServer } from '../support/http.ts';
+import { startTestServer, type TestServerOptions } from '../support/http.ts';
 
 const appId = 1_400_000_000;
 const token = 'the-webhook-token';
@@ -23,7 +22,7 @@ afterAll(async () => {
 
 async function startHooks(
   webhookToken?: string,
-  options: Partial<HttpServerOptions> = {},
+  options: TestServerOptions = {},
   allowUnsigned = webhookToken === undefined,
 ) {
   const taken: Callback[] = [];

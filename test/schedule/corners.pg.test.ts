@@ -128,8 +128,7 @@ describe('on the production statements', () => {
       changesPerDay: () => 5000,
       callsPerSecond: 195,
       watchedDays: 20,
-      minIntervalSeconds: 600,
-      maxIntervalSeconds: 600,
+      intervalSeconds: { min: 600, max: 600 },
     });
     const polls = await queue.run(1800, 10);
     // One at the start, the next after ten to twenty minutes, and then every ten or eleven.
@@ -143,7 +142,7 @@ describe('on the production statements', () => {
       changesPerDay: lively,
       callsPerSecond: 0.1,
       watchedDays: 20,
-      maxIntervalSeconds: 1200,
+      intervalSeconds: { max: 1200 },
     });
     expect(effectiveMaxIntervalSeconds(queue.queue())).toBe(4000);
     await queue.run(12_000, 100);

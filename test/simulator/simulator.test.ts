@@ -17,7 +17,7 @@ afterEach(async () => {
 });
 
 async function start(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
-  simulator = await startSimulator({ ...app, random: createRandom(1), ...options });
+  simulator = await startSimulator({ ...app, ...options }, createRandom(1));
   const { truth } = simulator;
   truth.addAccount('alice');
   truth.change('alice', { kind: 'add_group', group: '家人', members: ['bob', 'carol'] });

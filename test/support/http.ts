@@ -15,20 +15,35 @@ export interface TestServer extends AsyncDisposable {
   ask(path: string, init?: RequestInit): Promise<Response>;
 }
 
+/** What a test replaces of a server's options. */
+export type TestServerOptions = { readonly host?: string } & Partial<
+  HttpServerOptions['access'] &
+    HttpServerOptions['output'] &
+    HttpServerOptions['health'] &
+    Pick<HttpServerOptions, 'hooks' | 'metrics' | 'addQueues'>
+>;
+
 /** The daemon's HTTP over a database, without a daemon. */
 export async function startTestServer(
   db: Database,
-  options: Partial<HttpServerOptions> = {},
+  {
+    host = '127.0.0.1',
+    adminToken,
+    allowedHosts,
+    workLimit,
+    hooks,
+    log,
+    scrubber,
+    ...over
+  }: TestServerOptions = {},
 ): Promise<TestServer> {
   const { registry } = createMetrics();
   const figures = createCache({ keepMs: 0, read: () => readStats(db, Date.now) });
   exposeDatabase(registry, figures);
   const server = await startHttpServer({
-    host: '127.0.0.1',
-    port: 0,
-    adminToken: undefined,
-    allowedHosts: undefined,
-    hooks: {
+    listen: { host, port: 0 },
+    access: { adminToken, allowedHosts, workLimit },
+    hooks: hooks ?? {
       webhookToken: undefined,
       allowUnsigned: false,
       now: Date.now,
@@ -36,17 +51,16 @@ export async function startTestServer(
       take: () => undefined,
       onRefused: () => undefined,
     },
-    log: silentLogger(),
-    scrubber: createScrubber(),
-    build: readBuild({ TIM_MIRROR_COMMIT: 'abc1234' }),
-    db,
-    figures,
-    status: createCache({ keepMs: 0, read: () => readStatus(db) }),
-    metrics: registry,
-    stuck: () => [],
-    unready: async () => [],
-    addQueues: async () => undefined,
-    ...options,
+    output: { log: log ?? silentLogger(), scrubber: scrubber ?? createScrubber() },
+    stats: {
+      build: readBuild({ TIM_MIRROR_COMMIT: 'abc1234' }),
+      db,
+      figures,
+      status: createCache({ keepMs: 0, read: () => readStatus(db) }),
+    },
+    metrics: over.metrics ?? registry,
+    health: { stuck: over.stuck ?? (() => []), unready: over.unready ?? (async () => []) },
+    addQueues: over.addQueues ?? (async () => undefined),
   });
   // A server that listens everywhere is asked over the loopback interface.
   const origin = server.url.replace('0.0.0.0', '127.0.0.1');

@@ -18,8 +18,8 @@ export interface RunningQueueOptions {
   /** Changes a day of an account; none by default. */
   readonly changesPerDay?: (index: number) => number;
   readonly callsPerSecond: number;
-  readonly minIntervalSeconds?: number;
-  readonly maxIntervalSeconds?: number;
+  /** Default: ten seconds to a day. */
+  readonly intervalSeconds?: { readonly min?: number; readonly max?: number };
   /** For how long the accounts have been watched when the run begins; 0: they were never polled. */
   readonly watchedDays?: number;
   readonly seed: number;
@@ -70,8 +70,8 @@ export async function createRunningQueue(options: RunningQueueOptions): Promise<
       accounts: app?.accountCount ?? 0,
       weightSum: app?.weightSum ?? 0,
       callsPerSecond,
-      minIntervalSeconds: options.minIntervalSeconds ?? 10,
-      maxIntervalSeconds: options.maxIntervalSeconds ?? daySeconds,
+      minIntervalSeconds: options.intervalSeconds?.min ?? 10,
+      maxIntervalSeconds: options.intervalSeconds?.max ?? daySeconds,
     };
   }
 

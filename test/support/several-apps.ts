@@ -53,7 +53,7 @@ export async function createSeveralApps(
   const daemons: Command[] = [];
   for (const [index, size] of sizes.entries()) {
     const appId = 1_400_000_000 + index;
-    const vendor = await startSimulator({ appId, secretKey: keyOf(appId), random });
+    const vendor = await startSimulator({ appId, secretKey: keyOf(appId) }, random);
     const ids = populate(vendor.truth, size.accounts, random);
     await ensureApp(database.db, { appId, callsPerSecond: size.callsPerSecond });
     await enrolAccounts(database.db, appId, ids.toSorted());

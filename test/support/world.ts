@@ -80,11 +80,10 @@ export async function createWorld(options: { callsPerSecond?: number } = {}): Pr
   const random = createRandom(seed);
   const database = await createTestDatabase();
   const { db } = database;
-  const vendor = await startSimulator({
-    ...testApp,
+  const vendor = await startSimulator(
+    { ...testApp, callsPerSecond: options.callsPerSecond ?? 1_000_000 },
     random,
-    callsPerSecond: options.callsPerSecond ?? 1_000_000,
-  });
+  );
   const stop = createStop();
   const { client, deps } = await createPollDeps(db, vendor, random);
   await ensureApp(db, testApp);

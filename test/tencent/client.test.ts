@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 async function startVendor(): Promise<Simulator> {
-  const simulator = await startSimulator({ ...app, random: createRandom(1) });
+  const simulator = await startSimulator({ ...app }, createRandom(1));
   simulator.truth.addAccount('alice');
   simulator.truth.change('alice', { kind: 'add_group', group: '家人', members: ['bob'] });
   closers.push(() => simulator.close());

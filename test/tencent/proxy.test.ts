@@ -20,7 +20,7 @@ let asked: { to: string; auth: string | undefined }[];
 
 beforeEach(async () => {
   asked = [];
-  vendor = await startSimulator({ ...testApp, callsPerSecond: 200, random: createRandom(1) });
+  vendor = await startSimulator({ ...testApp, callsPerSecond: 200 }, createRandom(1));
   vendor.truth.addAccount('alice');
   proxy = createServer();
   proxy.on('connect', (request: IncomingMessage, near: Socket) => {

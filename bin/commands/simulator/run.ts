@@ -25,18 +25,19 @@ export interface SimulatorCommand {
 /** `simulator`: the vendor's API until SIGTERM or SIGINT, with what it has seen at the end. */
 export async function simulatorCommand(options: SimulatorCommand): Promise<void> {
   const random = createRandom(options.seed);
-  const simulator = await startSimulator({
-    appId: options.app,
-    secretKey: options.secretKey,
-    admin: options.admin,
-    host: options.host,
-    port: options.port,
-    reading: options.reading,
-    callsPerSecond: options.callsPerSecond,
-    latency: options.latency,
-    faults: options.fault,
+  const simulator = await startSimulator(
+    {
+      appId: options.app,
+      secretKey: options.secretKey,
+      admin: options.admin,
+      listen: { host: options.host, port: options.port },
+      reading: options.reading,
+      callsPerSecond: options.callsPerSecond,
+      latency: options.latency,
+      faults: options.fault,
+    },
     random,
-  });
+  );
   const ids = populate(simulator.truth, options.accounts, random);
   process.stdout.write(
     [
