@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../db/client.ts';
 import { describeProblem, problemOf } from '../db/database-problem.ts';
 import type { Logger } from '../src/log.ts';
@@ -24,6 +25,8 @@ export interface Health {
 
 /** Causes that a small write may not meet: a disk without room takes what fits into a page that is there. */
 const lingering: ReadonlySet<string> = new Set(['disk_full', 'full', 'read_only']);
+/** What does not pass by itself, and may concern one statement only. */
+const lasting: ReadonlySet<string> = new Set(['rights', 'not_migrated']);
 const lingersMs = 30_000;
 const keptMs = 1000;
 const unconfirmedMs = 60_000;
@@ -44,13 +47,15 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
   }
 
   /** A statement may be slow, lack a right or lose its connection while all others work: so the server is tried. */
-  function confirm(part: Part, error: unknown): void {
-    if (outages.has(part)) return;
-    void unready().then((all) => {
-      const found = all.filter((each) => each.part === part);
+  async function confirm(part: Part, error: unknown, lasts: boolean): Promise<void> {
+    // The first result may be older than the error.
+    for (let attempt = 0; attempt < 2 && !outages.has(part); attempt += 1) {
+      const found = (await unready()).filter((each) => each.part === part);
       found.forEach(outages.begin);
-      if (found.length === 0) unconfirmed(error);
-    });
+      if (found.length > 0) return;
+      await sleep(keptMs, undefined, { ref: false });
+    }
+    if (lasts && !outages.has(part)) unconfirmed(error);
   }
 
   /** Only one request is refused; said once a minute, with its stack. */
@@ -73,7 +78,7 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
     },
     failed(error) {
       if (isRedisError(error)) {
-        confirm('redis', error);
+        void confirm('redis', error, error.name === 'ReplyError');
         return true;
       }
       const problem = problemOf(error);
@@ -82,7 +87,7 @@ export function createHealth(db: Database, redis: RedisConnections | undefined, 
       if (lingering.has(problem.cause)) {
         lingers = { unready: found, at: performance.now() };
         outages.begin(found);
-      } else confirm('postgres', error);
+      } else void confirm('postgres', error, lasting.has(problem.cause));
       return true;
     },
     worst: outages.worst,

@@ -94,7 +94,7 @@ const clientErrors: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether an error is Redis' refusal of a command, or the client's for want of a connection. */
-export function isRedisError(error: unknown): boolean {
+export function isRedisError(error: unknown): error is Error {
   return (
     error instanceof Error &&
     (clientErrors.has(error.name) ||
