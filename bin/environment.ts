@@ -53,11 +53,7 @@ export function chooseApp(config: Config, appId: number | undefined): AppConfig 
  * The app that a command about the mirror alone is about: as `chooseApp` says, or where the environment names none, the
  * only one in the database, or the one named by `--app`.
  */
-export async function chooseMirroredApp(
-  db: Database,
-  { apps }: Config,
-  appId: number | undefined,
-): Promise<number> {
+async function chooseMirroredApp(db: Database, { apps }: Config, appId: number | undefined): Promise<number> {
   const mirrored = apps.length > 0 ? apps : await readApps(db);
   const ids = mirrored.map((app) => app.appId);
   if (appId !== undefined && ids.includes(appId)) return appId;
@@ -76,7 +72,7 @@ function listApps(ids: readonly number[]): string {
 }
 
 /** What a command about an app works with. */
-export interface AppCommand {
+interface AppCommand {
   readonly db: Database;
   readonly app: AppConfig;
   readonly environment: Environment;

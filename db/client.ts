@@ -12,7 +12,7 @@ export type Database = Kysely<DB>;
 export type { Transaction } from 'kysely';
 export type { DB } from './schema.ts';
 
-export interface ConnectOptions {
+interface ConnectOptions {
   readonly url: string;
   /** Shown in pg_stat_activity. */
   readonly applicationName: string;

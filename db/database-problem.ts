@@ -2,7 +2,7 @@ import { codeOf, readOnlyState } from './storage-errors.ts';
 import { SilentSessionError } from './watched-session.ts';
 
 /** What keeps Postgres from doing what the daemon asks of it. */
-export type ProblemCause =
+type ProblemCause =
   | 'away'
   | 'busy'
   | 'disk_full'
@@ -20,7 +20,7 @@ export type ProblemCause =
   | 'tls';
 
 /** A cause in words. Both texts follow “Postgres”, and hold neither a URL nor what was sent. */
-export interface DatabaseProblem {
+interface DatabaseProblem {
   readonly cause: ProblemCause;
   /** Such as `refuses the user or password (28P01)`. */
   readonly says: string;

@@ -37,14 +37,14 @@ interface Applied {
 }
 
 /** What `migrate` did. */
-export interface MigrationReport {
+interface MigrationReport {
   readonly applied: readonly string[];
   readonly version: number;
   /** How the numbers of the feed went on, where they had to. */
   readonly jump: FeedJump | undefined;
 }
 
-export interface MigrateOptions {
+interface MigrateOptions {
   /** Called for what a long migration does or waits for. */
   readonly say?: Say;
   /** The mirror comes from a backup that may be older than what consumers of the feed have read. */

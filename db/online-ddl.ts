@@ -37,7 +37,7 @@ export async function alterShortly(
 }
 
 /** An index to be built beside readers and writers, and what it is built on. */
-export interface IndexToBuild {
+interface IndexToBuild {
   readonly name: string;
   readonly table: string;
   readonly unique: boolean;

@@ -8,7 +8,7 @@ export class PoolerError extends Error {
   override readonly name = 'PoolerError';
 }
 
-export interface SessionOptions {
+interface SessionOptions {
   readonly url: string;
   /** Whether the operator says that sessions hold at this URL; then a pooler may be there that keeps them apart. */
   readonly bypassed: boolean;

@@ -16,7 +16,7 @@ export interface ProcessLock {
   release(): Promise<void>;
 }
 
-export interface ProcessLockOptions {
+interface ProcessLockOptions {
   readonly url: string;
   /** A daemon without Redis wants to be alone; those with Redis share, but not with one without. */
   readonly mode: 'exclusive' | 'shared';

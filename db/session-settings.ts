@@ -41,7 +41,7 @@ const relied = {
 } as const;
 
 /** A setting of a session that statements rely on. */
-export type SettingName = keyof typeof relied;
+type SettingName = keyof typeof relied;
 
 /** Those without which values would be misread; behind a pooler, where nothing can be set, they are checked. */
 const indispensable: readonly SettingName[] = [

@@ -3,7 +3,7 @@ import { continueFeed, type FeedJump } from './queries/feed.ts';
 import { hasMovedServer, type Installation, settleInstallation } from './queries/installation.ts';
 
 /** What became of a mirror that may be a copy of another. */
-export interface Settled {
+interface Settled {
   readonly installation: Installation;
   /** How the numbers of the feed went on, where they had to. */
   readonly jump: FeedJump | undefined;

@@ -10,7 +10,7 @@ export class SilentSessionError extends Error {
   }
 }
 
-export interface SessionWatch {
+interface SessionWatch {
   /** A statement without an answer for this long ends its session; 0 for no such limit. */
   readonly silentMs: number;
   /** Receives the error of each statement that failed. */
@@ -53,7 +53,7 @@ export function watchSession(client: pg.ClientBase, { silentMs, onFailure }: Ses
   Object.defineProperty(client, 'query', { value: query, configurable: true, writable: true });
 }
 
-export interface HeartbeatOptions {
+interface HeartbeatOptions {
   readonly everyMs: number;
   /** A beat without an answer for this long ends the session. */
   readonly silentMs: number;

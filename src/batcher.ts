@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Gathers items for a while and stores them together. */
-export interface Batcher<T> {
+interface Batcher<T> {
   add(item: T): void;
   /** Items that wait. */
   size(): number;
@@ -9,7 +9,7 @@ export interface Batcher<T> {
   close(): Promise<void>;
 }
 
-export interface BatcherOptions<T> {
+interface BatcherOptions<T> {
   /** How long a batch is gathered, in milliseconds; before every batch, or the second would hold two or three items. */
   readonly gatherMs: number;
   /** After how long what could not be stored is tried again. */

@@ -8,7 +8,7 @@ export interface Cache<T> {
   latest(): { readonly value: T; readonly ageMs: number } | undefined;
 }
 
-export interface CacheOptions<T> {
+interface CacheOptions<T> {
   readonly read: () => Promise<T>;
   /** How long a value is kept, in milliseconds, or as a multiple of the time it took to read. */
   readonly keepMs: number;

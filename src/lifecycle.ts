@@ -30,7 +30,7 @@ export function createStop(): Stop {
   };
 }
 
-export interface RepeatOptions {
+interface RepeatOptions {
   readonly everyMs: number;
   readonly signal: AbortSignal;
   /** Called for the first failure in a row, and of the first success after it. */

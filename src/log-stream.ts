@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type DestinationStream, pino } from 'pino';
 
 /** The log of this process, one line at a time, as it goes to standard output. */
-export interface LogStream extends DestinationStream {
+interface LogStream extends DestinationStream {
   /** Lines that were dropped because those before them were not read. */
   dropped(): number;
   /** Resolves with true when all lines are written, and with false when that takes longer than `ms`. */

@@ -10,7 +10,7 @@ export type Logger = PinoLogger;
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-export interface LoggerOptions {
+interface LoggerOptions {
   readonly level: LogLevel;
   /** Every finished line passes through it, so a secret inside an error's cause is caught too. */
   readonly scrubber: Scrubber;
@@ -69,7 +69,7 @@ interface ErrorDescription {
 /**
  * What of an error may be logged. A Postgres error's `detail`, `where` and `query` stay out: they hold row values.
  */
-export function describeError(error: unknown): ErrorDescription {
+function describeError(error: unknown): ErrorDescription {
   if (!(error instanceof Error)) return { type: typeof error, message: String(error) };
   const code = 'code' in error && (typeof error.code === 'string' || typeof error.code === 'number');
   return {

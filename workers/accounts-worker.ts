@@ -6,7 +6,7 @@ import type { AppConfig } from '../src/config/app-config.ts';
 import type { Logger } from '../src/log.ts';
 import type { JobWorker, Queues } from './queues.ts';
 
-export interface AccountsDeps {
+interface AccountsDeps {
   readonly db: Database;
   readonly queues: Queues;
   readonly log: Logger;

@@ -6,7 +6,7 @@ import type { Logger } from '../src/log.ts';
 import { claimEverySeconds } from '../src/schedule/queue-stats.ts';
 import type { JobQueue, JobWorker, PollBatch, Queues } from './queues.ts';
 
-export interface DispatchDeps {
+interface DispatchDeps {
   readonly db: Database;
   readonly clock: DatabaseClock;
   readonly queues: Queues;

@@ -13,7 +13,7 @@ export interface IdentityWatch {
   lookTwice(): Promise<void>;
 }
 
-export interface IdentityWatchOptions {
+interface IdentityWatchOptions {
   readonly db: Database;
   readonly redis: Redis;
   readonly installationId: string;

@@ -11,7 +11,7 @@ export interface Loops {
   ended(): Promise<unknown>;
 }
 
-export interface LoopsOptions {
+interface LoopsOptions {
   readonly signal: AbortSignal;
   readonly log: Logger;
   /** Takes a failure; returns whether it is logged elsewhere. */

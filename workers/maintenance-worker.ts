@@ -15,7 +15,7 @@ import type { Logger } from '../src/log.ts';
 import { rateRule } from '../src/schedule/policy.ts';
 import type { JobWorker, Queues } from './queues.ts';
 
-export interface MaintenanceDeps {
+interface MaintenanceDeps {
   readonly db: Database;
   /** Connections past any pooler, for statements that need a setting of the session. */
   readonly direct: Database;

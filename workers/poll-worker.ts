@@ -6,7 +6,7 @@ import type { Logger } from '../src/log.ts';
 import { releaseLease } from '../src/sync/next-state.ts';
 import { type JobWorker, pollBatch, type Queues } from './queues.ts';
 
-export interface PollWorkerDeps {
+interface PollWorkerDeps {
   readonly clock: DatabaseClock;
   readonly queues: Queues;
   /** Statements and transactions of this process that wait for a connection to Postgres. */

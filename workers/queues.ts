@@ -34,7 +34,7 @@ import type { RedisConnections } from '../src/redis/redis-connections.ts';
 import { StartError } from '../src/start-error.ts';
 
 /** What the daemon's queues are for. All but maintenance exist once an app, so that no app waits for another. */
-export type QueueKind = 'dispatch' | 'poll' | 'accounts' | 'maintenance';
+type QueueKind = 'dispatch' | 'poll' | 'accounts' | 'maintenance';
 
 const nullableNumber = z.number().nullable();
 const nullableText = z.string().nullable();

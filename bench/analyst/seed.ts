@@ -2,14 +2,14 @@ import { sql } from 'kysely';
 import type { Database } from '../../db/client.ts';
 import { accountStatements, appId, changeStatement, feedDays, type Range } from './rows.ts';
 
-export interface SeedOptions {
+interface SeedOptions {
   readonly accounts: number;
   /** Called now and then with the share that is done, from 0 to 1. */
   readonly onProgress: (share: number) => void;
 }
 
 /** An index that is made after the rows. */
-export interface IndexPlan {
+interface IndexPlan {
   readonly name: string;
   readonly definition: string;
   /** How it is taken away. */

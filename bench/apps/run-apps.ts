@@ -13,7 +13,7 @@ export interface AppsScale {
 }
 
 /** How the vendor treats an app. */
-export type Treatment = 'well' | 'hanging' | 'refused';
+type Treatment = 'well' | 'hanging' | 'refused';
 
 export interface AppStats {
   readonly appId: number;

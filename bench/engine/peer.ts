@@ -16,7 +16,7 @@ const begin = z.object({
 export type PeerOrder = z.infer<typeof begin>;
 
 /** Another way to poll accounts: works until it is stopped, and counts its polls. */
-export interface Peer {
+interface Peer {
   /** Polls until `until` (`performance.now()`); resolves when nothing is under way. */
   work(until: number): Promise<void>;
   readonly polls: () => number;

@@ -29,9 +29,9 @@ export interface EngineScale {
   readonly costMs: number;
 }
 
-export const peerNames = ['bare', 'baseline', 'jobPerAccount'] as const;
+const peerNames = ['bare', 'baseline', 'jobPerAccount'] as const;
 /** The other ways: the floor, p-queue with upserts, one BullMQ job an account. */
-export type PeerName = (typeof peerNames)[number];
+type PeerName = (typeof peerNames)[number];
 
 /** Medians over the rounds. */
 export interface Contender {

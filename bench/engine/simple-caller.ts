@@ -12,7 +12,7 @@ export interface SimpleAnswer {
 }
 
 /** Calls `group_get` and parses the answer, and nothing else. */
-export type SimpleCaller = (accountId: string, sequence: number) => Promise<SimpleAnswer>;
+type SimpleCaller = (accountId: string, sequence: number) => Promise<SimpleAnswer>;
 
 /** A caller over this many kept connections. */
 export function createSimpleCaller(

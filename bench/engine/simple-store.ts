@@ -3,7 +3,7 @@ import type { SeedAccount } from '../support/seed-mirror.ts';
 import type { SimpleAnswer } from './simple-caller.ts';
 
 /** The obvious tables, and the obvious way to bring one account up to date. */
-export interface SimpleStore {
+interface SimpleStore {
   /** The accounts that were polled longest ago. */
   next(limit: number): Promise<readonly { accountId: string; sequence: number }[]>;
   /** One transaction: the account, and where its sequence has moved, upserts and delete-not-in. */

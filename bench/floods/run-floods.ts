@@ -34,7 +34,7 @@ export const floods: readonly Flood[] = [
 ];
 
 /** One flood, in calls to the vendor a second. */
-export interface FloodFigures {
+interface FloodFigures {
   readonly flood: string;
   /** The same flood goes to a trivial server in a process of its own. */
   readonly besideIt: number;

@@ -1,5 +1,5 @@
 /** First in, first out. */
-export interface AccountQueue {
+interface AccountQueue {
   readonly length: number;
   push(account: number): void;
   /** The queue must not be empty. */

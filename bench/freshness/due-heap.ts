@@ -1,5 +1,5 @@
 /** The smallest key first: a binary heap over typed arrays, for hundreds of thousands of accounts. */
-export interface DueHeap {
+interface DueHeap {
   readonly size: number;
   /** The smallest key; infinite when there is none. */
   smallestKey(): number;

@@ -35,7 +35,7 @@ export interface Population {
 }
 
 /** Account `account[n]` has the rate `rate[n]` from `at[n]` on; `joins[n]` is 1 when it begins to exist then. */
-export interface PopulationEvents {
+interface PopulationEvents {
   readonly at: Float64Array;
   readonly account: Int32Array;
   readonly rate: Float64Array;

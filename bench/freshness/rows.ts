@@ -15,7 +15,7 @@ export interface Goal {
 }
 
 /** What a row with a short round reaches, as shares of what a round robin with as many calls a second does. */
-export interface BesideRoundRobin {
+interface BesideRoundRobin {
   readonly mean: number;
   readonly oldestAge: number;
   /** Of the calls that the budget and POLL_MIN_INTERVAL allow, those that were made. */
@@ -52,7 +52,7 @@ export interface Row {
   readonly policies: Figures;
 }
 
-export type ScenarioKey = keyof ReturnType<typeof createScenarios>;
+type ScenarioKey = keyof ReturnType<typeof createScenarios>;
 
 /** A row, the scenario that it is read from, and the policy that it is about. */
 interface RowPlan {

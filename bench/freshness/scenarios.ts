@@ -25,13 +25,7 @@ export interface Scenario {
   readonly failureShare?: number;
 }
 
-export const policyNames = [
-  'round-robin',
-  'halve-and-grow',
-  'stride',
-  'stride-changed-only',
-  'oracle',
-] as const;
+const policyNames = ['round-robin', 'halve-and-grow', 'stride', 'stride-changed-only', 'oracle'] as const;
 export type PolicyName = (typeof policyNames)[number];
 
 const daySeconds = 86_400;

@@ -3,7 +3,7 @@ import type { Policy } from './policy.ts';
 import type { Population } from './population.ts';
 
 /** How a policy is tried. Times in seconds. */
-export interface Trial {
+interface Trial {
   /** Changes made in this stretch count, whenever they are found. */
   readonly window: { readonly from: number; readonly to: number };
   /** When it ends; what is not found by then counts as found then. */

@@ -3,7 +3,7 @@ import { type HelperProcess, startHelper } from '../support/helper-process.ts';
 import type { CallerOrder } from './caller-process.ts';
 
 /** What the callers of a callers have done. */
-export interface CallersReport {
+interface CallersReport {
   /** Moments since the last report, milliseconds since the epoch. */
   readonly sent: readonly number[];
   /** Since the beginning. */

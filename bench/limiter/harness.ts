@@ -26,7 +26,7 @@ export interface Run {
   readonly appId: number;
 }
 
-export interface Measurement {
+interface Measurement {
   readonly settleMs: number;
   readonly ms: number;
   /** What happens in the middle of it. */

@@ -10,13 +10,13 @@ import {
 import { slopeOf } from '../support/slope.ts';
 import { type Sample, takeSample } from './sample.ts';
 
-export interface SoakScale {
+interface SoakScale {
   readonly accounts: number;
   readonly minutes: number;
 }
 
 /** A figure over the whole time. */
-export interface Slope {
+interface Slope {
   readonly first: number;
   readonly last: number;
   /** By least squares over what follows the first quarter, in which caches fill. */

@@ -7,7 +7,7 @@ export interface Goal {
 }
 
 /** A goal as in the JSON of benches. */
-export interface JudgedGoal {
+interface JudgedGoal {
   readonly name: string;
   readonly goal: string;
   readonly value: number;

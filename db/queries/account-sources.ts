@@ -104,7 +104,7 @@ export async function readAccountSources(db: Kysely<DB>): Promise<readonly Accou
 }
 
 /** How the ids that a source names relate to the accounts of the app. */
-export interface NamedAccounts {
+interface NamedAccounts {
   /** Keys of those that it has named before. */
   readonly keys: readonly number[];
   /** Of those, the ones that an operator has taken out since. */
@@ -174,7 +174,7 @@ export async function refreshAccountStatistics(db: Kysely<DB>): Promise<void> {
 }
 
 /** An account that the source has named; `enrolled` is false when it was taken out. */
-export interface SourceAccount {
+interface SourceAccount {
   readonly key: number;
   readonly enrolled: boolean;
 }

@@ -86,21 +86,8 @@ export function discoverNamed(
   });
 }
 
-/** Which of the ids are enrolled with the app. */
-export async function findEnrolled(
-  db: Kysely<DB>,
-  appId: number,
-  ids: readonly string[],
-): Promise<ReadonlySet<string>> {
-  const { rows } = await sql<{ id: string }>`
-    select account_id as id from mirror.account
-    where app_id = ${appId} and account_id = any(${ids}::text[]) and unenrolled_at is null
-  `.execute(db);
-  return new Set(rows.map((row) => row.id));
-}
-
 /** An account that no other process writes while its claim number stays as it is. */
-export interface FencedAccount {
+interface FencedAccount {
   readonly accountKey: number;
   readonly claimNo: number;
 }

@@ -119,7 +119,7 @@ export async function readFailingSince(
 }
 
 /** Calls an app has sent in each of the last buckets of ten seconds, oldest first. */
-export interface CallSeries {
+interface CallSeries {
   readonly appId: number;
   /** Start of the first bucket, in seconds since the epoch. */
   readonly from: number;

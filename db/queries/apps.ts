@@ -2,7 +2,7 @@ import { type Kysely, sql, type Transaction } from 'kysely';
 import type { DB } from '../schema.ts';
 
 /** Why the vendor refuses an app as a whole. */
-export interface Halt {
+interface Halt {
   readonly since: Date;
   readonly kind: string;
   readonly code: number;
@@ -12,7 +12,7 @@ export interface Halt {
 }
 
 /** Why removals of an app wait for an operator: this many accounts shrank, of this many that were read within a time. */
-export interface RemovalHold {
+interface RemovalHold {
   readonly since: Date;
   readonly shrunk: number;
   readonly read: number;
@@ -193,7 +193,7 @@ export async function takeProbe(trx: Transaction<DB>, appId: number): Promise<bo
   return (result.numAffectedRows ?? 0n) > 0n;
 }
 
-export interface AppClock {
+interface AppClock {
   readonly virtualClock: number;
   readonly ceiling: number;
   /** Seconds since the clock was last moved, by Postgres' time. */

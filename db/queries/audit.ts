@@ -55,7 +55,7 @@ export async function pageAccounts(
 }
 
 /** What the mirror holds of an account, all as of one moment. */
-export interface MirroredAccount {
+interface MirroredAccount {
   readonly sequence: number | null;
   readonly groups: readonly MirroredGroup[];
 }
@@ -87,7 +87,7 @@ export async function readMirroredAccount(
 }
 
 /** How comparisons have come out. */
-export interface AuditCounts {
+interface AuditCounts {
   readonly checked: number;
   readonly stale: number;
   readonly wrong: number;

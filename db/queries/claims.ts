@@ -1,7 +1,7 @@
 import { sql, type Transaction } from 'kysely';
 import type { DB, MirrorAccountStatus } from '../schema.ts';
 
-export type AccountStatus = MirrorAccountStatus;
+type AccountStatus = MirrorAccountStatus;
 
 /**
  * An account handed to a poll worker, with its state at the claim. As long as no other worker has claimed it
@@ -36,7 +36,7 @@ export interface ClaimRequest {
   readonly leaseSeconds: number;
 }
 
-export interface Claim {
+interface Claim {
   readonly accounts: readonly ClaimedAccount[];
   /** Of the due times claimed; undefined when nothing was. */
   readonly largestDue: number | undefined;

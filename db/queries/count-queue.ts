@@ -3,7 +3,7 @@ import type { DB } from '../schema.ts';
 import { sampleStates } from './sampled-states.ts';
 
 /** How the rate of change of an account follows from its state: the policy's constants (src/schedule/policy.ts). */
-export interface RateRule {
+interface RateRule {
   readonly memoryDays: number;
   readonly priorChanges: number;
   readonly priorDays: number;

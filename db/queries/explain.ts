@@ -119,7 +119,7 @@ export async function readAccountOutcomes(
 }
 
 /** An account that is set aside, and the vendor's words for it. */
-export interface QuarantinedAccount {
+interface QuarantinedAccount {
   readonly appId: number;
   readonly accountId: string;
   readonly since: Date | null;

@@ -46,7 +46,7 @@ export async function loadGroups(db: Kysely<DB>, accountKey: number): Promise<re
 }
 
 /** What a claim names: an account of an app, by key and id, for a key alone may be another account's in another mirror. */
-export interface ClaimRef {
+interface ClaimRef {
   readonly accountKey: number;
   readonly accountId: string;
   readonly claimNo: number;
@@ -206,7 +206,7 @@ export interface Change {
 }
 
 /** Whose lines of the change feed they are, read at which sequence, and when. */
-export interface ChangeOrigin {
+interface ChangeOrigin {
   readonly appId: number;
   readonly accountKey: number;
   readonly sequence: number | null;

@@ -35,7 +35,7 @@ export async function isReleased(trx: Transaction<DB>, accountKey: number): Prom
 }
 
 /** This many accounts of this many that were read shrank within this many seconds. */
-export interface Trip {
+interface Trip {
   readonly shrunk: number;
   readonly read: number;
   readonly windowSeconds: number;
@@ -126,7 +126,7 @@ export const removalTotals = sql`
 `;
 
 /** The held removals of an app: how much, and the largest of them. */
-export interface HeldRemovals {
+interface HeldRemovals {
   readonly accounts: number;
   readonly groups: number;
   readonly members: number;

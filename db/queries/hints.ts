@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { DB } from '../schema.ts';
 
-export interface HintRequest {
+interface HintRequest {
   readonly appId: number;
   /** Free of duplicates. */
   readonly ids: readonly string[];
@@ -47,7 +47,7 @@ export async function hintAccounts(db: Kysely<DB>, request: HintRequest): Promis
 }
 
 /** The limit that the vendor has asked an app to keep. */
-export interface Slowing {
+interface Slowing {
   readonly callsPerSecond: number;
   readonly seconds: number;
 }

@@ -13,7 +13,7 @@ const lockPauseMs = 250;
 const readerWaitMs = 2000;
 
 /** A month of the feed that can’t be made: its table is there, and can’t be attached. */
-export interface MonthProblem {
+interface MonthProblem {
   /** The table, the reason, and what to do. */
   readonly sentence: string;
   /** Whether changes that happen now can’t be written. */
@@ -21,7 +21,7 @@ export interface MonthProblem {
 }
 
 /** What came of a look at the months of the change feed. */
-export interface ChangeMonths {
+interface ChangeMonths {
   /** Tables made or attached. */
   readonly made: number;
   readonly problems: readonly MonthProblem[];

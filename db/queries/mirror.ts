@@ -62,7 +62,7 @@ export async function readAccountGroups(
 }
 
 /** Everything an app's mirror holds now, as rows in no particular order. */
-export interface MirrorRows {
+interface MirrorRows {
   readonly groups: readonly (readonly [account: string, group: string, friendNumber: number])[];
   readonly members: readonly (readonly [account: string, group: string, friend: string])[];
 }

@@ -3,7 +3,7 @@ import type { DB } from '../schema.ts';
 import { sampleStates } from './sampled-states.ts';
 
 /** Accounts whose changes have been seen alike: averages of what is known of them. */
-export interface SeenAlike {
+interface SeenAlike {
   readonly accounts: number;
   readonly decayedChanges: number;
   /** From the first read to the last. */

@@ -25,7 +25,7 @@ export const tables = [
 ] as const;
 
 /** What keeps this user from working with the mirror's tables, or with the queues in schema bullmq; empty when nothing does. */
-export interface Obstacles {
+interface Obstacles {
   /** Tables that are not there. */
   readonly missing: readonly string[];
   /** Tables and sequences that the user may not work with as the daemon does. */

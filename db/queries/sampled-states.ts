@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { DB } from '../schema.ts';
 
 /** Rows of `mirror.poll_state` under the name `state`: all of them, or of a large table a sample of random pages. */
-export interface SampledStates {
+interface SampledStates {
   readonly source: RawBuilder<unknown>;
   /** How many rows one of these represents. */
   readonly factor: number;

@@ -22,7 +22,7 @@ import { type LocalPostgres, startPostgres } from '../local-servers/postgres.ts'
 import { createScreen, headline, showEveryMs } from './screen.ts';
 import { type DemoVendor, startDemoVendor } from './vendor.ts';
 
-export interface DemoOptions {
+interface DemoOptions {
   readonly for?: number;
   readonly data?: string;
   readonly accounts?: string;

@@ -6,7 +6,7 @@ import { count, duration } from '../../src/terminal/numbers.ts';
 import { printable } from '../../src/terminal/printable.ts';
 
 /** What the demo shows of itself at one moment. */
-export interface DemoMoment {
+interface DemoMoment {
   readonly seconds: number;
   readonly app: AppStatus;
   readonly totals: MirrorTotals;
@@ -16,7 +16,7 @@ export interface DemoMoment {
 }
 
 /** Shows moments: redrawn in place on a terminal, a line each elsewhere. */
-export interface DemoScreen {
+interface DemoScreen {
   show(moment: DemoMoment): void;
 }
 

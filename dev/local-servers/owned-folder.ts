@@ -45,7 +45,7 @@ export function createOwnedFolder(kind: string): string {
 }
 
 /** What keeps a folder from being claimed. */
-export type ClaimProblem = 'in use' | 'not ours';
+type ClaimProblem = 'in use' | 'not ours';
 
 /**
  * Marks a folder as belonging to this process, making it where it is missing. Returns what keeps it from that: another

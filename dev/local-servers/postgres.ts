@@ -36,7 +36,7 @@ export interface LocalPostgres {
   stop(): Promise<void>;
 }
 
-export interface LocalPostgresOptions {
+interface LocalPostgresOptions {
   /** Where the data stays. Default: a folder of its own, deleted when the server stops. */
   readonly folder?: string;
   /** Data that may be lost need not be written to disk at once. */
@@ -48,7 +48,7 @@ export interface LocalPostgresOptions {
 }
 
 /** Paths of a server's programs. */
-export interface PostgresBinaries {
+interface PostgresBinaries {
   readonly initdb: string;
   readonly postgres: string;
 }

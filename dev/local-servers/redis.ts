@@ -17,7 +17,7 @@ export interface LocalRedis {
   stop(): Promise<void>;
 }
 
-export interface LocalRedisOptions {
+interface LocalRedisOptions {
   /** Called when a server has to be installed first. */
   readonly say: (sentence: string) => void;
   /** What it is started with, if not as a single server that keeps nothing. */

@@ -12,7 +12,7 @@ export interface ImportReport {
   readonly bad: number;
 }
 
-export interface ImportOptions {
+interface ImportOptions {
   readonly appId: number;
   /** Called for every line that is no account. */
   readonly onProblem: (line: number, problem: string) => void;

@@ -3,7 +3,7 @@ import { ListError } from './list-error.ts';
 
 /** How a list of accounts is written. */
 export const accountFormats = ['lines', 'csv', 'ndjson'] as const;
-export type AccountFormat = (typeof accountFormats)[number];
+type AccountFormat = (typeof accountFormats)[number];
 
 /** What the user says of a list; what is not said is detected from the first line. */
 export interface ListOptions {

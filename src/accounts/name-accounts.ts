@@ -17,7 +17,7 @@ export interface NamedCounts {
   readonly takenOut: number;
 }
 
-export interface NameOptions {
+interface NameOptions {
   readonly appId: number;
   readonly onProblem: (row: number, problem: string) => void;
   readonly onProgress: (counts: NamedCounts) => void;

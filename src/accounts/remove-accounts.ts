@@ -2,7 +2,7 @@ import type { Database } from '../../db/client.ts';
 import { fenceAccounts, purgeAccounts, unenrolAccounts } from '../../db/queries/accounts.ts';
 
 /** What came of taking accounts out. */
-export interface RemovalReport {
+interface RemovalReport {
   readonly removed: readonly string[];
   readonly purged: number;
 }

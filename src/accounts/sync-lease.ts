@@ -3,7 +3,7 @@ import { renewSourceSync, syncLeaseSeconds } from '../../db/queries/account-sour
 import { repeat } from '../lifecycle.ts';
 
 /** Keeps others from syncing the same app for as long as a sync lasts. */
-export interface SyncLease {
+interface SyncLease {
   /** Aborts when another sync has taken over, because this one could not say in time that it is alive. */
   readonly lost: AbortSignal;
   stop(): Promise<void>;

@@ -4,7 +4,7 @@ import type { KeySet } from './key-set.ts';
 import { removeAccounts } from './remove-accounts.ts';
 
 /** Accounts that a source has named and names no more. */
-export interface Vanished {
+interface Vanished {
   /** Enrolled accounts that it has named by now. */
   readonly known: number;
   readonly count: number;

@@ -1,5 +1,5 @@
 /** How many accounts that a source has named may vanish from it at once. */
-export interface VanishedLimits {
+interface VanishedLimits {
   /** Beyond this the source itself is doubted. */
   readonly believed: number;
   /** Beyond this nothing is removed. */

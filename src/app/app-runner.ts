@@ -58,7 +58,7 @@ export interface AppRunner {
   close(): Promise<void>;
 }
 
-export interface AppRunnerOptions {
+interface AppRunnerOptions {
   readonly app: CallingAppConfig;
   readonly policy: { readonly poll: PollConfig; readonly confirmRemovalAfterMs: number };
   readonly database: { readonly db: Database; readonly clock: DatabaseClock };

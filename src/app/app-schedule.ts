@@ -4,7 +4,7 @@ import type { QueueStats } from '../schedule/queue-stats.ts';
 import { untrustedSeconds } from '../sync/sequence-evidence.ts';
 
 /** What the policy knows of an app, as the database last said. */
-export interface AppSchedule {
+interface AppSchedule {
   queue(): QueueStats;
   /** How often accounts are asked for everything: more often on an app on which a change came without a new sequence. */
   fullReadIntervalMs(): number;

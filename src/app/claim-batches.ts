@@ -16,7 +16,7 @@ import {
  */
 export const leaseSeconds = 25;
 
-export interface ClaimedBatch {
+interface ClaimedBatch {
   readonly accounts: readonly ClaimedAccount[];
   /** The one call that finds out whether a halted app is well again. */
   readonly probe: boolean;

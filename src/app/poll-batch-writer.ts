@@ -7,15 +7,15 @@ import type { PollResult } from '../sync/poll-account.ts';
 import { leaseSeconds } from './claim-batches.ts';
 
 /** Writes what came of polls, many in one statement, whichever batches they belong to. */
-export interface PollBatchWriter {
+interface PollBatchWriter {
   /** Resolves when the result is stored, or has timed out. */
   write(result: StorableResult): Promise<void>;
 }
 
 /** What is stored of a poll: the account's next state, and what is worth remembering. */
-export type StorableResult = Pick<PollResult, 'record' | 'note'>;
+type StorableResult = Pick<PollResult, 'record' | 'note'>;
 
-export interface PollBatchWriterOptions {
+interface PollBatchWriterOptions {
   readonly db: Database;
   readonly appId: number;
   readonly log: Logger;

@@ -34,7 +34,7 @@ export function showsService({ outcome }: PollResult): boolean {
   return served.has(outcome);
 }
 
-export interface PollResultsOptions {
+interface PollResultsOptions {
   readonly counters: AppCounters;
   readonly metrics: AppMetrics;
   /** Called for each change without a new sequence. */

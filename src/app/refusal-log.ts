@@ -2,7 +2,7 @@ import type { Refusal } from '../../db/storage-errors.ts';
 import type { Logger } from '../log.ts';
 
 /** Says when the database begins to refuse writes, and when it takes them again; not each refusal. */
-export interface RefusalLog {
+interface RefusalLog {
   refused(refusal: Refusal, results: number): void;
   /** Something was written. */
   written(): void;

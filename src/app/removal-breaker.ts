@@ -30,7 +30,7 @@ export interface RemovalBreaker {
   mayBelieve(firstAgoSeconds: number): Promise<boolean>;
 }
 
-export interface BreakerOptions {
+interface BreakerOptions {
   readonly db: Database;
   readonly appId: number;
   readonly log: Logger;

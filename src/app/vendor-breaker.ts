@@ -22,7 +22,7 @@ export interface VendorBreaker {
   refresh(row: Pick<AppRow, 'halt' | 'slowed'>, askedAt: number): void;
 }
 
-export interface VendorBreakerOptions {
+interface VendorBreakerOptions {
   readonly db: Database;
   readonly appId: number;
   readonly callsPerSecond: number;

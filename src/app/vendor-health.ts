@@ -1,5 +1,5 @@
 /** Whether calls fail for many accounts, so that a failure says nothing of the account it hit. */
-export interface VendorHealth {
+interface VendorHealth {
   note(failed: boolean): void;
   isUnhealthy(): boolean;
 }

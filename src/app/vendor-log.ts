@@ -1,7 +1,7 @@
 import type { Logger } from '../log.ts';
 
 /** Says when most calls to the vendor begin to fail, and when most are answered again; not each failure. */
-export interface VendorLog {
+interface VendorLog {
   failed(reason: { readonly code: number; readonly message: string }): void;
   answered(): void;
 }

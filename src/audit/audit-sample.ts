@@ -5,7 +5,7 @@ import type { CallOptions, TencentClient } from '../tencent/client.ts';
 import type { ResponseMemory } from '../tencent/response-memory.ts';
 import { compareAccount } from './compare-account.ts';
 
-export interface AuditDeps {
+interface AuditDeps {
   readonly db: Database;
   readonly client: TencentClient;
   readonly appId: number;

@@ -7,7 +7,7 @@ import { TencentError } from '../tencent/errors.ts';
 import { NoRoomError } from '../tencent/response-memory.ts';
 
 /** How the mirror of one account compares with what the vendor answers now. */
-export interface Comparison {
+interface Comparison {
   readonly accountId: string;
   /**
    * `stale`: the vendor says that something has changed since the last poll. `wrong`: it says that nothing has,
@@ -21,7 +21,7 @@ export interface Comparison {
   readonly error?: TencentError;
 }
 
-export interface CompareDeps {
+interface CompareDeps {
   readonly db: Database;
   readonly client: TencentClient;
 }

@@ -11,7 +11,7 @@ export interface ProbeRead {
 }
 
 /** What a sequence means to the vendor, as far as one account can show. */
-export interface ProbeFinding {
+interface ProbeFinding {
   /**
    * `full`: an older sequence brings everything; `changed`: only what changed since; `ignored`: everything comes
    * always. `unclear`: this account does not show it.
@@ -22,7 +22,7 @@ export interface ProbeFinding {
   readonly consequences: readonly string[];
 }
 
-export interface ProbeReport {
+interface ProbeReport {
   readonly reads: readonly ProbeRead[];
   readonly finding: ProbeFinding;
 }

@@ -1,5 +1,5 @@
 /** Values that were read from files, such as a mounted Secret, and are read again when they are needed. */
-export interface FreshFiles {
+interface FreshFiles {
   /** `value` was read by `read`, which belongs to the variable `name`. */
   remember(value: string, name: string, read: () => string): void;
   /**
@@ -11,7 +11,7 @@ export interface FreshFiles {
   listen(listener: FreshFilesListener): void;
 }
 
-export interface FreshFilesListener {
+interface FreshFilesListener {
   readonly onChange: (name: string, text: string) => void;
   readonly onProblem: (name: string, error: unknown) => void;
 }

@@ -3,7 +3,7 @@ import { passwordsIn } from './url-passwords.ts';
 /** Where Redis is: one server, the nodes of a cluster, or sentinels that know who the master is. */
 export type RedisServers = SingleRedis | RedisCluster | RedisSentinels;
 
-export interface SingleRedis {
+interface SingleRedis {
   readonly kind: 'single';
   /** `redis://` or `rediss://`. */
   readonly url: string;
@@ -15,7 +15,7 @@ export interface RedisCluster extends Login {
   readonly nodes: readonly Endpoint[];
 }
 
-export interface RedisSentinels extends Login {
+interface RedisSentinels extends Login {
   readonly kind: 'sentinel';
   readonly sentinels: readonly Endpoint[];
   /** The master's name, as the sentinels know it. */

@@ -12,7 +12,7 @@ import { createRecent } from './recent.ts';
 import { slowedRate } from './slow-down.ts';
 
 /** What becomes of callbacks and of the friends that answers name. */
-export interface Hints {
+interface Hints {
   hasApp(appId: number): boolean;
   take(appId: number, callback: Callback): void;
   /** Hands on what has been gathered, and takes no more. */

@@ -9,7 +9,7 @@ export interface IdBatcher {
   close(): Promise<void>;
 }
 
-export interface IdBatcherOptions {
+interface IdBatcherOptions {
   /** Does what is to be done with ids, sorted and each once. One that fails is called again with the same. */
   readonly store: (ids: readonly string[]) => Promise<void>;
   readonly log: Logger;

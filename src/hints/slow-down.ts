@@ -1,5 +1,5 @@
 /** What the vendor's alert says of the app's calls a second; undefined where it does not say. */
-export interface OverLimit {
+interface OverLimit {
   readonly command: string | undefined;
   readonly calls: number | undefined;
   readonly limit: number | undefined;

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** Bounds on connections; times in milliseconds. */
-export interface ConnectionLimits {
+interface ConnectionLimits {
   /** Connections served at once. */
   readonly served: number;
   /** Connections beyond those that wait, unread, until one of the others has ended; above both, none is accepted. */
@@ -13,7 +13,7 @@ export interface ConnectionLimits {
   readonly timeoutMs: number;
 }
 
-export const defaultConnectionLimits: ConnectionLimits = {
+const defaultConnectionLimits: ConnectionLimits = {
   served: 200,
   waiting: 300,
   longestWaitMs: 5000,

@@ -10,7 +10,7 @@ const alwaysOpen: ReadonlySet<string> = new Set(['/livez', '/readyz', '/metrics'
 /** What a client without the token must be able to load. */
 const openToStrangers: ReadonlySet<string> = new Set(['/login', '/login.css']);
 
-export interface GateOptions {
+interface GateOptions {
   readonly access: Access;
   /** With a token, only these hosts may be asked for; undefined allows all. */
   readonly allowedHosts: readonly string[] | undefined;

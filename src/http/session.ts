@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { isSame } from './access.ts';
 
-export const sessionCookie = 'tim_mirror_session';
+const sessionCookie = 'tim_mirror_session';
 export const sessionSeconds = 12 * 3600;
 
 /** A session that a browser has shown: its name, and when it ends, in milliseconds. */

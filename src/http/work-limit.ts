@@ -23,7 +23,7 @@ export interface WorkLimitOptions {
  * One request costs 0.2 ms, so all together cost 2 % of a processor. With 200 connections served at once, none waits for
  * longer than two seconds, and Kubernetes' probes wait for five.
  */
-export const defaultWorkLimit: WorkLimitOptions = { perSecond: 100, burst: 50 };
+const defaultWorkLimit: WorkLimitOptions = { perSecond: 100, burst: 50 };
 
 interface Waiting {
   readonly socket: Socket;

@@ -7,7 +7,7 @@ export interface WrongTokens {
 }
 
 /** What a test sets; the defaults are a process' own. */
-export interface WrongTokensOptions {
+interface WrongTokensOptions {
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
   readonly wait?: () => Promise<unknown>;

@@ -1,7 +1,7 @@
 import { createAbortListeners } from '../abort-listeners.ts';
 
 /** Callers that wait for their turn, in the order of asking. */
-export interface FifoQueue {
+interface FifoQueue {
   size(): number;
   /** Resolves when the caller's turn has come; rejects when `signal` aborts first. */
   wait(signal: AbortSignal): Promise<void>;

@@ -1,6 +1,6 @@
 import { longestPauseMs, NotExclusiveError, quietPeriodMs, type SlotSource } from './slots.ts';
 
-export interface LocalSlotsOptions {
+interface LocalSlotsOptions {
   readonly callsPerSecond: number;
   /** False while this process can't be sure to be the only one. Default: always sure. */
   readonly isExclusive?: () => boolean;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { redisTag } from '../config/redis-servers.ts';
 import { longestPauseMs, quietPeriodMs, type SlotSource } from './slots.ts';
 
-export interface RedisSlotsOptions {
+interface RedisSlotsOptions {
   /** A connection that fails at once when Redis is away, instead of queueing commands. */
   readonly redis: Redis;
   readonly appId: number;

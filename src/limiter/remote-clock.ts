@@ -1,5 +1,5 @@
 /** Where moments of another machine's clock lie on ours; all in milliseconds. */
-export interface RemoteClock {
+interface RemoteClock {
   /** The other clock showed `time` at some moment between `asked` and `answered` of ours. */
   note(time: number, asked: number, answered: number): void;
   /** Between which two moments of ours `time` of the other clock lies. */

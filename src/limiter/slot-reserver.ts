@@ -10,7 +10,7 @@ export interface Slot {
 }
 
 /** Reserves slots at a source, one reservation at a time. */
-export interface SlotReserver {
+interface SlotReserver {
   /** How many slots one reservation takes at present. */
   size(): number;
   isReserving(): boolean;
@@ -20,7 +20,7 @@ export interface SlotReserver {
   forget(): void;
 }
 
-export interface SlotReserverOptions {
+interface SlotReserverOptions {
   readonly source: SlotSource;
   readonly callsPerSecond: number;
   /** How late a slot may be used, in milliseconds. */

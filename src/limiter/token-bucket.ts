@@ -14,7 +14,7 @@ export interface TokenBucket {
   readonly stats: () => TokenBucketStats;
 }
 
-export interface TokenBucketStats {
+interface TokenBucketStats {
   readonly waiting: number;
   readonly taken: number;
   /** Slots that came too late to be used; each is a call that was not made. */
@@ -23,7 +23,7 @@ export interface TokenBucketStats {
   readonly waitedMs: number;
 }
 
-export interface TokenBucketOptions {
+interface TokenBucketOptions {
   readonly slots: SlotSource;
   readonly callsPerSecond: number;
   /** The rate at present, calls a second; default: `callsPerSecond`. */

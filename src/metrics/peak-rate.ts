@@ -1,5 +1,5 @@
 /** The most that happened in any sliding second of the last minute. */
-export interface PeakRate {
+interface PeakRate {
   note(): void;
   peak(): number;
 }

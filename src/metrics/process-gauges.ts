@@ -4,7 +4,7 @@ import type { ResponseMemoryStats } from '../tencent/response-memory.ts';
 import { processGauges } from './definitions.ts';
 
 /** What a process can report of itself at any moment, without a query. */
-export interface ProcessState {
+interface ProcessState {
   readonly build: Build;
   /** Seconds since each loop last came round. */
   readonly loopAges: () => ReadonlyMap<string, number>;

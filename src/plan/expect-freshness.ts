@@ -9,7 +9,7 @@ import {
 import type { RateClass } from './rate-classes.ts';
 
 /** How long changes wait, in seconds. */
-export interface ExpectedDelay {
+interface ExpectedDelay {
   readonly meanSeconds: number;
   /** 95 % of changes wait no longer. */
   readonly p95Seconds: number;

@@ -24,7 +24,7 @@ export interface AssumedHabits {
 /** Deviation of the logarithm of lively accounts' rates: the busiest fortieth make half of all changes. */
 export const sigma = 2;
 /** A dormant account changes twice in a year. */
-export const dormantChangesPerDay = 1 / 200;
+const dormantChangesPerDay = 1 / 200;
 
 /** Histories drawn of lively accounts, and as many of dormant ones: the mean delay is then right to 2 %. */
 const draws = 6000;

@@ -5,7 +5,7 @@ import { connectorTo } from './owner-connector.ts';
 import { freshLogin, loginOf, withFreshLogin } from './redis-login.ts';
 import { SurvivingSentinelConnector, SurvivingStandaloneConnector } from './surviving-connectors.ts';
 
-export interface RedisClientOptions {
+interface RedisClientOptions {
   /** Shown by `CLIENT LIST`. */
   readonly name: string;
   /** Whether a command waits for a server that is away, or fails at once. */
@@ -17,7 +17,7 @@ export interface RedisClientOptions {
 }
 
 /** The part of a cluster that a connection is for. */
-export interface ClusterPlace {
+interface ClusterPlace {
   readonly map: ClusterMap;
   /** A key on the node to connect to. */
   readonly key: string;

@@ -8,7 +8,7 @@ import { createRedisClient } from './redis-client.ts';
 import { describeRedisProblem, redisProblemOf } from './redis-problem.ts';
 
 /** The two ways the daemon talks to Redis about an app, or about what belongs to no app. */
-export interface RedisClients {
+interface RedisClients {
   /** For the queues: commands wait while Redis is away. */
   readonly queues: Redis;
   /** For the bucket: a command that can't be carried out now fails now, for late slots are worthless. */

@@ -1,7 +1,7 @@
 import { codeOf } from '../../db/storage-errors.ts';
 
 /** What keeps Redis from doing what the daemon asks of it. Both texts follow “Redis”. */
-export interface RedisProblem {
+interface RedisProblem {
   readonly cause: string;
   readonly says: string;
   readonly remedy: string;

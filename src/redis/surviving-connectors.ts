@@ -10,7 +10,7 @@ type Given = unknown;
  * A connection whose TLS handshake fails emits two errors: that the certificate is not trusted, and the alert of the
  * other side. ioredis listens for one, and the second would end the process.
  */
-export function surviveErrors<S extends Pick<Socket, 'on'>>(stream: S): S {
+function surviveErrors<S extends Pick<Socket, 'on'>>(stream: S): S {
   stream.on('error', () => undefined);
   return stream;
 }

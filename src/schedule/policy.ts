@@ -21,7 +21,7 @@ export interface Observation {
 }
 
 /** The estimate after a poll, and how far ahead in virtual time the next one lies. */
-export interface Decision {
+interface Decision {
   readonly decayedChanges: number;
   readonly weight: number;
   readonly stride: number;

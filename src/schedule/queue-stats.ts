@@ -18,7 +18,7 @@ export const shortestUnitSeconds = plentifulUnitSeconds / 1.1;
 /** Seconds from one claim to the next. An interval between polls is kept to within half of it. */
 export const claimEverySeconds = 1;
 /** The share of the budget that POLL_MAX_INTERVAL may claim before it gives way. */
-export const maxIntervalShare = 0.5;
+const maxIntervalShare = 0.5;
 
 /** How far the accounts that change seldom may fall behind a round robin. */
 interface Floor {

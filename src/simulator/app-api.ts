@@ -16,7 +16,7 @@ export interface ApiCall {
   readonly body: string;
 }
 
-export interface AppApiOptions {
+interface AppApiOptions {
   readonly appId: number;
   readonly admin: string;
   readonly truth: Truth;

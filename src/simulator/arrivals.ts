@@ -6,7 +6,7 @@ export interface Arrivals {
   close(): void;
 }
 
-export interface ArrivalStats {
+interface ArrivalStats {
   readonly calls: number;
   /** The most calls that certainly arrived within one sliding second. */
   readonly worstSecond: number;

@@ -1,7 +1,7 @@
 import type { TruthRows } from './truth.ts';
 
 /** Rows of a mirror, in any order. */
-export interface RowsToCompare {
+interface RowsToCompare {
   readonly groups: readonly (readonly (string | number)[])[];
   readonly members: readonly (readonly (string | number)[])[];
 }

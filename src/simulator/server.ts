@@ -24,7 +24,7 @@ export interface SimulatorOptions {
 }
 
 /** What the simulator has seen. */
-export interface SimulatorStats {
+interface SimulatorStats {
   readonly calls: number;
   /** The most group_get calls that certainly arrived within one sliding second. */
   readonly worstSecond: number;

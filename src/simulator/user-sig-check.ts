@@ -11,7 +11,7 @@ const signed = z.object({
   'TLS.sig': z.string(),
 });
 
-export interface ExpectedSigner {
+interface ExpectedSigner {
   readonly appId: number;
   readonly identifier: string;
   readonly secretKey: string;

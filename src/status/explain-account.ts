@@ -12,7 +12,7 @@ import { duration } from '../terminal/numbers.ts';
 import { printable } from '../terminal/printable.ts';
 
 /** All that is known of one account, and why it is due when it is. */
-export interface Explanation {
+interface Explanation {
   readonly account: AccountRecord;
   /** Estimated from its polls; undefined before the second. */
   readonly changesPerDay: number | undefined;

@@ -4,7 +4,7 @@ import { formatFirstRead } from './format-status.ts';
 import type { AppStats } from './read-stats.ts';
 import type { Status } from './status.ts';
 
-export interface FirstReadLogDeps {
+interface FirstReadLogDeps {
   /** Old by seconds: they only decide whether the status is worth reading. */
   readonly figures: Cache<readonly AppStats[]>;
   /** What the page and `status` show. */

@@ -3,7 +3,7 @@ import { type Step, steps } from '../schedule/learning.ts';
 import { duration } from '../terminal/numbers.ts';
 
 /** What polls have shown of how accounts change, and whether the policy's assumptions hold. */
-export interface LearningReport {
+interface LearningReport {
   readonly appId: number;
   readonly polls: number;
   /** By the time between two polls. */
@@ -16,13 +16,13 @@ export interface LearningReport {
   readonly seenPerPredicted: number | null;
 }
 
-export interface IntervalRow {
+interface IntervalRow {
   readonly fromSeconds: number;
   readonly polls: number;
   readonly steps: Readonly<Record<Step, number>>;
 }
 
-export interface ExpectationRow {
+interface ExpectationRow {
   readonly fromExpected: number;
   readonly polls: number;
   readonly predicted: number;

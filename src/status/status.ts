@@ -136,7 +136,7 @@ export interface AccuracyStatus {
   readonly inSync: Share;
 }
 
-export interface HaltStatus {
+interface HaltStatus {
   readonly since: string;
   readonly kind: string;
   readonly code: number;

@@ -17,7 +17,7 @@ export interface GroupDiff {
 }
 
 /** A membership with the name of its group, which the change feed reports. */
-export interface NamedMembership extends Membership {
+interface NamedMembership extends Membership {
   readonly groupName: string;
 }
 

@@ -14,7 +14,7 @@ import type { GroupDiff } from './diff.ts';
 export type Doubt = 'removes_much' | 'unexpectedly_empty' | 'contradicts_itself';
 
 /** What an answer is compared with. */
-export interface DoubtCase {
+interface DoubtCase {
   readonly mirror: readonly MirroredGroup[];
   readonly groups: readonly FriendGroup[];
   /** The sequence of the answer, and the one stored. */

@@ -12,7 +12,7 @@ import { type QueueStats, secondsPerUnit, unitsOf, weightBounds } from '../sched
 import { longestPauseSeconds } from '../schedule/virtual-clock.ts';
 
 /** A good read of an account: what it showed, and when its request was sent (milliseconds, Postgres' time). */
-export interface GoodRead {
+interface GoodRead {
   readonly at: number;
   readonly sequence: number;
   readonly changed: boolean;

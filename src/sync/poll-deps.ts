@@ -14,7 +14,7 @@ export interface PollPolicy {
 }
 
 /** Health of the whole app that affects single accounts. */
-export interface PollHealth {
+interface PollHealth {
   /** Whether a second response may be believed whose first came this many seconds ago: see `RemovalBreaker`. */
   readonly mayBelieve: (firstAgoSeconds: number) => Promise<boolean>;
   /** Calls fail for many accounts at present. */

@@ -8,7 +8,7 @@ import { contentMark, isUnexpectedlyEmpty } from './doubt.ts';
 import { isConfirmed } from './judge.ts';
 import type { PollPolicy } from './poll-deps.ts';
 
-export interface ReadDeps {
+interface ReadDeps {
   readonly db: Database;
   readonly client: TencentClient;
   readonly now: () => number;

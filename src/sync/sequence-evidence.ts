@@ -2,7 +2,7 @@ import type { MirroredGroup } from '../../db/queries/groups.ts';
 import type { FriendGroup, GroupGetResponse } from '../tencent/wire.ts';
 
 /** What an answer shows of how the vendor treats the sequence it was asked with. */
-export const observations = [
+const observations = [
   /** The sequence was the current one, and nothing was reported. */
   'same_told_nothing',
   /** The sequence was the current one, and everything was reported all the same. */

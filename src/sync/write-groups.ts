@@ -12,7 +12,7 @@ import { changesOf, type GroupDiff } from './diff.ts';
 import { renamesOf } from './find-renames.ts';
 
 /** Whose difference is written, as of when, and at which sequence (null: the account itself is gone). */
-export interface WriteTarget {
+interface WriteTarget {
   readonly appId: number;
   readonly accountKey: number;
   /** Milliseconds of Postgres' clock. */

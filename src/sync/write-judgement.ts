@@ -21,7 +21,7 @@ import type { PollDeps } from './poll-deps.ts';
 import { writeGroups } from './write-groups.ts';
 
 /** The transaction that has locked the account, and what was found in it. */
-export interface Writing {
+interface Writing {
   readonly trx: Transaction<DB>;
   readonly deps: PollDeps;
   readonly account: ClaimedAccount;

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
 /** What the query of a callback says of who sent it. */
-export interface CallbackSignature {
+interface CallbackSignature {
   /** Seconds since the epoch, as text. */
   readonly requestTime: string | undefined;
   readonly sign: string | undefined;

@@ -32,9 +32,9 @@ export interface TencentClientOptions {
 }
 
 /** How an HTTP attempt ended: answered, with which error of the vendor's or the network's, or aborted by a stop. */
-export type CallOutcome = 'answered' | TencentErrorKind | 'aborted';
+type CallOutcome = 'answered' | TencentErrorKind | 'aborted';
 
-export interface Timeouts {
+interface Timeouts {
   readonly connectMs: number;
   readonly responseMs: number;
 }
@@ -45,7 +45,7 @@ export interface GroupRead extends GroupGetResponse {
 }
 
 /** A response just as it came, and the error that the vendor reports in it; the error’s words are scrubbed. */
-export interface RawResponse {
+interface RawResponse {
   readonly sentAt: number;
   readonly body: unknown;
   readonly error: TencentError | undefined;

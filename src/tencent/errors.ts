@@ -52,7 +52,7 @@ export function kindOfStatus(status: number): TencentErrorKind {
   return status === 408 || status === 429 || status >= 500 ? 'transient' : 'configuration';
 }
 
-export interface TencentErrorDetails {
+interface TencentErrorDetails {
   readonly kind: TencentErrorKind;
   /** The vendor's ErrorCode, the HTTP status, or 0 when there was no answer. */
   readonly code: number;

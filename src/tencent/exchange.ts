@@ -4,7 +4,7 @@ import { type Proxies, proxyFor } from '../config/proxies.ts';
 import { createProxyAgent } from './proxy.ts';
 import type { ResponseShare } from './response-memory.ts';
 
-export interface ExchangeOptions {
+interface ExchangeOptions {
   readonly origin: string;
   readonly proxies?: Proxies | undefined;
   readonly connectMs: number;
@@ -13,7 +13,7 @@ export interface ExchangeOptions {
   readonly maxResponseBytes: number;
 }
 
-export interface HttpResponse {
+interface HttpResponse {
   readonly status: number;
   readonly body: Uint8Array;
 }
@@ -24,7 +24,7 @@ export class ResponseTooLongError extends Error {
 }
 
 /** Posts JSON to one origin over kept connections. */
-export interface Exchange {
+interface Exchange {
   /**
    * Rejects with the network's error, with ResponseTooLongError, with the reason of `stop`, or with NoRoomError. The
    * answer is received once `share` has room for it.

@@ -37,7 +37,7 @@ export interface ResponseMemoryStats {
   readonly largeAccounts: number;
 }
 
-export interface ResponseMemoryOptions {
+interface ResponseMemoryOptions {
   /** Of answers as they come, in bytes. Default: what suits the heap of this process. */
   readonly limit?: number;
   readonly timeoutMs?: number;

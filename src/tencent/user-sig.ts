@@ -1,7 +1,7 @@
 import tls from 'tls-sig-api-v2';
 import type { Scrubber } from '../scrubber.ts';
 
-export interface UserSigOptions {
+interface UserSigOptions {
   readonly appId: number;
   /** The key as it is now: it may be replaced while the daemon runs. */
   readonly secretKey: () => string;

@@ -1,6 +1,6 @@
 import stringWidth from 'string-width';
 
-export interface Column {
+interface Column {
   readonly title: string;
   readonly align?: 'right';
 }

@@ -15,7 +15,7 @@ import type { Policy, PolicyWorld } from '../policy.ts';
 /** The daemon counts its queue once a minute. */
 const countEverySeconds = 60;
 
-export interface StrideOptions {
+interface StrideOptions {
   /** The sequence shows only that something changed, not how often. */
   readonly changedOnly?: boolean;
 }

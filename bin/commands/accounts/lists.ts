@@ -21,7 +21,7 @@ import { createProgress } from '../../../src/terminal/progress.ts';
 import { CommandError } from '../../command-error.ts';
 import { type AppCommandOptions, abortOnSignals, withApp } from '../../environment.ts';
 
-export interface ImportCommand extends ListOptions {
+interface ImportCommand extends ListOptions {
   readonly app?: number;
   readonly fromSql?: string;
   readonly sourceUrl?: string;
@@ -162,7 +162,7 @@ export async function enrolIds(db: Database, app: AppConfig, ids: readonly strin
   return report;
 }
 
-export interface RemoveCommand extends ListOptions {
+interface RemoveCommand extends ListOptions {
   readonly app?: number;
   readonly file?: string;
   readonly purge?: boolean;

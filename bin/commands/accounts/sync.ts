@@ -11,7 +11,7 @@ import { CommandError } from '../../command-error.ts';
 import { abortOnSignals, chooseApp, readEnvironment, withDatabase } from '../../environment.ts';
 import { createProblemReporter, warnOfSourceRisk } from './lists.ts';
 
-export interface SyncAccountsCommand {
+interface SyncAccountsCommand {
   readonly app?: number;
   readonly prune?: boolean;
   readonly maxRemovals?: number;

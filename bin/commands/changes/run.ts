@@ -15,7 +15,7 @@ import { printable } from '../../../src/terminal/printable.ts';
 import { withMirroredApp } from '../../environment.ts';
 import { onSignals } from '../../signals.ts';
 
-export interface ChangesCommand {
+interface ChangesCommand {
   readonly app?: number;
   readonly account?: string;
   /** Milliseconds. */

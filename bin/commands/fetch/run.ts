@@ -3,7 +3,7 @@ import { jsonText } from '../../../src/terminal/json-text.ts';
 import { chooseApp, readEnvironment } from '../../environment.ts';
 import { withVendor } from '../../vendor.ts';
 
-export interface FetchCommand {
+interface FetchCommand {
   readonly app?: number;
   readonly since?: number;
   readonly group?: readonly string[];

@@ -7,7 +7,7 @@ import { printable } from '../../../src/terminal/printable.ts';
 import { CommandError } from '../../command-error.ts';
 import { withMirroredApp } from '../../environment.ts';
 
-export interface GroupsCommand {
+interface GroupsCommand {
   readonly app?: number;
   readonly json?: boolean;
   readonly at?: Date;

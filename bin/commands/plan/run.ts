@@ -10,7 +10,7 @@ import { count, percent } from '../../../src/terminal/numbers.ts';
 import { CommandError } from '../../command-error.ts';
 import { readEnvironment, withApp } from '../../environment.ts';
 
-export interface PlanCommand {
+interface PlanCommand {
   readonly accounts?: number;
   readonly rate?: number;
   readonly dormant: number;

@@ -6,7 +6,7 @@ import { count, duration } from '../../../src/terminal/numbers.ts';
 import { printable } from '../../../src/terminal/printable.ts';
 import { withApp } from '../../environment.ts';
 
-export interface RemovalsCommand {
+interface RemovalsCommand {
   readonly app?: number;
   readonly json?: boolean;
 }

@@ -7,7 +7,7 @@ import { jsonText } from '../../../src/terminal/json-text.ts';
 import { printable } from '../../../src/terminal/printable.ts';
 import { onSignals } from '../../signals.ts';
 
-export interface SimulatorCommand {
+interface SimulatorCommand {
   readonly port: number;
   readonly host: string;
   readonly app: number;

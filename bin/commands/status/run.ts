@@ -17,7 +17,7 @@ const watchMs = 2000;
 const quarantinedShown = 1000;
 const clearScreen = '\u001b[H\u001b[2J';
 
-export interface StatusCommand {
+interface StatusCommand {
   readonly json?: boolean;
   readonly watch?: boolean;
   readonly quarantined?: boolean;

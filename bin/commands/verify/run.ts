@@ -17,7 +17,7 @@ import { CommandError } from '../../command-error.ts';
 import { withApp, withMirroredApp } from '../../environment.ts';
 import { type Vendor, withVendor } from '../../vendor.ts';
 
-export interface VerifyCommand {
+interface VerifyCommand {
   readonly app?: number;
   readonly sample?: number;
   readonly json?: boolean;
