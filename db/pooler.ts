@@ -41,7 +41,7 @@ export async function assertOwnSession({ url, bypassed }: SessionOptions): Promi
   }
 }
 
-/** A pooler reports clients of a process id that it has made up, for it is the pooler that they cancel statements at. */
+/** A pooler gives its clients a process id of its own, for they cancel statements at the pooler. */
 async function isPooled(client: pg.Client): Promise<boolean> {
   const reported: unknown = Reflect.get(client, 'processID');
   return reported !== (await backendOf(client));

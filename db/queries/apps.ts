@@ -11,7 +11,7 @@ interface Halt {
   readonly probeAt: Date;
 }
 
-/** Why removals of an app wait for an operator: this many accounts shrank, of this many that were read within a time. */
+/** Why removals of an app wait for an operator: how many accounts shrank, of how many that were read within which time. */
 interface RemovalHold {
   readonly since: Date;
   readonly shrunk: number;

@@ -34,7 +34,7 @@ export async function isReleased(trx: Transaction<DB>, accountKey: number): Prom
   return row?.released_at != null;
 }
 
-/** This many accounts of this many that were read shrank within this many seconds. */
+/** How many accounts shrank, of how many that were read, within how many seconds. */
 interface Trip {
   readonly shrunk: number;
   readonly read: number;

@@ -23,7 +23,7 @@ interface PollBatchWriterOptions {
   readonly timeoutMs?: number;
   /** The database took a statement. */
   readonly onStored?: () => void;
-  /** The database did not take this many results, for good: their accounts are polled again once their leases end. */
+  /** The database refused the results of some polls for good: their accounts are polled again once their leases end. */
   readonly onLost?: (refusal: Refusal, results: number) => void;
 }
 

@@ -11,7 +11,7 @@ interface SingleRedis {
 
 export interface RedisCluster extends Login {
   readonly kind: 'cluster';
-  /** Some of the nodes; they report of the others. */
+  /** Some of the nodes; they know the others. */
   readonly nodes: readonly Endpoint[];
 }
 

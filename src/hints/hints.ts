@@ -41,12 +41,12 @@ interface AppHints {
   readonly warned: { callsPerSecond: number; until: number };
 }
 
-/** An account is put first in the queue once in this long at most. */
+/** The least time between two hints of one account. */
 const pauseSeconds = 5;
 const slowedSeconds = 60;
 /** A warning that says no more than one of the last seconds is not stored again. */
 const warningKeptMs = 5000;
-/** Friends named lately are not looked up again: this many of all apps together, or twice as many, take some 10 MB. */
+/** How many friends that were named lately are not looked up again, of all apps together; twice as many take some 10 MB. */
 const namesRemembered = 50_000;
 
 /** Hints for every app of this process. They only decide what is polled first: none is needed to be right. */

@@ -38,7 +38,7 @@ export function hostOf(request: IncomingMessage): string {
   return host.replace(/^\[|\]$/g, '');
 }
 
-/** Compares in a time that reports nothing of how much is alike, or how long either is. */
+/** Compares in constant time, whatever is alike and however long either is. */
 export function isSame(given: string, secret: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(given), digest(secret));

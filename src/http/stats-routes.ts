@@ -21,7 +21,7 @@ export interface StatsRoutesOptions {
   readonly log: Logger;
 }
 
-/** However many pages are open, and however often they are drawn again, each is read once in this long. */
+/** However many pages are open, and however often they are drawn again, each is read once in this time. */
 const keepMs = 1000;
 const timeoutMs = 10_000;
 const plottedSeconds = 900;

@@ -7,12 +7,12 @@ import { databaseGauges, freshness } from './definitions.ts';
 
 /** Prometheus gives up after 10 s; it shall have this process' own figures even when Postgres hangs. */
 const timeoutMs = 1000;
-/** Figures so old are not reported any more: no figure is better than a wrong one. */
+/** Older stats are not exported: no number is better than a wrong one. */
 const oldestMs = 120_000;
 
 type Values = readonly { readonly labels: Record<string, string>; readonly value: number }[];
 
-/** Registers gauges that report what Postgres says of the mirror. A scrape never waits for Postgres longer than a second. */
+/** Registers gauges of what Postgres knows of the mirror. A scrape never waits for Postgres longer than a second. */
 export function exposeDatabase(registry: Registry, figures: Cache<readonly AppStats[]>): void {
   const registers = [registry];
   let asking: Promise<readonly AppStats[]> | undefined;

@@ -166,7 +166,7 @@ export const processGauges = {
   },
 } as const;
 
-/** How the mirror is: the same from every process, so take the maximum over them. Large mirrors are reported from a sample. */
+/** How the mirror is: the same from every process, so take the maximum over them. Those of large mirrors are estimated from a sample. */
 export const databaseGauges = {
   accounts: {
     name: 'tim_mirror_accounts',

@@ -86,7 +86,7 @@ export interface AppStatus {
   /** Set while removals wait for an operator. */
   readonly removalsHeld: {
     readonly since: string;
-    /** Accounts that shrank, of this many that were read within a time, when the hold began. */
+    /** Accounts that shrank, and how many were read in the same time, when the hold began. */
     readonly shrunk: number;
     readonly read: number;
     readonly windowSeconds: number;

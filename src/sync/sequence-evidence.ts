@@ -3,11 +3,11 @@ import type { FriendGroup, GroupGetResponse } from '../tencent/wire.ts';
 
 /** What an answer shows of how the vendor treats the sequence it was asked with. */
 const observations = [
-  /** The sequence was the current one, and nothing was reported. */
+  /** The sequence was the current one, and no group was returned. */
   'same_told_nothing',
-  /** The sequence was the current one, and everything was reported all the same. */
+  /** The sequence was the current one, and all groups were returned all the same. */
   'same_told_all',
-  /** The sequence was an older one, and groups that had not changed were reported too. */
+  /** The sequence was an older one, and groups that had not changed were returned too. */
   'older_told_all',
   /** The sequence was an older one, and groups that had not changed were left out. */
   'older_told_changes',
@@ -36,7 +36,7 @@ export function observeStep(asked: number, answer: GroupGetResponse): readonly S
 
 /**
  * Whether a response to an older sequence repeats unchanged groups.
- * `truth` is the complete answer. Nothing when no group stayed, or when some are reported and some are not.
+ * `truth` is the complete answer. Nothing when no group stayed, or when some of them are returned and some are not.
  */
 export function observeRepeats(
   mirror: readonly MirroredGroup[],
