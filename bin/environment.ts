@@ -9,7 +9,7 @@ import { type Config, ConfigError, type Need, parseConfig, secretsOf } from '../
 import { createLogger, type Logger } from '../src/log.ts';
 import { createScrubber, type Scrubber } from '../src/scrubber.ts';
 import { CommandError } from './command-error.ts';
-import { onSignals } from './signals.ts';
+import { onFirstSignal } from './signals.ts';
 
 /** What a command works with: its configuration, and a log that keeps secrets. */
 export interface Environment {
@@ -112,8 +112,7 @@ export async function withMirroredApp<T>(
 /** Aborts at the first SIGINT or SIGTERM, so that a command can end what it has begun; a second one ends the process. */
 export function abortOnSignals(): AbortSignal {
   const ended = new AbortController();
-  const leave = onSignals(() => {
-    leave();
+  onFirstSignal(() => {
     ended.abort();
   });
   return ended.signal;

@@ -15,3 +15,12 @@ export function onSignals(listener: (times: number) => void): () => void {
     for (const signal of endingSignals) process.off(signal, onSignal);
   };
 }
+
+/** Calls `listener` at the first SIGINT or SIGTERM; the next one ends the process. Returns what ends that. */
+export function onFirstSignal(listener: () => void): () => void {
+  const leave = onSignals(() => {
+    leave();
+    listener();
+  });
+  return leave;
+}

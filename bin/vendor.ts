@@ -7,7 +7,7 @@ import { connectRedis } from '../src/redis/redis-connections.ts';
 import { createTencentClient, type TencentClient } from '../src/tencent/client.ts';
 import { CommandError } from './command-error.ts';
 import type { Environment } from './environment.ts';
-import { onSignals } from './signals.ts';
+import { onFirstSignal } from './signals.ts';
 
 /** A way to call the vendor from a command, and a stop that Ctrl-C begins. */
 export interface Vendor {
@@ -39,8 +39,7 @@ export async function withVendor<T>(
       : createRedisSlots({ redis: redis.clients(app.appId).bucket, appId: app.appId, callsPerSecond });
   const bucket = createTokenBucket({ slots, callsPerSecond, log });
   const stop = createStop();
-  const leave = onSignals(() => {
-    leave();
+  const leave = onFirstSignal(() => {
     stop.abortHard();
   });
   const client = createTencentClient({

@@ -11,7 +11,7 @@ export class PoolerError extends Error {
 interface SessionOptions {
   readonly url: string;
   /** Whether the operator says that sessions hold at this URL; then a pooler may be there that keeps them apart. */
-  readonly bypassed: boolean;
+  readonly isDirect: boolean;
 }
 
 /** How often it is tried to be given a session that is another's. */
@@ -22,12 +22,12 @@ const silentMs = 10_000;
  * Throws PoolerError where locks and settings of a session would not last: behind a pooler that gives a session's server
  * process to others between two transactions (PgBouncer's transaction mode), or, unless the operator has set DATABASE_DIRECT_URL, behind any.
  */
-export async function assertOwnSession({ url, bypassed }: SessionOptions): Promise<void> {
+export async function assertOwnSession({ url, isDirect }: SessionOptions): Promise<void> {
   const [one, other] = [open(url), open(url)];
   try {
     await one.connect();
     if (!(await isPooled(one))) return;
-    if (!bypassed)
+    if (!isDirect)
       throw new PoolerError(
         'A connection pooler answers at DATABASE_URL, where locks are not certain to hold; set DATABASE_DIRECT_URL to Postgres itself (to the same URL, where the pooler works in session mode).',
       );

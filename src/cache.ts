@@ -20,7 +20,7 @@ interface CacheOptions<T> {
 
 const defaultTimesItsCost = 20;
 /** A connection may hang for hours: then another attempt is made. */
-const timedOutMs = 10_000;
+const timeoutMs = 10_000;
 
 /** A cache that is empty at first. */
 export function createCache<T>(options: CacheOptions<T>): Cache<T> {
@@ -28,9 +28,9 @@ export function createCache<T>(options: CacheOptions<T>): Cache<T> {
   let kept: { value: T; at: number; tookMs: number } | undefined;
   let reading: Promise<T> | undefined;
 
-  async function requestFullRead(): Promise<T> {
+  async function refresh(): Promise<T> {
     const asked = now();
-    const value = await withTimeout(timedOutMs, read());
+    const value = await withTimeout(timeoutMs, read());
     const at = now();
     kept = { value, at, tookMs: at - asked };
     return value;
@@ -40,7 +40,7 @@ export function createCache<T>(options: CacheOptions<T>): Cache<T> {
     async get() {
       if (kept !== undefined && now() - kept.at < Math.max(keepMs, kept.tookMs * timesItsCost))
         return kept.value;
-      reading ??= requestFullRead().finally(() => {
+      reading ??= refresh().finally(() => {
         reading = undefined;
       });
       return reading;

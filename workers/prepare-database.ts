@@ -98,14 +98,17 @@ async function prepareFeed(db: Database, log: Logger): Promise<void> {
 }
 
 /** Shuts out every daemon that must not work beside this one. Throws StartError when there is one. */
-export async function exclude(config: Config, onTaken: (error: StartError) => void): Promise<ProcessLock> {
+export async function takeDaemonLock(
+  config: Config,
+  onTaken: (error: StartError) => void,
+): Promise<ProcessLock> {
   const url = config.databaseDirectUrl ?? config.databaseUrl ?? '';
   const alone = config.redis === undefined;
   const sentence = alone
     ? 'Another tim-mirror daemon works on this database, and without REDIS_URL there can be only one; stop it, or give both the same REDIS_URL. One whose machine has died keeps its place for up to a minute.'
     : 'A tim-mirror daemon without REDIS_URL works on this database; stop it first, or the two exceed the limit.';
   try {
-    await assertOwnSession({ url, bypassed: config.databaseDirectUrl !== undefined });
+    await assertOwnSession({ url, isDirect: config.databaseDirectUrl !== undefined });
   } catch (error) {
     if (error instanceof PoolerError) throw new StartError(error.message);
     const name = config.databaseDirectUrl === undefined ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL';

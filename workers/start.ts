@@ -45,7 +45,7 @@ import { createIdentityWatch, type IdentityWatch, identityMs } from './identity-
 import { createLoops, type Loops } from './loops.ts';
 import { startMaintenanceWorker } from './maintenance-worker.ts';
 import { startPollWorker } from './poll-worker.ts';
-import { exclude, prepareDatabase } from './prepare-database.ts';
+import { prepareDatabase, takeDaemonLock } from './prepare-database.ts';
 import { addQueueBoard } from './queue-board.ts';
 import {
   assertPostgresQueues,
@@ -200,7 +200,7 @@ async function openBackends(
 ): Promise<Backends> {
   const installationId = await prepareDatabase(upkeep, config.databaseUrl ?? '', apps, config.poll, log);
   const taken = Promise.withResolvers<StartError>();
-  const lock = await exclude(config, taken.resolve);
+  const lock = await takeDaemonLock(config, taken.resolve);
   keep(() => lock.release());
   if (config.redis === undefined) {
     await assertPostgresQueues(directUrlOf(config));

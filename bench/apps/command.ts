@@ -11,7 +11,7 @@ interface AppsOptions {
 const full: AppsScale = { accounts: 2000, warmUpMs: 20_000, ms: 60_000 };
 const quick: AppsScale = { accounts: 2000, warmUpMs: 12_000, ms: 12_000 };
 
-/** `bench apps`: many apps in one process, some of which are ill, and whether the others get their rate. */
+/** `bench apps`: many apps in one process, some of whose vendors fail, and whether the others get their rate. */
 export function appsCommand(): Command {
   return new Command('apps')
     .description('ten apps in one process at 190 calls a second each; one hangs, one is refused')

@@ -57,7 +57,7 @@ export interface ProblemCounts {
 }
 
 /** Counts the accounts that have a problem, exactly. */
-export async function countProblem(db: Kysely<DB>): Promise<readonly ProblemCounts[]> {
+export async function countUnhealthyAccounts(db: Kysely<DB>): Promise<readonly ProblemCounts[]> {
   const { rows } = await sql<ProblemCounts>`
     select
       app.app_id as "appId",

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { DB } from '../schema.ts';
-import { countProblem } from './figures.ts';
+import { countUnhealthyAccounts } from './figures.ts';
 import { sampleStates } from './sampled-states.ts';
 
 /** Accounts of one app by status, and how fresh they are; ages in seconds, undefined where nothing was read. */
@@ -50,7 +50,7 @@ export async function readAccountStats(db: Kysely<DB>): Promise<readonly Account
     group by app.app_id
     order by app.app_id
   `.execute(db);
-  const problems = await countProblem(db);
+  const problems = await countUnhealthyAccounts(db);
   return rows.map(({ p50, p95, p99, oldest, ...counts }) => {
     const problem = problems.find(({ appId }) => appId === counts.appId);
     return {

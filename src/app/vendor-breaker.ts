@@ -96,7 +96,7 @@ function createPauses(): () => number | undefined {
   return () => {
     const now = performance.now();
     if (now < until) return undefined;
-    // Limited again within the length of the last pause: another caller is using the app's limit, so the pause doubles.
+    // Limited again within the length of the last pause: another caller is using the app's limit, so the next pause is twice as long.
     pauseMs = now - until < pauseMs ? Math.min(pauseMs * 2, longestPauseMs) : shortestPauseMs;
     until = now + pauseMs;
     return pauseMs;

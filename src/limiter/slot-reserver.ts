@@ -9,11 +9,10 @@ export interface Slot {
   readonly latest: number;
 }
 
-/** Reserves slots at a source, one reservation at a time. */
+/** Reserves slots at a source; its caller makes one reservation at a time. */
 interface SlotReserver {
   /** How many slots one reservation takes at present. */
   size(): number;
-  isReserving(): boolean;
   /** At most `count` slots. None, after a quarter of a second, when the source can't reserve. Never rejects. */
   reserve(count: number): Promise<readonly Slot[]>;
   /** What was known of the source's clock counts no more. */
@@ -44,7 +43,6 @@ export function createSlotReserver(options: SlotReserverOptions): SlotReserver {
   const { source, callsPerSecond, latenessMs, throttledTo, now, log } = options;
   const sourceClock = createRemoteClock();
   const roundTrips: number[] = [];
-  let reserving = false;
   /** Where it is logged that no slot can be reserved: here, or where the cause is known. */
   let failing: 'here' | 'elsewhere' | undefined;
 
@@ -71,7 +69,6 @@ export function createSlotReserver(options: SlotReserverOptions): SlotReserver {
   }
 
   async function reserve(count: number): Promise<readonly Slot[]> {
-    reserving = true;
     try {
       const slots = await request(count);
       if (failing !== undefined)
@@ -86,10 +83,8 @@ export function createSlotReserver(options: SlotReserverOptions): SlotReserver {
       failing ??= level === 'debug' ? 'elsewhere' : 'here';
       await sleep(retryMs);
       return [];
-    } finally {
-      reserving = false;
     }
   }
 
-  return { size, isReserving: () => reserving, reserve, forget: sourceClock.forget };
+  return { size, reserve, forget: sourceClock.forget };
 }

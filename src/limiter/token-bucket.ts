@@ -62,6 +62,7 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
   const reserver = createSlotReserver({ source, callsPerSecond, latenessMs, throttledTo, now, log });
   const queue = createFifoQueue(now);
   let slots: Slot[] = [];
+  let isReserving = false;
   let timer: NodeJS.Timeout | undefined;
   let taken = 0;
   let missed = 0;
@@ -81,18 +82,19 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
     const time = now();
     while (slots[0] !== undefined && slots[0].earliest <= time) {
       const slot = slots[0];
-      const since = time > slot.latest ? undefined : queue.releaseFirst();
+      const isLate = time > slot.latest;
+      const since = isLate ? undefined : queue.releaseFirst();
       if (since !== undefined) {
         taken += 1;
         waitedMs += time - since;
-      } else if (time > slot.latest) missed += 1;
+      } else if (isLate) missed += 1;
       else break;
       slots.shift();
       onSlot?.(time - slot.earliest);
     }
     if (queue.size() === 0) return;
     // Ahead of the last slot, so that a lone process loses no time between two reservations.
-    if (!reserver.isReserving() && slots.length <= reserver.size() / 2) void reserveMore();
+    if (!isReserving && slots.length <= reserver.size() / 2) void reserveMore();
     if (slots[0] !== undefined) wakeIn(slots[0].earliest - time);
   }
 
@@ -105,7 +107,12 @@ export function createTokenBucket(options: TokenBucketOptions): TokenBucket {
   async function reserveMore(): Promise<void> {
     const wanted = Math.min(reserver.size(), queue.size() - slots.length);
     if (wanted <= 0) return;
-    slots.push(...(await reserver.reserve(wanted)));
+    const before = slots;
+    isReserving = true;
+    const reserved = await reserver.reserve(wanted);
+    isReserving = false;
+    // After a pause or a loss that came meanwhile, these may be moments at which no call is allowed any more.
+    if (slots === before) slots.push(...reserved);
     pump();
   }
 

@@ -6,7 +6,7 @@ import { readAudits, type WeekOfAudits } from '../../db/queries/audit.ts';
 import {
   type AgeBucket,
   countAgeBuckets,
-  countProblem,
+  countUnhealthyAccounts,
   type ProblemCounts,
 } from '../../db/queries/figures.ts';
 import { countMissingMonths, monthsAhead } from '../../db/queries/history.ts';
@@ -44,7 +44,7 @@ export async function readStats(db: Database, now: () => number): Promise<readon
     await sql`select set_config('statement_timeout', ${String(timeoutMs)}, true)`.execute(trx);
     const apps = await readApps(trx);
     const buckets = await countAgeBuckets(trx, freshnessSeconds);
-    const problems = await countProblem(trx);
+    const problems = await countUnhealthyAccounts(trx);
     const audits = await readAudits(trx);
     const sources = await readAccountSources(trx);
     const missingMonths = await countMissingMonths(trx, monthsAhead);

@@ -8,6 +8,11 @@ export function percent(share: number): string {
   return `${(share * 100).toFixed(share > 0.999 && share < 1 ? 3 : 1)} %`;
 }
 
+/** A share that a person has chosen, without idle digits: `95 %`, `97.5 %`. */
+export function plainPercent(share: number): string {
+  return `${Number((share * 100).toFixed(1))} %`;
+}
+
 /** 0.4 s, 12 s, 3 min, 5.1 h, 2.3 d. */
 export function duration(seconds: number | null): string {
   if (seconds === null) return 'unknown';

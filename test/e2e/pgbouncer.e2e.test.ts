@@ -152,7 +152,7 @@ describe.skipIf(program === '')('behind PgBouncer in session mode', () => {
     await using database = await createTestDatabase({ hostile: false });
     await using pooler = await start(database.url, 'session');
     const url = pooler.through(database.url);
-    await expect(assertOwnSession({ url, bypassed: false })).rejects.toThrow(/DATABASE_DIRECT_URL/);
-    await assertOwnSession({ url, bypassed: true });
+    await expect(assertOwnSession({ url, isDirect: false })).rejects.toThrow(/DATABASE_DIRECT_URL/);
+    await assertOwnSession({ url, isDirect: true });
   });
 });

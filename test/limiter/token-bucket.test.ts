@@ -49,6 +49,31 @@ describe('a token bucket', () => {
     expect(bucket.stats().missed).toBeGreaterThan(10);
   });
 
+  test('uses no slot that was reserved before a pause and comes after it began', async () => {
+    const source = createLocalSlots({ callsPerSecond: 20 });
+    // A new source is silent for a second, which would hide the pause.
+    const { reservedAt, firstInMs } = await source.reserve(1);
+    await waitFor('the end of the silent second', () => performance.now() > reservedAt + firstInMs);
+    const [underWay, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const slots: SlotSource = {
+      ...source,
+      async reserve(count, slowdown) {
+        const reservation = await source.reserve(count, slowdown);
+        underWay.resolve();
+        await answer.promise;
+        return reservation;
+      },
+    };
+    const bucket = createTokenBucket({ slots, callsPerSecond: 20, log: silentLogger() });
+    const took = bucket.take(createSignal().signal);
+    await underWay.promise;
+    const paused = performance.now();
+    await bucket.pause(1000);
+    answer.resolve();
+    await took;
+    expect(performance.now() - paused).toBeGreaterThanOrEqual(990);
+  });
+
   test('sends as many where reservations take long, and sends none of them bunched', async () => {
     const rate = 190;
     const bucketOf = (slots: SlotSource) =>

@@ -48,7 +48,7 @@ export interface PgBouncerOptions {
 export async function startPgBouncer(options: PgBouncerOptions): Promise<TestPgBouncer> {
   const { hostname, port: serverPort, username, password } = new URL(options.databaseUrl);
   const folder = createOwnedFolder('pgbouncer');
-  // As root it runs as user `nobody`, who must be able to read its settings.
+  // As root it runs as the system's unprivileged user, who must be able to read its settings.
   chmodSync(folder, 0o755);
   const port = await freePort();
   const file = join(folder, 'pgbouncer.ini');

@@ -832,7 +832,7 @@ describe('what goes wrong', () => {
     },
   );
 
-  test('while the vendor is ill, an account is not to blame: its waiting does not grow and it is not set aside', async () => {
+  test('while the vendor fails, an account is not to blame: its waiting does not grow and it is not set aside', async () => {
     world.vendor.setFaults([{ kind: 'wrong_type', probability: 1 }]);
     for (let time = 0; time < 8; time += 1) {
       const { outcome, record } = await world.poll(id, { health: { vendorIsUnhealthy: () => true } });

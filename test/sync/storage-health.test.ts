@@ -18,7 +18,7 @@ describe('the health of the storage', () => {
     expect(health.refused(7)).toBe(1);
   });
 
-  test('is ill when five accounts are refused among the last hundred writes, and not when one is, five times', () => {
+  test('is unhealthy when five accounts are refused among the last hundred writes, and not when one is, five times', () => {
     const health = createStorageHealth(() => 0);
     for (let time = 0; time < 20; time += 1) health.refused(1);
     for (const account of [2, 3, 4]) health.refused(account);

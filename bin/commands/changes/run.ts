@@ -13,7 +13,7 @@ import { formatChange } from '../../../src/terminal/change-line.ts';
 import { jsonText } from '../../../src/terminal/json-text.ts';
 import { printable } from '../../../src/terminal/printable.ts';
 import { withMirroredApp } from '../../environment.ts';
-import { onSignals } from '../../signals.ts';
+import { onFirstSignal } from '../../signals.ts';
 
 interface ChangesCommand {
   readonly app?: number;
@@ -68,8 +68,7 @@ async function* pagesOf(
 
 function endOfReading(): AbortSignal {
   const end = new AbortController();
-  const leave = onSignals(() => {
-    leave();
+  onFirstSignal(() => {
     end.abort();
   });
   // `tim-mirror changes | head` closes the pipe.

@@ -6,7 +6,7 @@ import { formatPlan } from '../../../src/plan/format-plan.ts';
 import { type Plan, planAssumed, planObserved } from '../../../src/plan/plan-budget.ts';
 import { observedClasses } from '../../../src/plan/rate-classes.ts';
 import { jsonText } from '../../../src/terminal/json-text.ts';
-import { count, percent } from '../../../src/terminal/numbers.ts';
+import { count, plainPercent } from '../../../src/terminal/numbers.ts';
 import { CommandError } from '../../command-error.ts';
 import { readEnvironment, withApp } from '../../environment.ts';
 
@@ -41,7 +41,7 @@ function planFromAssumptions(options: PlanCommand): void {
       ? 'no account ever changes its habits'
       : `an account stays lively for ${awakeDays} days`;
   print(options, plan, { accounts, dormantShare: dormant, changesPerDay, awakeDays: awakeDays ?? null }, [
-    `Assumed, not measured: ${percent(dormant)} of the accounts are dormant, the others change ${changesPerDay} times a`,
+    `Assumed, not measured: ${plainPercent(dormant)} of the accounts are dormant, the others change ${changesPerDay} times a`,
     `day on average, a few of them most of the time (lognormal, σ = 2); ${spells}.`,
     'A mirror that has run for some days knows better: tim-mirror plan --from-database.',
   ]);

@@ -5,7 +5,7 @@ import { createRandom } from '../../../src/simulator/random.ts';
 import { startSimulator } from '../../../src/simulator/server.ts';
 import { jsonText } from '../../../src/terminal/json-text.ts';
 import { printable } from '../../../src/terminal/printable.ts';
-import { onSignals } from '../../signals.ts';
+import { onFirstSignal } from '../../signals.ts';
 
 interface SimulatorCommand {
   readonly port: number;
@@ -59,8 +59,7 @@ export async function simulatorCommand(options: SimulatorCommand): Promise<void>
         }, 1000 / options.changes)
       : undefined;
   await new Promise<void>((resolve) => {
-    const leave = onSignals(() => {
-      leave();
+    onFirstSignal(() => {
       resolve();
     });
   });

@@ -41,15 +41,16 @@ const pageSize = 500;
 export async function verifyCommand(options: VerifyCommand): Promise<void> {
   if (options.acknowledge === true) return acknowledge(options);
   const needs = ['app', 'credentials', 'database'] as const;
-  const { checked, equal, stale, wrong, unread } = await withApp(
+  const findings = await withApp(
     options.app,
     async ({ db, app, environment }) =>
       withVendor(environment, app, (vendor) => verify(db, app, vendor, options)),
     { needs },
   );
+  const { checked, equal, stale, wrong, unread } = findings;
   process.stdout.write(
     options.json === true
-      ? `${jsonText({ checked, equal, stale, wrong, unread })}\n`
+      ? `${jsonText(findings)}\n`
       : `${count(checked)} accounts compared: ${count(equal)} equal, ${count(stale)} changed since their last poll, ` +
           `${count(wrong)} wrong${unread > 0 ? `, ${count(unread)} could not be read` : ''}\n`,
   );
