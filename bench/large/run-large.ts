@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Database } from '../../db/client.ts';
 import { defaultCallsPerSecond } from '../../src/config/values.ts';
 import { benchApp, createMirror, startBenchDaemon, withBenchServers } from '../support/bench-servers.ts';
+import { sumOf } from '../support/sum-of.ts';
 import { largeId, largest } from './large-accounts.ts';
 
 export interface LargeScale {
@@ -30,6 +31,8 @@ export interface LargeResult {
   readonly livezMs: number;
   /** Polls that came to nothing because the database did not take them. */
   readonly refused: number;
+  /** Those of them that took too long: Postgres cancelled them, and their accounts are read again. */
+  readonly timedOut: number;
 }
 
 /** What Node gives its heap in a container of 768 MB, which is what the manifest allows. */
@@ -96,6 +99,7 @@ export async function runLarge(
       peakMb: maxRssMb,
       livezMs,
       refused: sumOf(metrics, 'tim_mirror_refused_writes_total'),
+      timedOut: sumOf(metrics, 'tim_mirror_refused_writes_total', 'sqlstate="57"'),
     };
   });
 }
@@ -129,12 +133,4 @@ async function countWritten(db: Database) {
     from mirror.poll_state where first_polled_at is not null
   `.execute(db);
   return rows[0] ?? { large: 0, small: 0 };
-}
-
-/** The sum of a metric over its labels. */
-function sumOf(metrics: string, name: string): number {
-  return metrics
-    .split('\n')
-    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }

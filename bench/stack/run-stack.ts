@@ -10,6 +10,7 @@ import {
 import { type Delays, delays } from '../support/delays.ts';
 import type { HelperProcess } from '../support/helper-process.ts';
 import { postgresCpuMs } from '../support/process-time.ts';
+import { sumOf } from '../support/sum-of.ts';
 
 /** How much and how long. */
 export interface StackScale {
@@ -128,11 +129,6 @@ async function readDaemon(daemon: HelperProcess): Promise<DaemonReading> {
     missed: sumOf(metrics, 'tim_mirror_missed_slots_total'),
     lateness: new Map(lateness.map(([, bound = '', slots]) => [bound, Number(slots)])),
   };
-}
-
-function sumOf(metrics: string, name: string): number {
-  const samples = metrics.matchAll(new RegExp(`^${name}\\{.*\\} (\\d+)$`, 'gm'));
-  return samples.reduce((all, [, value]) => all + Number(value), 0);
 }
 
 function compare(before: DaemonReading, after: DaemonReading, ms: number): DaemonFigures {

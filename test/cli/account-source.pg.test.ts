@@ -7,6 +7,7 @@ import { type CustomerDatabase, startCustomerDatabase } from '../support/account
 import { runCommand } from '../support/daemon.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { runWarm } from '../support/warm-command.ts';
 
 const query = 'select id from users order by id';
 let customer: CustomerDatabase;
@@ -34,7 +35,7 @@ beforeEach(async () => {
 
 /** Runs a command; what it says must show nothing of the source's URL. */
 async function run(args: string[], over: Record<string, string> = {}) {
-  const came = await runCommand(args, { ...env, ...over }).ended;
+  const came = await runWarm(args, { ...env, ...over });
   const { password, host } = new URL(customer.url);
   expect(came.stdout + came.stderr).not.toMatch(new RegExp(`${password}|${host}|hunter22`));
   return came;

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { haltApp, resumeApp } from '../../db/queries/apps.ts';
 import { daemonEnvironment, runCommand, startTestDaemon } from '../support/daemon.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { runWarm } from '../support/warm-command.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
 let world: World;
@@ -24,7 +25,7 @@ afterAll(async () => {
 });
 
 const run = (args: string[], over: Record<string, string> = {}, input = '') =>
-  runCommand(args, { ...env, ...over }, { input }).ended;
+  runWarm(args, { ...env, ...over }, input);
 
 function file(name: string, text: string): string {
   const path = join(folder, name);

@@ -2,7 +2,8 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addAudit } from '../../db/queries/audit.ts';
 import { holdRemovals } from '../../db/queries/held-removals.ts';
-import { daemonEnvironment, runCommand } from '../support/daemon.ts';
+import { daemonEnvironment } from '../support/daemon.ts';
+import { runWarm } from '../support/warm-command.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
 let world: World;
@@ -23,7 +24,7 @@ afterAll(async () => {
   await world?.[Symbol.asyncDispose]();
 });
 
-const run = (...args: string[]) => runCommand(args, env).ended;
+const run = (...args: string[]) => runWarm(args, env);
 
 describe('explain', () => {
   test('shows all that is known of an account, with its last outcomes in the vendor’s words', async () => {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { insertChanges } from '../../db/queries/groups.ts';
 import { daemonEnvironment, runCommand } from '../support/daemon.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { runWarm } from '../support/warm-command.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
 let world: World;
@@ -18,7 +19,7 @@ beforeAll(async () => {
   truth.change('alice', { kind: 'add_group', group: '家人', members: ['x', 'y'] });
   truth.change('alice', { kind: 'add_group', group: 'work', members: ['z'] });
   await world.poll('alice');
-  const reported = await runCommand(['groups', 'alice', '--json'], env).ended;
+  const reported = await runWarm(['groups', 'alice', '--json'], env);
   between = JSON.parse(reported.stdout).verifiedAt;
   truth.change('alice', { kind: 'rename_group', group: '家人', to: '亲人' });
   truth.change('alice', { kind: 'remove_members', group: 'work', members: ['z'] });
@@ -29,14 +30,14 @@ afterAll(async () => {
   await world?.[Symbol.asyncDispose]();
 });
 
-const run = (...args: string[]) => runCommand(args, env).ended;
+const run = (...args: string[]) => runWarm(args, env);
 const withoutTimes = (text: string) => text.replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ/g, 'TIME');
 
 test('the only app of the database is taken where the environment names none', async () => {
   const { TIM_SDK_APP_ID: _, TIM_SECRET_KEY: _key, ...bare } = env;
   for (const args of [['groups', 'alice'], ['explain', 'alice'], ['changes']])
-    expect(await runCommand(args, bare).ended).toMatchObject({ code: 0, stderr: '' });
-  expect(await runCommand(['groups', 'alice', '--app', '7'], bare).ended).toMatchObject({
+    expect(await runWarm(args, bare)).toMatchObject({ code: 0, stderr: '' });
+  expect(await runWarm(['groups', 'alice', '--app', '7'], bare)).toMatchObject({
     code: 2,
     stderr: 'tim-mirror: App 7 is neither configured nor in the database; these are: 1400000000.\n',
   });

@@ -8,6 +8,7 @@ import { findUnready } from '../../workers/readiness.ts';
 import { daemonEnvironment, runCommand, startTestDaemon } from '../support/daemon.ts';
 import { createTestRedis } from '../support/redis.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { runWarm } from '../support/warm-command.ts';
 import { createWorld } from '../support/world.ts';
 
 /** The statements of docs/operations.md, as an administrator copies them. */
@@ -66,7 +67,7 @@ test.each(['with Redis', 'without Redis'])(
     };
     const env = daemonEnvironment(options);
     const command = async (...args: string[]) => {
-      const ended = await runCommand(args, env).ended;
+      const ended = await runWarm(args, env);
       expect([args, ended.code, ended.stderr]).toEqual([args, 0, '']);
       return ended.stdout;
     };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { readings } from '../../src/simulator/group-api.ts';
+import { type Reading, readings } from '../../src/simulator/group-api.ts';
 import { startTestDaemon } from '../support/daemon.ts';
 import {
   expectFeedIsMirror,
@@ -11,8 +11,8 @@ import { waitFor } from '../support/wait-for.ts';
 import { createWorld } from '../support/world.ts';
 
 /** The main job, for each meaning of the sequence: accounts go in, and the mirror comes to be the truth. */
-export function testMirroring(redisUrl: () => string | undefined): void {
-  describe.each(readings)('the daemon mirrors 300 lively accounts (%s)', (reading) => {
+export function testMirroring(redisUrl: () => string | undefined, of: readonly Reading[] = readings): void {
+  describe.each(of)('the daemon mirrors 300 lively accounts (%s)', (reading) => {
     test('and once nothing changes any more the mirror is the truth within two poll intervals', async () => {
       await using world = await createWorld({ callsPerSecond: 200 });
       const { vendor } = world;

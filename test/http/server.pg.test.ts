@@ -4,9 +4,10 @@ import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect } from '../../db/client.ts';
 import { createScrubber } from '../../src/scrubber.ts';
-import { daemonEnvironment, runCommand } from '../support/daemon.ts';
+import { daemonEnvironment } from '../support/daemon.ts';
 import { startTestServer, type TestServer } from '../support/http.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { runWarm } from '../support/warm-command.ts';
 import { createWorld, testApp, type World } from '../support/world.ts';
 
 const token = 'the-admin-token-of-the-tests';
@@ -281,14 +282,11 @@ describe('the figures', () => {
   test('are those of status --json and explain --json', async () => {
     await using server = await start();
     const env = daemonEnvironment({ vendor: world.vendor, databaseUrl: world.database.url });
-    const [page, command] = await Promise.all([
-      json(server, '/status'),
-      runCommand(['status', '--json'], env).ended,
-    ]);
+    const [page, command] = await Promise.all([json(server, '/status'), runWarm(['status', '--json'], env)]);
     const withoutAges = ({ apps }: { apps: object[] }) =>
       apps.map((app) => ({ ...app, ageSeconds: undefined }));
     expect(withoutAges(page)).toEqual(withoutAges(JSON.parse(command.stdout)));
-    const reported = JSON.parse((await runCommand(['explain', 'alice', '--json'], env).ended).stdout);
+    const reported = JSON.parse((await runWarm(['explain', 'alice', '--json'], env)).stdout);
     const { account } = await json(server, `/explain?app=${testApp.appId}&account=alice`);
     expect({ ...account, now: 0 }).toEqual({ ...reported.account, now: 0 });
   });

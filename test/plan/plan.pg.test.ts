@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { enrolAccounts } from '../../db/queries/accounts.ts';
 import { ensureApp } from '../../db/queries/apps.ts';
 import { readRateHistogram } from '../../db/queries/rate-histogram.ts';
-import { daemonEnvironment, runCommand } from '../support/daemon.ts';
+import { daemonEnvironment } from '../support/daemon.ts';
+import { runWarm } from '../support/warm-command.ts';
 import { createWorld, type World } from '../support/world.ts';
 
 let world: World;
@@ -18,7 +19,7 @@ afterAll(async () => {
   await world?.[Symbol.asyncDispose]();
 });
 
-const plan = (...args: string[]) => runCommand(['plan', ...args], env).ended;
+const plan = (...args: string[]) => runWarm(['plan', ...args], env);
 
 test('the plan of a live mirror rests on what it has seen, and says so when that is nothing', async () => {
   const appId = Number(env['TIM_SDK_APP_ID']);

@@ -4,10 +4,14 @@ import type { SlotSource } from '../../src/limiter/slots.ts';
 import { createTokenBucket, type TokenBucket } from '../../src/limiter/token-bucket.ts';
 import { silentLogger } from '../../src/log.ts';
 
-/** The most moments in any sliding second, and how many a second on average; moments in milliseconds. */
+/**
+ * The most moments in any sliding second, and how many a second on average; moments in milliseconds. One that comes late,
+ * and with which counting starts, makes the average too high by `error` at most: it is one call of all that are counted.
+ */
 export function measureRate(moments: readonly number[]): {
   readonly worstSecond: number;
   readonly average: number;
+  readonly error: number;
 } {
   const sorted = moments.toSorted((a, b) => a - b);
   let first = 0;
@@ -17,7 +21,8 @@ export function measureRate(moments: readonly number[]): {
     worstSecond = Math.max(worstSecond, index - first + 1);
   }
   const span = (sorted.at(-1) ?? 0) - (sorted[0] ?? 0);
-  return { worstSecond, average: span === 0 ? 0 : ((sorted.length - 1) / span) * 1000 };
+  if (span === 0) return { worstSecond, average: 0, error: 0 };
+  return { worstSecond, average: ((sorted.length - 1) / span) * 1000, error: 1000 / span };
 }
 
 /** A signal that any number of callers may listen to. */
@@ -65,10 +70,10 @@ export function testTokenBucket(open: (callsPerSecond: number) => SlotSource): v
 
   test.each([20, 190])('at %i a second no sliding second holds more than 3 calls too many', async (rate) => {
     const moments = await takeFor(bucketOf(rate), 50, 3500);
-    const { worstSecond, average } = measureRate(moments);
+    const { worstSecond, average, error } = measureRate(moments);
     expect(worstSecond).toBeLessThanOrEqual(mostInASecond(rate));
     // A busy machine is late and loses slots, many or few; but it may not gain any.
-    expect(average).toBeLessThanOrEqual(rate * 1.01);
+    expect(average).toBeLessThanOrEqual(rate + error);
     expect(average).toBeGreaterThan(rate * 0.3);
   });
 

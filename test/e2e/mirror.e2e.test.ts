@@ -1,0 +1,3 @@
+import { testMirroring } from './mirror.suite.ts';
+
+testMirroring(() => undefined, ['full']);
