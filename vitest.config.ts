@@ -62,7 +62,7 @@ export default defineConfig({
         name,
         include: scope === 'long' ? longOf(name) : files.include,
         exclude: [...(files.exclude ?? []), ...leftOut],
-        testTimeout: name === 'e2e' ? 180_000 : 60_000,
+        testTimeout: name === 'e2e' || scope === 'long' ? 180_000 : 60_000,
         hookTimeout: 180_000,
       },
     })),

@@ -68,3 +68,57 @@ export function createDueHeap(capacity: number): DueHeap {
     },
   };
 }
+
+/** Accounts by due time, each at most once. */
+interface DueQueue {
+  /** The smallest due time; infinite when nothing is due. */
+  smallestDue(): number;
+  /** Takes the account with the smallest due time out; one must be due. */
+  pop(): number;
+  /** Puts an account in, or elsewhere. */
+  put(account: number, due: number): void;
+  remove(account: number): void;
+  /** NaN while it is not in. */
+  dueOf(account: number): number;
+}
+
+/** A queue of accounts below `size`, empty. What was put elsewhere stays in the heap until it comes up. */
+export function createDueQueue(size: number): DueQueue {
+  const heap = createDueHeap(size);
+  const due = new Float64Array(size).fill(Number.NaN);
+  let next: { account: number; due: number } | undefined;
+
+  function peek(): typeof next {
+    while (next === undefined && heap.size > 0) {
+      const key = heap.smallestKey();
+      const account = heap.pop();
+      if (due[account] === key) next = { account, due: key };
+    }
+    return next;
+  }
+
+  return {
+    smallestDue: () => peek()?.due ?? Number.POSITIVE_INFINITY,
+    pop() {
+      const first = peek();
+      if (first === undefined) throw new RangeError('nothing is due');
+      next = undefined;
+      due[first.account] = Number.NaN;
+      return first.account;
+    },
+    put(account, at) {
+      due[account] = at;
+      heap.push(account, at);
+      if (next !== undefined && (next.account === account || at < next.due)) {
+        // The peeked one goes back; where it is the one that was put elsewhere, its old place counts no more.
+        if (next.account !== account) heap.push(next.account, next.due);
+        next = undefined;
+      }
+    },
+    remove(account) {
+      due[account] = Number.NaN;
+      if (next?.account === account) next = undefined;
+    },
+    dueOf: (account) => due[account] ?? Number.NaN,
+  };
+}

@@ -8,7 +8,9 @@ export interface Policy {
   answered(account: number, at: number, changes: number): void;
   failed(account: number, at: number): void;
   /** The account's true rate, in changes a day, is another from now on: only an oracle looks. */
-  rateChanged?(account: number, rate: number): void;
+  rateChanged?(account: number, rate: number, onlineShare: number): void;
+  /** A callback, or the vendor when it was asked, says that its user is online or not since `at`. */
+  reported?(account: number, at: number, online: boolean, source: 'callback' | 'status'): void;
 }
 
 /** What a policy is made for. */
@@ -20,6 +22,11 @@ export interface PolicyWorld {
   readonly maxIntervalSeconds: number;
   /** Changes a day at the start or when an account joins: only an oracle looks. */
   readonly firstRate: Float64Array;
+  /** The share of time online: only an oracle looks. */
+  readonly firstShare: Float64Array;
+  /** Of changes, by the app's backend: only an oracle looks. */
+  readonly backendShare: number;
+  readonly sessionSeconds: number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
 }

@@ -1,5 +1,7 @@
 import { normalQuantile } from '../../src/plan/normal-quantile.ts';
 import { createRandom, type Random } from '../../src/simulator/random.ts';
+import { createNumbers } from './numbers.ts';
+import { drawSessions, type SessionHabits, type Sessions } from './sessions.ts';
 
 const daySeconds = 86_400;
 
@@ -19,6 +21,8 @@ export interface Habits {
   readonly sessionChanges: number;
   /** New accounts a day, as a share of those there were at the start. */
   readonly newPerDay: number;
+  /** When users are logged in; undefined: changes come at any time. */
+  readonly sessions?: SessionHabits;
 }
 
 /** Everything that happens to a population, drawn once, so that every policy meets the same. Times in seconds. */
@@ -32,13 +36,21 @@ export interface Population {
   readonly events: PopulationEvents;
   /** Changes a day of an account at the start or when it joins. */
   readonly firstRate: Float64Array;
+  /** The share of time that its user is logged in, at the start or when it joins. */
+  readonly firstShare: Float64Array;
+  /** Of all accounts; empty where there are none. */
+  readonly sessions: Sessions;
 }
 
-/** Account `account[n]` has the rate `rate[n]` from `at[n]` on; `joins[n]` is 1 when it begins to exist then. */
+/**
+ * Account `account[n]` has the rate `rate[n]` from `at[n]` on, and its user is logged in for `share[n]` of the time;
+ * `joins[n]` is 1 when it begins to exist then.
+ */
 interface PopulationEvents {
   readonly at: Float64Array;
   readonly account: Int32Array;
   readonly rate: Float64Array;
+  readonly share: Float64Array;
   readonly joins: Uint8Array;
 }
 
@@ -56,48 +68,150 @@ export function createPopulation(habits: Habits, days: number, seed: number): Po
     joinedAt[habits.accounts + n] = ((n + random.next()) * end) / newcomers;
 
   const ranks = shuffled(size, random);
-  const firstRate = new Float64Array(size);
+  const first = { rate: new Float64Array(size), share: new Float64Array(size) };
   const changeStart = new Uint32Array(size + 1);
-  const changes = createNumbers(size * 4);
+  const sessionStart = new Uint32Array(size + 1);
+  const drawn: Drawn = {
+    changes: createNumbers(size * 4),
+    sessionFrom: createNumbers(size),
+    sessionUntil: createNumbers(size),
+  };
   const events: Event[] = [];
   for (let account = 0; account < size; account += 1) {
     const rank = ranks[account] ?? 0;
-    const awakeRate = rateOfRank(habits, (rank + 0.5) / size);
+    const kind = kindOf(habits, rateOfRank(habits, (rank + 0.5) / size), random);
     let awake = isAwake(habits, rank);
     let from = joinedAt[account] ?? 0;
-    firstRate[account] = awake ? awakeRate : habits.asleepChangesPerDay;
-    if (from > 0) events.push({ at: from, account, rate: firstRate[account] ?? 0, joins: true });
-    const start = changes.length;
+    const mood = moodOf(habits, kind, awake);
+    first.rate[account] = mood.rate;
+    first.share[account] = mood.share;
+    if (from > 0) events.push({ at: from, account, ...mood, joins: true });
+    const start = drawn.changes.length;
     while (from < end) {
       const until = Math.min(end, from + spellSeconds(habits, awake, random));
-      drawChanges(
-        habits,
-        awake ? awakeRate : habits.asleepChangesPerDay,
-        { from, until, end },
-        random,
-        changes.push,
-      );
+      drawSpell(habits, moodOf(habits, kind, awake), { from, until, end }, random, drawn);
       awake = !awake;
       from = until;
-      if (from < end) {
-        events.push({
-          at: from,
-          account,
-          rate: awake ? awakeRate : habits.asleepChangesPerDay,
-          joins: false,
-        });
-      }
+      if (from < end) events.push({ at: from, account, ...moodOf(habits, kind, awake), joins: false });
     }
-    changes.sortFrom(start);
-    changeStart[account + 1] = changes.length;
+    drawn.changes.sortFrom(start);
+    changeStart[account + 1] = drawn.changes.length;
+    sessionStart[account + 1] = drawn.sessionFrom.length;
   }
-  return { size, joinedAt, changeStart, changeAt: changes.toArray(), events: inOrder(events), firstRate };
+  return {
+    size,
+    joinedAt,
+    changeStart,
+    changeAt: drawn.changes.toArray(),
+    events: inOrder(events),
+    firstRate: first.rate,
+    firstShare: first.share,
+    sessions: {
+      start: sessionStart,
+      from: drawn.sessionFrom.toArray(),
+      until: drawn.sessionUntil.toArray(),
+    },
+  };
+}
+
+type Numbers = ReturnType<typeof createNumbers>;
+
+/** What has been drawn so far, account after account. */
+interface Drawn {
+  readonly changes: Numbers;
+  readonly sessionFrom: Numbers;
+  readonly sessionUntil: Numbers;
+}
+
+/** What an account is like for all its life. */
+interface Kind {
+  readonly awakeRate: number;
+  readonly isBot: boolean;
+  /** Whether its user logs in often while it is asleep too. */
+  readonly logsInAsleep: boolean;
+}
+
+/** What an account is like until it wakes or falls asleep. */
+interface Mood {
+  /** Changes a day. */
+  readonly rate: number;
+  /** The share of time that its user is logged in; 1 where there are no sessions. */
+  readonly share: number;
+  readonly loginsPerDay: number;
+  readonly sessionSeconds: number;
+}
+
+function kindOf({ sessions, awakeShare }: Habits, awakeRate: number, random: Random): Kind {
+  if (sessions === undefined) return { awakeRate, isBot: false, logsInAsleep: false };
+  const isBot = sessions.bots !== undefined && random.next() < sessions.bots.share;
+  const logsInAsleep = random.next() < (sessions.oftenShare - awakeShare) / (1 - awakeShare);
+  return { awakeRate, isBot, logsInAsleep };
+}
+
+function moodOf({ sessions, asleepChangesPerDay }: Habits, kind: Kind, awake: boolean): Mood {
+  const rate = awake ? kind.awakeRate : asleepChangesPerDay;
+  if (sessions === undefined) return { rate, share: 1, loginsPerDay: 0, sessionSeconds: 0 };
+  const often = awake || kind.logsInAsleep;
+  const user = {
+    loginsPerDay: often ? sessions.loginsPerDay : sessions.seldomLoginsPerDay,
+    sessionSeconds: sessions.sessionSeconds,
+  };
+  const { loginsPerDay, sessionSeconds } = kind.isBot ? (sessions.bots ?? user) : user;
+  return { rate, share: (loginsPerDay * sessionSeconds) / daySeconds, loginsPerDay, sessionSeconds };
+}
+
+/** Draws what happens to an account until it wakes or falls asleep. */
+function drawSpell(habits: Habits, mood: Mood, span: Span, random: Random, drawn: Drawn): void {
+  const { sessions } = habits;
+  if (sessions === undefined) {
+    drawChanges(habits, mood.rate, span, random, drawn.changes.push);
+    return;
+  }
+  drawSessions(
+    {
+      ...span,
+      ...mood,
+      hourFactor: (at) => hourFactor(habits.diurnal, at),
+      greatestHourFactor: 1 + habits.diurnal,
+    },
+    random,
+    (from, until) => {
+      drawn.sessionFrom.push(from);
+      drawn.sessionUntil.push(until);
+      const byUser = (mood.rate * (1 - sessions.backendShare)) / mood.share;
+      drawEvenly(byUser, { from, until }, random, drawn.changes.push);
+    },
+  );
+  drawEvenly(mood.rate * sessions.backendShare, span, random, drawn.changes.push);
+}
+
+/** A Poisson process with a constant rate, in changes a day. */
+function drawEvenly(
+  ratePerDay: number,
+  { from, until }: Pick<Span, 'from' | 'until'>,
+  random: Random,
+  push: (at: number) => void,
+): void {
+  if (ratePerDay <= 0) return;
+  for (let at = from; ; ) {
+    at += (exponential(random) * daySeconds) / ratePerDay;
+    if (at >= until) return;
+    push(at);
+  }
+}
+
+/** A spell of an account, and the end of all; seconds. */
+interface Span {
+  readonly from: number;
+  readonly until: number;
+  readonly end: number;
 }
 
 interface Event {
   readonly at: number;
   readonly account: number;
   readonly rate: number;
+  readonly share: number;
   readonly joins: boolean;
 }
 
@@ -120,7 +234,7 @@ function spellSeconds(habits: Habits, awake: boolean, random: Random): number {
 function drawChanges(
   habits: Habits,
   ratePerDay: number,
-  span: { readonly from: number; readonly until: number; readonly end: number },
+  span: Span,
   random: Random,
   push: (at: number) => void,
 ): void {
@@ -164,30 +278,7 @@ function inOrder(events: readonly Event[]): PopulationEvents {
     at: Float64Array.from(sorted, ({ at }) => at),
     account: Int32Array.from(sorted, ({ account }) => account),
     rate: Float64Array.from(sorted, ({ rate }) => rate),
+    share: Float64Array.from(sorted, ({ share }) => share),
     joins: Uint8Array.from(sorted, ({ joins }) => Number(joins)),
-  };
-}
-
-/** Numbers one after the other, as many as there come. */
-function createNumbers(capacity: number) {
-  let numbers = new Float64Array(Math.max(capacity, 16));
-  let length = 0;
-  return {
-    get length() {
-      return length;
-    },
-    push(number: number): void {
-      if (length === numbers.length) {
-        const wider = new Float64Array(numbers.length * 2);
-        wider.set(numbers);
-        numbers = wider;
-      }
-      numbers[length] = number;
-      length += 1;
-    },
-    sortFrom(start: number): void {
-      if (length - start > 1) numbers.subarray(start, length).sort();
-    },
-    toArray: () => numbers.slice(0, length),
   };
 }

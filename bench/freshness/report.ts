@@ -1,5 +1,7 @@
 import { fineDuration } from '../../src/terminal/numbers.ts';
+import type { PresenceRow } from './presence-rows.ts';
 import type { Row } from './rows.ts';
+import type { Table } from './run-rows.ts';
 import type { PolicyName } from './scenarios.ts';
 import type { Freshness } from './simulate.ts';
 
@@ -9,7 +11,10 @@ export const policyTitles: Record<PolicyName, string> = {
   'halve-and-grow': 'halve on change, grow by half on none',
   stride: 'square-root stride (ours)',
   'stride-changed-only': 'ours, knowing only changed or not',
+  'stride-hints': 'ours, with callbacks as hints',
+  presence: 'ours, knowing who is online',
   oracle: 'clairvoyant oracle',
+  'oracle-of-presence': 'oracle that knows who is online too',
 };
 
 const columns = [
@@ -25,21 +30,25 @@ const columns = [
   'calls/s',
 ];
 
-/** The rows as tables for a terminal. */
-export function formatRows(rows: readonly Row[]): string {
-  return `${rows.map(formatRow).join('\n\n')}\n`;
+/** The rows as tables for a terminal. Those with sessions are compared with the policy that hears no report. */
+export function formatTable({ rows, presence }: Table): string {
+  const texts = [
+    ...rows.map((row) => formatRow(row, 'round-robin')),
+    ...presence.map((row) => formatRow(row, 'stride')),
+  ];
+  return `${texts.join('\n\n')}\n`;
 }
 
-function formatRow(row: Row): string {
+function formatRow(row: Row | PresenceRow, comparedWith: PolicyName): string {
   const oracle = row.policies.oracle?.meanSeconds ?? Number.NaN;
-  const uniform = row.policies['round-robin']?.meanSeconds ?? Number.NaN;
+  const usual = row.policies[comparedWith]?.meanSeconds ?? Number.NaN;
   const lines = Object.entries(policyTitles).flatMap(([name, title]) => {
     const figures = Object.entries(row.policies).find(([policy]) => policy === name)?.[1];
-    return figures === undefined ? [] : [line(title, cells(figures, oracle, uniform))];
+    return figures === undefined ? [] : [line(title, cells(figures, oracle, usual))];
   });
   const goals = row.goals.map(
     ({ figure, value, sense, limit, met }) =>
-      `  ${met ? 'met   ' : 'MISSED'}  ${figure}: ${value.toFixed(2)}, goal ${sense} ${limit}`,
+      `  ${met ? 'met   ' : 'MISSED'}  ${figure}: ${value.toFixed(2)}, goal ${sense} ${Number(limit.toPrecision(3))}`,
   );
   return [
     `${row.name}: ${row.title} (${row.accounts.toLocaleString('en-US')} accounts, a round takes ${fineDuration(row.cycleSeconds)})`,
@@ -49,11 +58,11 @@ function formatRow(row: Row): string {
   ].join('\n');
 }
 
-function cells(figures: Freshness, oracle: number, uniform: number): readonly string[] {
+function cells(figures: Freshness, oracle: number, usual: number): readonly string[] {
   return [
     fineDuration(figures.meanSeconds),
     (figures.meanSeconds / oracle).toFixed(2),
-    (uniform / figures.meanSeconds).toFixed(2),
+    (usual / figures.meanSeconds).toFixed(2),
     fineDuration(figures.p50Seconds),
     fineDuration(figures.p95Seconds),
     fineDuration(figures.p99Seconds),

@@ -1,18 +1,8 @@
 import { defaultMinIntervalSeconds } from '../../src/config/values.ts';
+import type { Figures } from './figures.ts';
+import { type Goal, goal } from './goal.ts';
 import type { createScenarios, PolicyName, Scenario } from './scenarios.ts';
 import type { Freshness } from './simulate.ts';
-
-/** The figures of every policy that was tried in a scenario. */
-export type Figures = Readonly<Partial<Record<PolicyName, Freshness>>>;
-
-/** Something a row promises. */
-export interface Goal {
-  readonly figure: string;
-  readonly value: number;
-  readonly limit: number;
-  readonly sense: 'at most' | 'at least';
-  readonly met: boolean;
-}
 
 /** What a row with a short round reaches, as shares of what a round robin with as many calls a second does. */
 interface BesideRoundRobin {
@@ -189,14 +179,4 @@ function figureOf(figures: Figures, policy: PolicyName): Freshness {
   const figure = figures[policy];
   if (figure === undefined) throw new RangeError(`${policy} was not tried`);
   return figure;
-}
-
-function goal(
-  figure: string,
-  value: number,
-  sense: Goal['sense'],
-  limit: number | undefined,
-): readonly Goal[] {
-  if (limit === undefined) return [];
-  return [{ figure, value, limit, sense, met: sense === 'at most' ? value <= limit : value >= limit }];
 }

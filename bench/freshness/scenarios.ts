@@ -3,10 +3,12 @@ import { createRandom } from '../../src/simulator/random.ts';
 import { count } from '../../src/terminal/numbers.ts';
 import { createHalveAndGrow } from './policies/halve-and-grow.ts';
 import { createOracle } from './policies/oracle.ts';
+import { createOracleOfPresence } from './policies/oracle-of-presence.ts';
 import { createRoundRobin } from './policies/round-robin.ts';
 import { createStride } from './policies/stride.ts';
 import type { Policy, PolicyWorld } from './policy.ts';
 import { createPopulation, type Habits, type Population } from './population.ts';
+import { presenceLogOf, type ReportHabits, reportsOf } from './sessions.ts';
 import { createSimulation, type Freshness, type Simulation } from './simulate.ts';
 
 /** One row of the bench: whose accounts, which budget, and when it is looked at. */
@@ -23,9 +25,24 @@ export interface Scenario {
   /** In the days that count, only this share of the budget is there, and no policy knows it. */
   readonly budgetShare?: number;
   readonly failureShare?: number;
+  /** What the vendor reports of sessions. Default: nothing. */
+  readonly reports?: ReportHabits;
+  /** How often the vendor is asked who is online; 500 accounts a call. Default: never. */
+  readonly statusEverySeconds?: number;
+  /** POLL_MIN_INTERVAL, where it is not the default. */
+  readonly minIntervalSeconds?: number;
 }
 
-const policyNames = ['round-robin', 'halve-and-grow', 'stride', 'stride-changed-only', 'oracle'] as const;
+const policyNames = [
+  'round-robin',
+  'halve-and-grow',
+  'stride',
+  'stride-changed-only',
+  'stride-hints',
+  'presence',
+  'oracle',
+  'oracle-of-presence',
+] as const;
 export type PolicyName = (typeof policyNames)[number];
 
 const daySeconds = 86_400;
@@ -125,7 +142,10 @@ const makers: Record<PolicyName, (world: PolicyWorld) => Policy> = {
   'halve-and-grow': createHalveAndGrow,
   stride: createStride,
   'stride-changed-only': (world) => createStride(world, { changedOnly: true }),
+  'stride-hints': (world) => createStride(world, { callbacks: 'hints' }),
+  presence: (world) => createStride(world, { callbacks: 'presence' }),
   oracle: createOracle,
+  'oracle-of-presence': createOracleOfPresence,
 };
 
 /** The population of a scenario, for all its policies. */
@@ -138,29 +158,53 @@ export interface Run extends Simulation {
   readonly endSeconds: number;
 }
 
-/** One policy in one scenario. */
-export function createRun(scenario: Scenario, population: Population, policy: PolicyName, seed: number): Run {
+/** One policy in one scenario; `make` makes it, where it is to be another than the usual of its name. */
+export function createRun(
+  scenario: Scenario,
+  population: Population,
+  policy: PolicyName,
+  seed: number,
+  make: (world: PolicyWorld) => Policy = makers[policy],
+): Run {
   const { callsPerSecond, habits } = scenario;
   const world: PolicyWorld = {
     size: population.size,
     callsPerSecond,
-    minIntervalSeconds: defaultMinIntervalSeconds,
+    minIntervalSeconds: scenario.minIntervalSeconds ?? defaultMinIntervalSeconds,
     maxIntervalSeconds,
     firstRate: population.firstRate,
+    firstShare: population.firstShare,
+    backendShare: habits.sessions?.backendShare ?? 0,
+    sessionSeconds: habits.sessions?.sessionSeconds ?? 0,
     random: createRandom(seed + 1).next,
   };
   const window = { from: scenario.fromDay * daySeconds, to: scenario.toDay * daySeconds };
   const endSeconds = (scenario.endDay ?? scenario.toDay) * daySeconds;
   const less = callsPerSecond * (scenario.budgetShare ?? 1);
-  const simulation = createSimulation(population, makers[policy](world), {
+  const simulation = createSimulation(population, make(world), {
     window,
     end: endSeconds,
     budget: (at) => (at >= window.from && at < window.to ? less : callsPerSecond),
     cycleSeconds: habits.accounts / callsPerSecond,
     failureShare: scenario.failureShare ?? 0,
     random: createRandom(seed + 2).next,
+    presence: presenceTrialOf(scenario, population, policy, seed + 3),
   });
   return { ...simulation, endSeconds };
+}
+
+/** What a policy hears of sessions: an oracle the truth, others what is reported. */
+function presenceTrialOf(scenario: Scenario, { sessions }: Population, policy: PolicyName, seed: number) {
+  const { reports, statusEverySeconds } = scenario;
+  if (reports === undefined || sessions.from.length === 0) return undefined;
+  if (policy !== 'presence' && policy !== 'stride-hints' && policy !== 'oracle-of-presence') return undefined;
+  const truth = presenceLogOf(sessions);
+  if (policy === 'oracle-of-presence') return { reports: truth, truth, statusEverySeconds: undefined };
+  return {
+    reports: reportsOf(sessions, reports, seed),
+    truth,
+    statusEverySeconds: policy === 'presence' ? statusEverySeconds : undefined,
+  };
 }
 
 /** Runs one policy to the end at once. */

@@ -1,6 +1,7 @@
 import { createDelays } from './delays.ts';
 import type { Policy } from './policy.ts';
 import type { Population } from './population.ts';
+import type { PresenceLog } from './sessions.ts';
 
 /** How a policy is tried. Times in seconds. */
 interface Trial {
@@ -15,7 +16,22 @@ interface Trial {
   readonly failureShare: number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
+  /** What the policy hears of logins and logouts, and whether it asks the vendor; undefined: nothing. */
+  readonly presence: PresenceTrial | undefined;
 }
+
+/** How a policy learns who is online. */
+interface PresenceTrial {
+  /** The callbacks that come. */
+  readonly reports: PresenceLog;
+  /** The truth, for when the vendor is asked. */
+  readonly truth: PresenceLog;
+  /** Each account is asked for once in this time, 500 accounts a call; undefined: the vendor is not asked. */
+  readonly statusEverySeconds: number | undefined;
+}
+
+/** Accounts that one call of `query_online_status` asks for. */
+const accountsPerStatusCall = 500;
 
 /** What came of it. Seconds; shares from 0 to 1; all of the window. */
 export interface Freshness {
@@ -68,15 +84,17 @@ export function createSimulation(population: Population, policy: Policy, trial: 
     for (; event < events.at.length && (events.at[event] ?? 0) <= until; event += 1) {
       const account = events.account[event] ?? 0;
       if (events.joins[event] === 1) policy.enrol(account, until);
-      else policy.rateChanged?.(account, events.rate[event] ?? 0);
+      else policy.rateChanged?.(account, events.rate[event] ?? 0, events.share[event] ?? 1);
     }
   }
+
+  const ear = createEar(population, policy, trial.presence);
 
   function tick(): void {
     happen(now);
     const budget = trial.budget(now) * tickSeconds;
     // What a second leaves unused is lost, but for the fraction of a call.
-    tokens = Math.min(tokens + budget, budget + 1);
+    tokens = Math.min(tokens + budget, budget + 1) - ear.hear(now);
     const places = Math.floor(tokens);
     if (places > 0) {
       const count = policy.claim(now, places, claimed);
@@ -94,6 +112,42 @@ export function createSimulation(population: Population, policy: Policy, trial: 
       while (now < until) tick();
     },
     result: tally.result,
+  };
+}
+
+/** Brings a policy what it learns of presence. `hear` returns how many calls that took. */
+function createEar(population: Population, policy: Policy, trial: PresenceTrial | undefined) {
+  const size = population.joinedAt.length;
+  if (trial === undefined || policy.reported === undefined) return { hear: () => 0 };
+  const { reports, truth, statusEverySeconds } = trial;
+  const online = new Uint8Array(size);
+  let report = 0;
+  let fact = 0;
+  let nextAsked = 0;
+
+  function hearReports(until: number): void {
+    for (; report < reports.at.length && (reports.at[report] ?? 0) <= until; report += 1) {
+      const isLogin = reports.login[report] === 1;
+      policy.reported?.(reports.account[report] ?? 0, reports.at[report] ?? 0, isLogin, 'callback');
+    }
+  }
+
+  function ask(until: number, everySeconds: number): number {
+    for (; fact < truth.at.length && (truth.at[fact] ?? 0) <= until; fact += 1)
+      online[truth.account[fact] ?? 0] = truth.login[fact] ?? 0;
+    const wanted = (size * tickSeconds) / everySeconds;
+    const last = nextAsked + wanted;
+    for (let account = Math.ceil(nextAsked); account < last; account += 1)
+      policy.reported?.(account % size, until, online[account % size] === 1, 'status');
+    nextAsked = last >= size ? last - size : last;
+    return wanted / accountsPerStatusCall;
+  }
+
+  return {
+    hear(until: number): number {
+      hearReports(until);
+      return statusEverySeconds === undefined ? 0 : ask(until, statusEverySeconds);
+    },
   };
 }
 

@@ -43,7 +43,8 @@ const mostLateIntervals = 2.4;
 /** Above 197 calls a second 3 more would be too many for the vendor. */
 const mostInASecond = 200;
 
-function latenessOf(callsPerSecond: number): number {
+/** How late a slot may be used at this rate; milliseconds. */
+export function latenessOf(callsPerSecond: number): number {
   const intervals = Math.min(mostLateIntervals, mostInASecond - 0.5 - callsPerSecond);
   return (intervals * 1000) / callsPerSecond;
 }

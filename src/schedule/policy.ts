@@ -27,6 +27,12 @@ interface Decision {
   readonly stride: number;
 }
 
+/** What a poll found, of what was expected before it: changes, clipped to what is plausible. */
+interface PollEvidence {
+  readonly found: number;
+  readonly expected: number;
+}
+
 const dayMs = 86_400_000;
 /** Days after which what was seen counts for a third (`tau`). */
 export const memoryDays = 2;
@@ -43,20 +49,21 @@ const longestBackOffSeconds = 3600;
 /**
  * Square-root stride polling: every account gets polls in proportion to the square root of how often it changes.
  * Gamma-Poisson rate with two days' memory, believed the less the longer nothing has changed; `random` gives
- * numbers in [0, 1).
+ * numbers in [0, 1). `present` gives the rate of the moment from that of all hours (src/schedule/presence.ts).
  */
 export function decideNextPoll(
   queue: QueueStats,
   estimate: Estimate,
   seen: Observation,
   random: () => number,
+  present: (ratePerDay: number) => number = (rate) => rate,
 ): Decision {
   const decayedChanges = nextDecayedChanges(estimate, seen);
   const first = estimate.firstPolledAt ?? seen.at;
   const silence = seen.changed ? 0 : days(seen.at - (estimate.lastChangedAt ?? first));
   const rate = afterQuietPeriod(ratePerDay(decayedChanges, days(seen.at - first)), silence);
-  const { least, greatest } = weightBounds(queue);
-  const weight = Math.min(Math.max(Math.sqrt(rate), least), greatest);
+  const { greatest } = weightBounds(queue);
+  const weight = weightOf(queue, present(rate));
   if (estimate.firstPolledAt !== undefined)
     return { decayedChanges, weight, stride: jitteredStride(queue, weight, random, greatest) };
   // Without a random phase, accounts that look alike stay in step and block all behind them. It ends where any later
@@ -64,6 +71,12 @@ export function decideNextPoll(
   const longest = (1 + floorOf(queue).jitter) / weight;
   const shortest = 1 / greatest;
   return { decayedChanges, weight, stride: shortest + random() * Math.max(0, longest - shortest) };
+}
+
+/** The weight of an account that changes this often a day: the square root, within the queue's bounds. */
+export function weightOf(queue: QueueStats, ratePerDay: number): number {
+  const { least, greatest } = weightBounds(queue);
+  return Math.min(Math.max(Math.sqrt(ratePerDay), least), greatest);
 }
 
 /** How far ahead an account of this weight is due again: its interval, give or take the jitter, but not too soon. */
@@ -97,6 +110,12 @@ export function expectedChanges(estimate: Omit<Estimate, 'weight'>, at: number):
   if (rate === undefined || estimate.lastPolledAt === undefined || at <= estimate.lastPolledAt)
     return undefined;
   return rate * days(at - estimate.lastPolledAt);
+}
+
+/** What a poll says of the rates of all accounts together; undefined where nothing was expected, as at a first poll. */
+export function pollEvidence(estimate: Estimate, seen: Observation): PollEvidence | undefined {
+  const expected = expectedChanges(estimate, seen.at);
+  return expected === undefined ? undefined : { found: plausibleChanges(seen, expected), expected };
 }
 
 /**

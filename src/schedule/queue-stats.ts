@@ -9,6 +9,10 @@ export interface QueueStats {
   readonly callsPerSecond: number;
   readonly minIntervalSeconds: number;
   readonly maxIntervalSeconds: number;
+  /** The share of calls that accounts get out of turn, because they have probably changed. Default: none. */
+  readonly hintedShare?: number;
+  /** What a unit lasts on average over a day, where weights follow the hour. Default: what it lasts now. */
+  readonly dayUnitSeconds?: number;
 }
 
 /** Seconds between polls of an account that changes once a day, when the budget is plentiful (`c_min`). */
@@ -57,8 +61,11 @@ export function floorOf(queue: Pick<QueueStats, 'accounts' | 'callsPerSecond'>):
 }
 
 /** Real seconds that one unit of virtual time lasts at this queue's budget (`c`). */
-export function secondsPerUnit(queue: Pick<QueueStats, 'weightSum' | 'callsPerSecond'>): number {
-  return Math.max(queue.weightSum / queue.callsPerSecond, shortestUnitSeconds);
+export function secondsPerUnit(
+  queue: Pick<QueueStats, 'weightSum' | 'callsPerSecond' | 'hintedShare'>,
+): number {
+  const unit = Math.max(queue.weightSum / queue.callsPerSecond, shortestUnitSeconds);
+  return unit / (1 - (queue.hintedShare ?? 0));
 }
 
 /**
@@ -73,7 +80,8 @@ export function effectiveMaxIntervalSeconds(queue: QueueStats): number {
 export function weightBounds(queue: QueueStats): { readonly least: number; readonly greatest: number } {
   const unit = secondsPerUnit(queue);
   const greatest = unit / queue.minIntervalSeconds;
-  const reckoned = Math.max(unit, plentifulUnitSeconds);
+  // By the day's mean: at night, when few are online, a unit is short, and by it the floor would take the calls of the others.
+  const reckoned = Math.max(queue.dayUnitSeconds ?? unit, plentifulUnitSeconds);
   const fair = floorOf(queue).rounds * roundSeconds(queue);
   const least = reckoned / Math.min(fair, effectiveMaxIntervalSeconds(queue));
   return { least: Math.min(least, greatest), greatest };

@@ -45,6 +45,8 @@ export const knownShare = 0.2;
  * waits more than a ninth longer for them.
  */
 export const hintedShare = 0.1;
+/** The same where presence says what each of them is worth: units are reckoned without those calls, so nothing waits longer than it should. */
+export const hintedShareByPresence = 0.5;
 
 /** A share of `places`, rounded by chance: always up, it would give one side all of an app's one call a second. */
 export function shareOf(places: number, share: number, random: () => number): number {

@@ -195,8 +195,11 @@ test('quantiles of delays are right to a percent', () => {
 describe('a row of the bench', () => {
   test('reports ratio, gain and goals of what was simulated', async () => {
     const notes: string[] = [];
-    const [row] = await runRows({
+    const {
+      rows: [row],
+    } = await runRows({
       accounts: 500,
+      presenceAccounts: 0,
       seed,
       rows: ['quarter-budget'],
       onProgress: (_done, _total, note) => notes.push(note),

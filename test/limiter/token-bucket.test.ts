@@ -92,8 +92,9 @@ describe('a token bucket', () => {
     const [quick, slow] = await Promise.all([near, far].map((slots) => takeFor(bucketOf(slots), 100, 4500)));
     const worst = measureRate(slow ?? []).worstSecond;
     expect(worst).toBeLessThanOrEqual(mostInASecond(rate));
-    // Beside the other, for this machine may be busy.
-    expect(slow?.length).toBeGreaterThan(0.8 * (quick?.length ?? 0));
+    // Beside the other, for this machine may be busy: it gets 0.8 to 1 of what the other gets, and 0.4 to 0.5 where
+    // reservations do not grow with the time that they take.
+    expect(slow?.length).toBeGreaterThan(0.65 * (quick?.length ?? 0));
   });
 
   test('slots that were lost are not used', async () => {
