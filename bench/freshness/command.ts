@@ -21,7 +21,7 @@ export function freshnessCommand(): Command {
     )
     .option(
       '--quick',
-      '20,000 accounts instead of 200,000, and 2,000 instead of 10,000 in rows with sessions',
+      '20,000 accounts instead of 200,000, and 1,000 instead of 10,000 in rows with sessions',
     )
     .option('--json', 'one JSON object as the last line')
     .option('--seed <n>', 'seed of its chance', '1')
@@ -37,7 +37,7 @@ async function freshness(options: FreshnessOptions): Promise<void> {
     throw new RangeError(`There is no row ${unknown}; rows are ${allRowNames.join(', ')}.`);
   if (!/^\d+$/.test(options.seed)) throw new RangeError('The seed must be a whole number.');
   const accounts = options.quick === true ? 20_000 : 200_000;
-  const presenceAccounts = options.quick === true ? 2000 : 10_000;
+  const presenceAccounts = options.quick === true ? 1000 : 10_000;
   const progress = createProgress('freshness', 1000);
   const startedAt = performance.now();
   const table = await runRows({
