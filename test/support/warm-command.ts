@@ -30,11 +30,15 @@ export async function runWarm(
     idle.pop() ?? fork(program, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], execArgv: [], env: {} });
   const mark = `\n${randomUUID()}\n`;
   const [stdout, stderr] = [collect(server.stdout, mark), collect(server.stderr, mark)];
-  const replied = once(server, 'message').then(([message]) => reply.parse(message).code);
-  const gone = once(server, 'exit').then(([code]) => code as number | null);
+  const over = new AbortController();
+  // One of the two is never heard.
+  const first = Promise.any([
+    once(server, 'message', over).then(([message]) => reply.parse(message).code),
+    once(server, 'exit', over).then(([code]) => z.number().nullable().parse(code)),
+  ]);
   server.send({ args, env: { PATH: process.env['PATH'] ?? '', ...env }, mark });
-  const code = await Promise.race([replied, gone]);
-  const said = { code, stdout: await stdout, stderr: await stderr };
+  const said = { code: await first, stdout: await stdout, stderr: await stderr };
+  over.abort();
   if (server.connected) idle.push(server);
   return said;
 }
